@@ -1,0 +1,248 @@
+//! A started record stands and no event: everything that can go wrong in a transfer.
+//!
+//! Invariant 2 (None lost) rules here: until the event the source's definition, memory and disk stay as they are,
+//! and whatever would make the source run again comes only after the attempt was abandoned at the destination.
+
+use super::source::SourceStanding;
+use super::{Case, act, doubt, hold, wait};
+use crate::definition::Mode;
+use crate::evidence::{ArrivalKind, CopyState, DiskEvidence, Freshness, OtherCopy, Seal, TransferTrace};
+use crate::ids::Attempt;
+use crate::step::{Action, Decision, Hold, Step, Wait};
+use crate::verdict::{Doubt, Verdict};
+
+impl Case<'_> {
+    pub(super) fn started(&self, attempt: Attempt, kind: ArrivalKind) -> Decision {
+        if self.retired_without_event() {
+            return doubt(Doubt::RecordsDisagree, Hold::Contradiction);
+        }
+        if self.destination.other == OtherCopy::Running {
+            return doubt(Doubt::ForeignCopy, Hold::ForeignCopy);
+        }
+        let decision = match kind {
+            ArrivalKind::Transfer => self.transfer(),
+            ArrivalKind::ColdStart => self.cold_start(),
+        };
+        self.give_up_if_unwanted(attempt, decision)
+    }
+
+    fn transfer(&self) -> Decision {
+        match self.destination.copy {
+            CopyState::Absent | CopyState::Placeholder => self.not_arrived(),
+            CopyState::Incoming => self.arriving(),
+            CopyState::Paused => self.arrived_paused(),
+            CopyState::Running => self.runs_without_event(),
+            CopyState::Crashed | CopyState::ShutDown => self.arrived_and_ended(),
+            CopyState::HostSilent => self.destination_host_silent(),
+        }
+    }
+
+    /// An attempt that nobody wants any more, or that a site refuses, is given up where a step forward stood, or
+    /// where only the job keeps it alive.
+    fn give_up_if_unwanted(&self, attempt: Attempt, decision: Decision) -> Decision {
+        let unwanted = self.order.goal == super::Goal::Undo || self.order.refused == Some(attempt);
+        if !unwanted {
+            return decision;
+        }
+        let job_can_be_ended = self.source == SourceStanding::Busy && self.destination.copy != CopyState::Paused;
+        match decision.step {
+            Step::Act(Action::MakePlaceholder | Action::Seal | Action::Transfer)
+            | Step::Hold(Hold::NotRunning | Hold::ForeignCopy | Hold::NotOnRoll) => {
+                act(decision.verdict, Action::Abandon)
+            }
+            Step::Wait(Wait::Job) if job_can_be_ended => act(decision.verdict, Action::AbortTransfer),
+            Step::Act(_) | Step::Wait(_) | Step::Hold(_) | Step::ObserveFenced | Step::Settled(_) => decision,
+        }
+    }
+
+    /// The placeholder, or not even that: no memory is at the destination, so handover is ruled out.
+    fn not_arrived(&self) -> Decision {
+        match self.source {
+            SourceStanding::Silent => hold(Verdict::NotMigrated, Hold::SourceSilent),
+            SourceStanding::Fenced if self.order.mode == Mode::Off => {
+                self.towards_cold_start(Verdict::NotMigrated, Action::Abandon)
+            }
+            SourceStanding::Fenced => self.towards_cold_start(Verdict::MemoryLost, Action::Abandon),
+            SourceStanding::Busy => wait(Verdict::NotMigrated, Wait::Job),
+            SourceStanding::Running => self.line_of_a_move(),
+            SourceStanding::Paused if self.is_sealed() => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Paused => hold(Verdict::NotMigrated, Hold::NotRunning),
+            SourceStanding::Gone => self.gone_without_memory_here(),
+            SourceStanding::Stopped => self.stopped_without_memory_here(),
+            SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
+        }
+    }
+
+    /// Lines 2 to 4 of a move, each where the evidence stands.
+    fn line_of_a_move(&self) -> Decision {
+        if self.destination.other == OtherCopy::Foreign {
+            return hold(Verdict::NotMigrated, Hold::ForeignCopy);
+        }
+        let no_placeholder = self.destination.copy == CopyState::Absent;
+        match self.seal() {
+            Some(Seal::Sealed(TransferTrace::Begun | TransferTrace::Failed) | Seal::Gone { .. }) => {
+                act(Verdict::NotMigrated, Action::Abandon)
+            }
+            Some(Seal::Unsealed | Seal::Sealed(TransferTrace::NotBegun)) if no_placeholder => {
+                act(Verdict::NotMigrated, Action::MakePlaceholder)
+            }
+            Some(Seal::Unsealed) => act(Verdict::NotMigrated, Action::Seal),
+            Some(Seal::Sealed(TransferTrace::NotBegun)) => act(Verdict::NotMigrated, Action::Transfer),
+            Some(Seal::NotOnRoll) => hold(Verdict::NotMigrated, Hold::NotOnRoll),
+            Some(Seal::Closed | Seal::Retired) | None => hold(Verdict::NotMigrated, Hold::Contradiction),
+        }
+    }
+
+    fn gone_without_memory_here(&self) -> Decision {
+        let disk_is_here = self.destination.disk != DiskEvidence::Partial;
+        match self.order.mode {
+            Mode::Live => act(Verdict::MemoryLost, Action::Abandon),
+            Mode::Cold | Mode::Off if self.destination.copy == CopyState::Placeholder && disk_is_here => self.commit(),
+            Mode::Cold | Mode::Off => act(Verdict::NotMigrated, Action::Abandon),
+        }
+    }
+
+    fn stopped_without_memory_here(&self) -> Decision {
+        match self.order.mode {
+            Mode::Live if self.is_sealed() => act(Verdict::MemoryLost, Action::Abandon),
+            Mode::Live => hold(Verdict::NotMigrated, Hold::NotRunning),
+            Mode::Cold | Mode::Off => self.line_of_a_move(),
+        }
+    }
+
+    /// Memory is arriving. What ends this is the hypervisor; past the deadline the attempt is given up.
+    fn arriving(&self) -> Decision {
+        let late = self.evidence.past_deadline;
+        match self.source {
+            SourceStanding::Busy => wait(Verdict::NotMigrated, Wait::Job),
+            SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
+            SourceStanding::Gone => wait(Verdict::Indeterminate(Doubt::HandoverUnderWay), Wait::Handover),
+            SourceStanding::Running => abandon_if(late, Verdict::NotMigrated),
+            SourceStanding::Paused => abandon_if(late, Verdict::Indeterminate(Doubt::HandoverUnderWay)),
+            SourceStanding::Stopped => abandon_if(late, Verdict::MemoryLost),
+            SourceStanding::Fenced if late => self.towards_cold_start(Verdict::MemoryLost, Action::Abandon),
+            SourceStanding::Fenced => wait(Verdict::MemoryLost, Wait::Handover),
+            SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
+        }
+    }
+
+    /// The copy is whole and paused. Whose turn it is depends on the source alone.
+    fn arrived_paused(&self) -> Decision {
+        match self.source {
+            SourceStanding::Gone => self.commit(),
+            SourceStanding::Running => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Paused => {
+                abandon_if(self.evidence.past_deadline, Verdict::Indeterminate(Doubt::HandoverUnderWay))
+            }
+            SourceStanding::Busy => wait(Verdict::Indeterminate(Doubt::HandoverUnderWay), Wait::Job),
+            SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
+            SourceStanding::Stopped => act(Verdict::MemoryLost, Action::Abandon),
+            SourceStanding::Fenced => self.arrived_paused_source_fenced(),
+            SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
+        }
+    }
+
+    /// Fenced without proof of gone: the source may have run on and written since.
+    fn arrived_paused_source_fenced(&self) -> Decision {
+        match (self.destination.disk, self.order.cold_start) {
+            // The copied disk is the one that this memory belongs to: together they are consistent.
+            (DiskEvidence::Complete, super::ColdStart::Ordered) => act(Verdict::MemoryLost, Action::Commit),
+            (DiskEvidence::Complete, super::ColdStart::Never | super::ColdStart::Policy) => {
+                hold(Verdict::MemoryLost, Hold::ColdStartNotAllowed)
+            }
+            (DiskEvidence::Shared | DiskEvidence::Partial, _) => {
+                self.towards_cold_start(Verdict::MemoryLost, Action::Abandon)
+            }
+        }
+    }
+
+    /// Handover is complete: the event is the only thing missing. The source's worker is calling already; whoever
+    /// settles commits in its stead only behind raised floors.
+    fn commit(&self) -> Decision {
+        match self.evidence.freshness {
+            Freshness::Streamed if !self.evidence.past_deadline => wait(Verdict::HandedOver, Wait::Commit),
+            Freshness::Streamed | Freshness::Fenced => act(Verdict::HandedOver, Action::Commit),
+        }
+    }
+
+    /// Somebody resumed it.
+    fn runs_without_event(&self) -> Decision {
+        match self.source {
+            SourceStanding::Gone => act(Verdict::FullyMigrated, Action::Commit),
+            SourceStanding::Busy => wait(Verdict::Indeterminate(Doubt::RunsWithoutEvent), Wait::Job),
+            SourceStanding::Silent => doubt(Doubt::RunsWithoutEvent, Hold::SourceSilent),
+            SourceStanding::Fenced | SourceStanding::Paused | SourceStanding::Stopped => {
+                doubt(Doubt::RunsWithoutEvent, Hold::Contradiction)
+            }
+            SourceStanding::Running | SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
+        }
+    }
+
+    /// It had arrived, and its memory is gone again: only the source can still have it.
+    fn arrived_and_ended(&self) -> Decision {
+        match self.source {
+            SourceStanding::Running | SourceStanding::Paused => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Gone | SourceStanding::Stopped if self.order.mode != Mode::Live => {
+                act(Verdict::NotMigrated, Action::Abandon)
+            }
+            SourceStanding::Gone | SourceStanding::Stopped => act(Verdict::MemoryLost, Action::Abandon),
+            SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
+            SourceStanding::Fenced => self.towards_cold_start(Verdict::MemoryLost, Action::Abandon),
+            SourceStanding::Busy => wait(Verdict::Indeterminate(Doubt::HandoverUnderWay), Wait::Job),
+            SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
+        }
+    }
+
+    /// The host may hold a whole copy, or nothing. Only a source that has the memory itself settles it.
+    fn destination_host_silent(&self) -> Decision {
+        let fenced = self.evidence.destination_host_fenced;
+        let unknown = Doubt::DestinationHostSilent;
+        match self.source {
+            SourceStanding::Running => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Busy => wait(Verdict::Indeterminate(unknown), Wait::Job),
+            SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
+            SourceStanding::Paused if fenced => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Gone | SourceStanding::Stopped if fenced => {
+                let lost = if self.order.mode == Mode::Live { Verdict::MemoryLost } else { Verdict::NotMigrated };
+                act(lost, Action::Abandon)
+            }
+            SourceStanding::Fenced if fenced => self.towards_cold_start(Verdict::MemoryLost, Action::Abandon),
+            SourceStanding::Paused | SourceStanding::Gone | SourceStanding::Stopped | SourceStanding::Fenced => {
+                doubt(unknown, Hold::DestinationHostSilent)
+            }
+            SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
+        }
+    }
+
+    /// A cold start under way: the source must stay fenced or stopped until its event.
+    fn cold_start(&self) -> Decision {
+        match self.source {
+            SourceStanding::Running | SourceStanding::Paused => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Busy => wait(Verdict::NotMigrated, Wait::Job),
+            SourceStanding::Silent => hold(Verdict::NotMigrated, Hold::SourceSilent),
+            // It answers again, and its disk is the newest.
+            SourceStanding::Gone | SourceStanding::Stopped => act(Verdict::MemoryLost, Action::Abandon),
+            SourceStanding::Fenced => self.cold_start_source_fenced(),
+            SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
+        }
+    }
+
+    fn cold_start_source_fenced(&self) -> Decision {
+        let lost = Verdict::MemoryLost;
+        match self.destination.copy {
+            CopyState::Absent => self.towards_cold_start(lost, Action::MakePlaceholder),
+            CopyState::Placeholder => self.towards_cold_start(lost, Action::Commit),
+            CopyState::HostSilent if self.evidence.destination_host_fenced => act(lost, Action::Abandon),
+            CopyState::HostSilent => hold(lost, Hold::DestinationHostSilent),
+            CopyState::Running => doubt(Doubt::RunsWithoutEvent, Hold::Contradiction),
+            CopyState::Incoming | CopyState::Paused | CopyState::Crashed | CopyState::ShutDown => {
+                doubt(Doubt::RecordsDisagree, Hold::Contradiction)
+            }
+        }
+    }
+}
+
+/// Waits for the hypervisors within the deadline; past it the direction is back, and recorded.
+fn abandon_if(late: bool, verdict: Verdict) -> Decision {
+    if late { act(verdict, Action::Abandon) } else { wait(verdict, Wait::Handover) }
+}

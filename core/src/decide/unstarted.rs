@@ -1,0 +1,250 @@
+//! No attempt is open: none was ever started, or the last was given up. Go on with the next one, or go back.
+//!
+//! An abandoned attempt can never get an event, so the VM is the source's, unless its memory turns out to be whole
+//! at the destination with the source gone: a cancel lost to an arrival, and the arrival is kept.
+
+use super::source::SourceStanding;
+use super::{Case, act, doubt, hold, wait};
+use crate::definition::Mode;
+use crate::evidence::{ArrivalKind, CopyState, OtherCopy, Outcome, Record, Seal};
+use crate::ids::Attempt;
+use crate::step::{Action, Decision, Hold, Wait};
+use crate::verdict::{Doubt, Verdict};
+
+impl Case<'_> {
+    pub(super) fn enrolled(&self) -> Decision {
+        match self.leftover() {
+            OtherCopy::Absent => {}
+            OtherCopy::Inert => return act(Verdict::NotStarted, Action::Discard),
+            OtherCopy::HoldsMemory => return self.memory_without_record(),
+            OtherCopy::Foreign => return hold(Verdict::NotStarted, Hold::ForeignCopy),
+            OtherCopy::Running => return doubt(Doubt::ForeignCopy, Hold::ForeignCopy),
+        }
+        match self.source {
+            SourceStanding::Silent => hold(Verdict::NotStarted, Hold::SourceSilent),
+            SourceStanding::Fenced => self.left_behind(),
+            SourceStanding::Busy => wait(Verdict::NotStarted, Wait::Job),
+            SourceStanding::Running | SourceStanding::Paused | SourceStanding::Stopped | SourceStanding::Gone
+                if self.retired_without_event() || self.source == SourceStanding::Gone =>
+            {
+                doubt(Doubt::RecordsDisagree, Hold::Contradiction)
+            }
+            SourceStanding::Running => self.next_attempt_or_back(Verdict::NotStarted, None),
+            SourceStanding::Paused => self.resume_or_hold(Verdict::NotStarted, None),
+            SourceStanding::Stopped => self.stopped_unstarted(),
+            SourceStanding::Gone | SourceStanding::Several => doubt(Doubt::RecordsDisagree, Hold::Contradiction),
+        }
+    }
+
+    pub(super) fn abandoned(&self) -> Decision {
+        if self.retired_without_event() {
+            return doubt(Doubt::RecordsDisagree, Hold::Contradiction);
+        }
+        match self.leftover() {
+            OtherCopy::Running => return doubt(Doubt::AbandonedCopyRuns, Hold::Contradiction),
+            OtherCopy::Foreign => return hold(Verdict::NotMigrated, Hold::ForeignCopy),
+            OtherCopy::Absent | OtherCopy::Inert | OtherCopy::HoldsMemory => {}
+        }
+        match self.source {
+            SourceStanding::Silent => self.abandoned_source_silent(),
+            SourceStanding::Fenced => self.abandoned_source_fenced(),
+            SourceStanding::Busy => self.abandoned_source_busy(),
+            SourceStanding::Running => self.abandoned_source_runs(),
+            SourceStanding::Paused => self.abandoned_source_paused(),
+            SourceStanding::Gone | SourceStanding::Stopped => self.abandoned_source_stopped(),
+            SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
+        }
+    }
+
+    fn abandoned_source_silent(&self) -> Decision {
+        let verdict = match self.destination.copy {
+            CopyState::Paused | CopyState::Incoming | CopyState::Crashed | CopyState::ShutDown => {
+                Verdict::Indeterminate(Doubt::SourceSilent)
+            }
+            CopyState::HostSilent => Verdict::Indeterminate(Doubt::DestinationHostSilent),
+            CopyState::Absent | CopyState::Placeholder | CopyState::Running => Verdict::NotMigrated,
+        };
+        hold(verdict, Hold::SourceSilent)
+    }
+
+    fn abandoned_source_busy(&self) -> Decision {
+        let verdict = match self.destination.copy {
+            CopyState::Paused | CopyState::Incoming | CopyState::Crashed | CopyState::ShutDown => {
+                Verdict::Indeterminate(Doubt::HandoverUnderWay)
+            }
+            CopyState::HostSilent => Verdict::Indeterminate(Doubt::DestinationHostSilent),
+            CopyState::Absent | CopyState::Placeholder | CopyState::Running => Verdict::NotMigrated,
+        };
+        wait(verdict, Wait::Job)
+    }
+
+    fn abandoned_source_fenced(&self) -> Decision {
+        let verdict = if self.order.mode == Mode::Off { Verdict::NotMigrated } else { Verdict::MemoryLost };
+        if self.copy_host_is_unknown() {
+            return doubt(Doubt::DestinationHostSilent, Hold::DestinationHostSilent);
+        }
+        match self.leftover() {
+            // The copy is stale: its source may have run on and written since. Its disk is what counts.
+            OtherCopy::Inert | OtherCopy::HoldsMemory => self.towards_cold_start(verdict, Action::Discard),
+            OtherCopy::Absent | OtherCopy::Foreign | OtherCopy::Running => {
+                self.towards_cold_start(verdict, Action::OpenAttempt(ArrivalKind::ColdStart))
+            }
+        }
+    }
+
+    fn abandoned_source_runs(&self) -> Decision {
+        match self.leftover() {
+            OtherCopy::Inert | OtherCopy::HoldsMemory => act(Verdict::NotMigrated, Action::Discard),
+            OtherCopy::Absent | OtherCopy::Foreign | OtherCopy::Running => {
+                self.next_attempt_or_back(Verdict::NotMigrated, self.last_attempt())
+            }
+        }
+    }
+
+    fn abandoned_source_paused(&self) -> Decision {
+        if self.copy_host_is_unknown() {
+            return doubt(Doubt::DestinationHostSilent, Hold::DestinationHostSilent);
+        }
+        self.resume_or_hold(Verdict::NotMigrated, self.last_attempt())
+    }
+
+    fn abandoned_source_stopped(&self) -> Decision {
+        let gone = self.source == SourceStanding::Gone;
+        if self.copy_host_is_unknown() {
+            return doubt(Doubt::DestinationHostSilent, Hold::DestinationHostSilent);
+        }
+        match self.destination.copy {
+            CopyState::Paused if gone => return act(Verdict::HandedOver, Action::Reopen),
+            CopyState::Incoming if gone => {
+                return wait(Verdict::Indeterminate(Doubt::HandoverUnderWay), Wait::Handover);
+            }
+            CopyState::Absent
+            | CopyState::Placeholder
+            | CopyState::Incoming
+            | CopyState::Paused
+            | CopyState::Running
+            | CopyState::Crashed
+            | CopyState::ShutDown
+            | CopyState::HostSilent => {}
+        }
+        if self.order.mode == Mode::Live {
+            return self.stopped_live(self.last_attempt());
+        }
+        match self.leftover() {
+            OtherCopy::Inert => act(Verdict::NotMigrated, Action::Discard),
+            OtherCopy::Absent | OtherCopy::HoldsMemory | OtherCopy::Foreign | OtherCopy::Running => {
+                self.next_attempt_or_back(Verdict::NotMigrated, self.last_attempt())
+            }
+        }
+    }
+
+    /// Sealed and stopped: its memory is lost, start it where its disk is the newest. Unsealed: somebody shut it down.
+    fn stopped_live(&self, last: Option<Attempt>) -> Decision {
+        if self.is_sealed() {
+            act(Verdict::MemoryLost, Action::StartSource)
+        } else if self.wants_another_attempt(last) {
+            hold(Verdict::NotMigrated, Hold::NotRunning)
+        } else {
+            self.back(Verdict::NotMigrated)
+        }
+    }
+
+    fn stopped_unstarted(&self) -> Decision {
+        match self.order.mode {
+            Mode::Live if self.is_sealed() => self.stopped_live(None),
+            Mode::Live if self.wants_another_attempt(None) => hold(Verdict::NotStarted, Hold::NotRunning),
+            Mode::Live | Mode::Cold | Mode::Off => self.next_attempt_or_back(Verdict::NotStarted, None),
+        }
+    }
+
+    fn left_behind(&self) -> Decision {
+        match self.order.cold_start {
+            super::ColdStart::Ordered => {
+                self.towards_cold_start(Verdict::NotStarted, Action::OpenAttempt(ArrivalKind::ColdStart))
+            }
+            super::ColdStart::Never | super::ColdStart::Policy => hold(Verdict::NotStarted, Hold::LeftBehind),
+        }
+    }
+
+    /// A sealed paused guest is a handover's remnant and goes on; an unsealed one was paused by somebody.
+    fn resume_or_hold(&self, verdict: Verdict, last: Option<Attempt>) -> Decision {
+        if self.is_sealed() {
+            act(verdict, Action::ResumeSource)
+        } else if self.wants_another_attempt(last) {
+            hold(verdict, Hold::NotRunning)
+        } else {
+            self.back(verdict)
+        }
+    }
+
+    fn memory_without_record(&self) -> Decision {
+        if self.source == SourceStanding::Running {
+            act(Verdict::NotStarted, Action::Discard)
+        } else {
+            doubt(Doubt::RecordsDisagree, Hold::Contradiction)
+        }
+    }
+
+    fn next_attempt_or_back(&self, verdict: Verdict, last: Option<Attempt>) -> Decision {
+        let source_takes_part = match self.seal() {
+            Some(Seal::Unsealed | Seal::Sealed(_) | Seal::Gone { .. }) => true,
+            Some(Seal::NotOnRoll | Seal::Retired | Seal::Closed) | None => false,
+        };
+        if !self.wants_another_attempt(last) {
+            self.back(verdict)
+        } else if source_takes_part {
+            act(verdict, Action::OpenAttempt(ArrivalKind::Transfer))
+        } else if self.seal() == Some(Seal::Closed) {
+            act(verdict, Action::CloseDestination(Outcome::StayedAtSource))
+        } else {
+            hold(verdict, Hold::NotOnRoll)
+        }
+    }
+
+    /// The way back: the source as it was before, then both records closed.
+    fn back(&self, verdict: Verdict) -> Decision {
+        let started_again = match self.order.mode {
+            Mode::Live | Mode::Cold => Action::StartSource,
+            Mode::Off => Action::Unseal,
+        };
+        match self.seal() {
+            Some(Seal::Sealed(_) | Seal::Gone { .. }) => match self.source {
+                SourceStanding::Running => act(verdict, Action::Unseal),
+                SourceStanding::Paused => act(verdict, Action::ResumeSource),
+                SourceStanding::Stopped | SourceStanding::Gone => act(verdict, started_again),
+                SourceStanding::Silent | SourceStanding::Fenced | SourceStanding::Busy | SourceStanding::Several => {
+                    hold(verdict, Hold::SourceSilent)
+                }
+            },
+            Some(Seal::Unsealed) => act(verdict, Action::CloseSource),
+            Some(Seal::Closed | Seal::NotOnRoll) => act(verdict, Action::CloseDestination(Outcome::StayedAtSource)),
+            Some(Seal::Retired) => doubt(Doubt::RecordsDisagree, Hold::Contradiction),
+            None => hold(verdict, Hold::SourceSilent),
+        }
+    }
+
+    fn last_attempt(&self) -> Option<Attempt> {
+        match self.destination.record {
+            Record::Abandoned { attempt } | Record::Started { attempt, .. } | Record::Completed { attempt, .. } => {
+                Some(attempt)
+            }
+            Record::NotOnRoll | Record::Enrolled | Record::Closed(_) => None,
+        }
+    }
+
+    /// The host of the attempt is silent and nobody has sworn that it is fenced.
+    fn copy_host_is_unknown(&self) -> bool {
+        self.destination.copy == CopyState::HostSilent && !self.evidence.destination_host_fenced
+    }
+
+    /// The worst of what is left at the destination, the given-up attempt's own copy included.
+    fn leftover(&self) -> OtherCopy {
+        let own = match self.destination.copy {
+            CopyState::Absent | CopyState::HostSilent => OtherCopy::Absent,
+            CopyState::Placeholder | CopyState::Crashed | CopyState::ShutDown => OtherCopy::Inert,
+            CopyState::Incoming | CopyState::Paused => OtherCopy::HoldsMemory,
+            CopyState::Running => OtherCopy::Running,
+        };
+        own.max(self.destination.other)
+    }
+}

@@ -1,0 +1,489 @@
+//! What may be asked of a ledger, what comes of it, and why it may be refused.
+
+use super::{Mutation, RollEntry, VmRow};
+use crate::claim::{Fenced, Holder};
+use crate::class::Class;
+use crate::definition::Definition;
+use crate::evidence::{ArrivalKind, Outcome};
+use crate::ids::{Attempt, EvacuationId, HostName, VmId};
+use crate::step::Side;
+use crate::time::Timestamp;
+use crate::token::{Epoch, Token};
+use serde::{Deserialize, Serialize};
+
+/// One change to a ledger: carried out whole and durable, or refused whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerCommand {
+    /// On an evacuation.
+    Evacuation(EvacuationCommand),
+    /// On a VM, under a token.
+    Vm(VmCommand),
+    /// What the worker has seen happen to a VM. Facts carry no token: they are true whoever holds the claim.
+    Fact(VmFact),
+}
+
+/// A change to the standing of an evacuation. Kept by the destination's ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvacuationCommand {
+    /// The evacuation.
+    pub evacuation: EvacuationId,
+    /// When, by the worker's clock.
+    pub at: Timestamp,
+    /// What.
+    pub order: EvacuationOrder,
+}
+
+/// What may be ordered for an evacuation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EvacuationOrder {
+    /// Claim it: compare-and-set on the epoch.
+    Claim {
+        /// Who claims.
+        holder: Holder,
+        /// The epoch that the claimant has read; another one now means somebody was faster.
+        expected: Epoch,
+        /// The greatest epoch known for it or its VMs on any reachable ledger.
+        at_least: Epoch,
+        /// The reason for taking over a recovery's claim, if that is what is wanted.
+        take_over: Option<String>,
+    },
+    /// Give the claim back.
+    Release {
+        /// The epoch that is given back.
+        epoch: Epoch,
+    },
+    /// Swear that something is fenced.
+    Assert {
+        /// What.
+        fenced: Fenced,
+        /// Why the person is sure.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+}
+
+/// A change to a VM's row, under a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmCommand {
+    /// The evacuation.
+    pub evacuation: EvacuationId,
+    /// The VM.
+    pub vm: VmId,
+    /// The command's token; tested against the floor in the transaction that carries it out.
+    pub token: Token,
+    /// When, by the worker's clock.
+    pub at: Timestamp,
+    /// What.
+    pub order: VmOrder,
+}
+
+/// What may be ordered for a VM. The orders named `Begin…` write the intent of a hypervisor mutation, durable before
+/// the call; [`FactKind::MutationEnded`] clears it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VmOrder {
+    /// Put it on the roll, on this side.
+    Enrol {
+        /// Its entry.
+        entry: Box<RollEntry>,
+        /// Which side this site is.
+        side: Side,
+    },
+    /// Raise the floor: what a fenced observe does first. Never refused for being busy.
+    RaiseFloor,
+    /// Destination: allocate the next attempt and write its started record.
+    OpenAttempt {
+        /// The host it is for.
+        host: HostName,
+        /// How it comes up.
+        kind: ArrivalKind,
+    },
+    /// Destination: about to define the placeholder.
+    BeginPlace {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// Destination: record that the attempt can never get an event.
+    Abandon {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// Destination: take that back; it has arrived and the source is gone.
+    Reopen {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// Destination: the completion event, and about to let it run. The point of no return.
+    Complete {
+        /// The attempt.
+        attempt: Attempt,
+        /// It runs already.
+        late: bool,
+    },
+    /// Destination: about to let it run (again).
+    BeginRun,
+    /// Destination: about to remove what given-up attempts left.
+    BeginDiscard,
+    /// Destination: the move is over.
+    CloseDestination {
+        /// Where the VM is.
+        outcome: Outcome,
+    },
+    /// Source: about to seal. The real definition is kept with it.
+    BeginSeal {
+        /// The real definition as it is now.
+        definition: Box<Definition>,
+    },
+    /// Source: about to begin the transfer.
+    BeginTransfer {
+        /// The attempt.
+        attempt: Attempt,
+        /// Where to.
+        host: HostName,
+    },
+    /// Source: about to abort the transfer.
+    BeginAbort,
+    /// Source: about to resume the paused guest.
+    BeginResume,
+    /// Source: about to start the VM from its real definition.
+    BeginStart,
+    /// Source: about to unseal.
+    BeginUnseal,
+    /// Source: about to make the copy Not Runnable, after the event.
+    BeginRetire,
+    /// Source: about to take Not Runnable back, by an admin's order.
+    BeginRelease,
+    /// Source: this side's part is over.
+    CloseSource,
+}
+
+/// Something a worker saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmFact {
+    /// The VM.
+    pub vm: VmId,
+    /// When, by the worker's clock.
+    pub at: Timestamp,
+    /// What.
+    pub kind: FactKind,
+}
+
+/// What a worker can see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FactKind {
+    /// The mutation of this token has ended.
+    MutationEnded {
+        /// Its token.
+        token: Token,
+        /// What came of it.
+        result: MutationResult,
+    },
+    /// Source: the transfer's job has ended without an arrival, the guest is still this side's.
+    TransferFailed {
+        /// The attempt.
+        attempt: Attempt,
+        /// The hypervisor's reason.
+        error: String,
+    },
+    /// Source: the guest was handed over by this attempt: sealed, no job, no instance, off because migrated.
+    Gone {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// A definition that muster had made inert was changed by somebody, and was made inert again.
+    MadeInertAgain,
+}
+
+/// What came of a mutation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MutationResult {
+    /// Done.
+    Done,
+    /// Done: it runs at the destination.
+    Ran {
+        /// How long its guest stood still.
+        downtime_ms: Option<u64>,
+    },
+    /// Done: what these attempts left is gone from their hosts.
+    Cleaned {
+        /// The attempts.
+        attempts: Vec<Attempt>,
+    },
+    /// Ended without effect.
+    Failed {
+        /// Why.
+        error: String,
+    },
+    /// Ended while nobody watched, as over the worker's restart; only a look tells what came of it.
+    Unseen,
+}
+
+/// A line of a ledger's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEvent {
+    /// The evacuation, where there is one.
+    pub evacuation: Option<EvacuationId>,
+    /// The VM, where there is one.
+    pub vm: Option<VmId>,
+    /// The token it was done under; none for facts.
+    pub token: Option<Token>,
+    /// When, by the worker's clock.
+    pub at: Timestamp,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// An evacuation was claimed.
+    Claimed {
+        /// Its new epoch.
+        epoch: Epoch,
+        /// Who holds it.
+        holder: Holder,
+        /// Why a recovery's claim was taken over.
+        take_over: Option<String>,
+    },
+    /// A claim was given back.
+    ClaimReleased {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// A person swore that something is fenced.
+    Asserted {
+        /// What.
+        fenced: Fenced,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// On the roll.
+    Enrolled {
+        /// As which side.
+        side: Side,
+    },
+    /// The floor was raised by a fenced observe.
+    FloorRaised,
+    /// A started record was written.
+    AttemptOpened {
+        /// The attempt.
+        attempt: Attempt,
+        /// Its host.
+        host: HostName,
+        /// How it comes up.
+        kind: ArrivalKind,
+    },
+    /// An attempt was given up.
+    Abandoned {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// An attempt was taken back.
+    Reopened {
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// The completion event.
+    Completed {
+        /// The attempt.
+        attempt: Attempt,
+        /// It ran already.
+        late: bool,
+    },
+    /// A hypervisor mutation is about to be made.
+    MutationBegun {
+        /// Which.
+        mutation: Mutation,
+    },
+    /// A hypervisor mutation has ended.
+    MutationEnded {
+        /// Which.
+        mutation: Mutation,
+        /// Why it failed, if it did.
+        error: Option<String>,
+    },
+    /// It runs at the destination.
+    Ran {
+        /// How long its guest stood still.
+        downtime_ms: Option<u64>,
+    },
+    /// What given-up attempts had left is gone.
+    Cleaned {
+        /// The attempts.
+        attempts: Vec<Attempt>,
+    },
+    /// A transfer was begun.
+    TransferBegun {
+        /// The attempt.
+        attempt: Attempt,
+        /// Where to.
+        host: HostName,
+    },
+    /// A transfer ended without an arrival.
+    TransferFailed {
+        /// The attempt.
+        attempt: Attempt,
+        /// Why.
+        error: String,
+    },
+    /// The source has let the VM go.
+    Gone {
+        /// The attempt it was handed over by.
+        attempt: Attempt,
+    },
+    /// The real definition is back at the source.
+    Unsealed,
+    /// The source's copy is Not Runnable.
+    Retired,
+    /// Not Runnable was taken back by order.
+    Released,
+    /// An inert definition had been changed and was made inert again.
+    MadeInertAgain,
+    /// The source's part is over.
+    SourceClosed,
+    /// The move is over.
+    DestinationClosed {
+        /// Where the VM is.
+        outcome: Outcome,
+    },
+}
+
+/// What became of a command on a VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The row now.
+    pub row: VmRow,
+    /// What is to be written beside it.
+    pub events: Vec<LedgerEvent>,
+    /// Whether it was executed now or had been before.
+    pub execution: Execution,
+}
+
+/// Whether a command was executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Execution {
+    /// Now.
+    Now,
+    /// Before: its token equals the floor, or its effect stands. Answer it; do nothing.
+    Before,
+}
+
+/// Why a ledger refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// An older command.
+    #[error("token {token} is below the floor {floor} of VM {vm}: somebody newer has taken over")]
+    BelowFloor {
+        /// The VM.
+        vm: VmId,
+        /// The command's token.
+        token: Token,
+        /// The floor.
+        floor: Token,
+    },
+    /// A mutation is under way.
+    #[error("a mutation ({mutation:?}) of VM {vm} is still under way; observe and try again")]
+    Busy {
+        /// The VM.
+        vm: VmId,
+        /// Which.
+        mutation: Mutation,
+    },
+    /// Another evacuation has it.
+    #[error("VM {vm} is in the open evacuation {other}; finish, cancel or recover that one first")]
+    InAnotherEvacuation {
+        /// The VM.
+        vm: VmId,
+        /// The evacuation that has it.
+        other: EvacuationId,
+    },
+    /// It isn't on this evacuation's roll here.
+    #[error("VM {vm} is not on the roll of evacuation {evacuation} at this site as its {side}")]
+    NotOnRoll {
+        /// The VM.
+        vm: VmId,
+        /// The evacuation.
+        evacuation: EvacuationId,
+        /// As which side it was looked for.
+        side: Side,
+    },
+    /// The row's state doesn't allow it.
+    #[error("VM {vm}: {wanted} is not allowed here: {because}")]
+    NotInOrder {
+        /// The VM.
+        vm: VmId,
+        /// What was wanted.
+        wanted: &'static str,
+        /// Why not.
+        because: &'static str,
+    },
+    /// Too many leftovers.
+    #[error("VM {vm} has {LEFTOVERS} given-up attempts that aren't cleaned up; bring their hosts back first", LEFTOVERS = super::LEFTOVERS_MAX)]
+    TooManyLeftovers {
+        /// The VM.
+        vm: VmId,
+    },
+    /// Somebody claimed in between.
+    #[error("evacuation {evacuation} was claimed by somebody else: epoch {found}, expected {expected}", found = found.0, expected = expected.0)]
+    ClaimedInBetween {
+        /// The evacuation.
+        evacuation: EvacuationId,
+        /// What the claimant had read.
+        expected: Epoch,
+        /// What stands.
+        found: Epoch,
+    },
+    /// A recovery holds the claim.
+    #[error(
+        "evacuation {evacuation} is held by the recovery {holder:?}; release it there, or take it over with a reason"
+    )]
+    HeldByRecovery {
+        /// The evacuation.
+        evacuation: EvacuationId,
+        /// The recovery's name.
+        holder: String,
+    },
+    /// Too many assertions.
+    #[error("evacuation {evacuation} has as many assertions as it can keep")]
+    TooManyAssertions {
+        /// The evacuation.
+        evacuation: EvacuationId,
+    },
+}
+
+impl Refusal {
+    /// What the caller may do now.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Refusal::Busy { .. } => Class::Retry,
+            Refusal::BelowFloor { .. }
+            | Refusal::InAnotherEvacuation { .. }
+            | Refusal::NotOnRoll { .. }
+            | Refusal::NotInOrder { .. }
+            | Refusal::TooManyLeftovers { .. }
+            | Refusal::ClaimedInBetween { .. }
+            | Refusal::HeldByRecovery { .. }
+            | Refusal::TooManyAssertions { .. } => Class::Refused,
+        }
+    }
+
+    /// The reason as it goes over the wire: stable, for programs.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::BelowFloor { .. } => "BELOW_FLOOR",
+            Refusal::Busy { .. } => "BUSY",
+            Refusal::InAnotherEvacuation { .. } => "IN_ANOTHER_EVACUATION",
+            Refusal::NotOnRoll { .. } => "NOT_ON_ROLL",
+            Refusal::NotInOrder { .. } => "NOT_IN_ORDER",
+            Refusal::TooManyLeftovers { .. } => "TOO_MANY_LEFTOVERS",
+            Refusal::ClaimedInBetween { .. } => "CLAIMED_IN_BETWEEN",
+            Refusal::HeldByRecovery { .. } => "HELD_BY_RECOVERY",
+            Refusal::TooManyAssertions { .. } => "TOO_MANY_ASSERTIONS",
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Facts: what a worker saw happen. They arrive in any order and any number of times.
+
+use crate::ids::{Attempt, clip};
+use crate::ledger::command::{EventKind, MutationResult, VmFact};
+use crate::ledger::{
+    ArrivalRecord, AtDestination, AtSource, Enrolled, Mutation, Ran, SourceState, Standing, Transfer, VmRow,
+};
+use crate::token::Token;
+
+pub(super) fn mutation_ended(row: &mut VmRow, token: Token, result: &MutationResult, fact: &VmFact) -> Vec<EventKind> {
+    let Some(intent) = row.intent.take_if(|intent| intent.token == token) else {
+        return Vec::new();
+    };
+    let error = match result {
+        MutationResult::Failed { error } => Some(clip(error)),
+        MutationResult::Unseen => Some("its end was not seen".to_owned()),
+        MutationResult::Done | MutationResult::Ran { .. } | MutationResult::Cleaned { .. } => None,
+    };
+    let mut kinds = vec![EventKind::MutationEnded { mutation: intent.mutation, error }];
+    match result {
+        MutationResult::Done => kinds.extend(done(row, intent.mutation)),
+        MutationResult::Ran { downtime_ms } => kinds.extend(ran(row, fact, *downtime_ms)),
+        MutationResult::Cleaned { attempts } => kinds.extend(cleaned(row, attempts)),
+        MutationResult::Failed { .. } | MutationResult::Unseen => {}
+    }
+    kinds
+}
+
+pub(super) fn transfer_failed(row: &mut VmRow, attempt: Attempt, error: &str) -> Vec<EventKind> {
+    match source_state(row) {
+        Some(SourceState::Sealed { transfer: Some(transfer) })
+            if transfer.attempt == attempt && transfer.failed.is_none() =>
+        {
+            transfer.failed = Some(clip(error));
+            vec![EventKind::TransferFailed { attempt, error: clip(error) }]
+        }
+        Some(SourceState::Sealed { .. } | SourceState::Unsealed | SourceState::Gone { .. } | SourceState::Retired)
+        | None => Vec::new(),
+    }
+}
+
+pub(super) fn gone(row: &mut VmRow, attempt: Attempt) -> Vec<EventKind> {
+    match source_state(row) {
+        Some(state) => match state {
+            SourceState::Sealed { transfer: Some(transfer) } if transfer.attempt == attempt => {
+                let transfer = Transfer { failed: None, ..transfer.clone() };
+                *state = SourceState::Gone { transfer };
+                vec![EventKind::Gone { attempt }]
+            }
+            SourceState::Sealed { .. } | SourceState::Unsealed | SourceState::Gone { .. } | SourceState::Retired => {
+                Vec::new()
+            }
+        },
+        None => Vec::new(),
+    }
+}
+
+fn done(row: &mut VmRow, mutation: Mutation) -> Option<EventKind> {
+    match mutation {
+        Mutation::Unseal | Mutation::Start => {
+            let state = source_state(row)?;
+            *state = SourceState::Unsealed;
+            Some(EventKind::Unsealed)
+        }
+        Mutation::Release => {
+            let state = source_state(row)?;
+            *state = SourceState::Unsealed;
+            Some(EventKind::Released)
+        }
+        Mutation::Place
+        | Mutation::Resume
+        | Mutation::Run
+        | Mutation::Discard
+        | Mutation::Seal
+        | Mutation::Transfer
+        | Mutation::Abort
+        | Mutation::Retire => None,
+    }
+}
+
+fn ran(row: &mut VmRow, fact: &VmFact, downtime_ms: Option<u64>) -> Option<EventKind> {
+    match at_destination(row) {
+        Some(AtDestination { record: ArrivalRecord::Completed(completed), .. }) if completed.ran.is_none() => {
+            completed.ran = Some(Ran { at: fact.at, downtime_ms });
+            Some(EventKind::Ran { downtime_ms })
+        }
+        Some(_) | None => None,
+    }
+}
+
+fn cleaned(row: &mut VmRow, attempts: &[Attempt]) -> Option<EventKind> {
+    let at = at_destination(row)?;
+    let before = at.leftovers.len();
+    at.leftovers.retain(|leftover| !attempts.contains(&leftover.attempt));
+    (at.leftovers.len() < before).then(|| EventKind::Cleaned { attempts: attempts.to_vec() })
+}
+
+fn source_state(row: &mut VmRow) -> Option<&mut SourceState> {
+    match row.enrolled.as_mut() {
+        Some(Enrolled { standing: Standing::Source(AtSource { state, .. }), .. }) => Some(state),
+        Some(Enrolled { standing: Standing::Destination(_), .. }) | None => None,
+    }
+}
+
+fn at_destination(row: &mut VmRow) -> Option<&mut AtDestination> {
+    match row.enrolled.as_mut() {
+        Some(Enrolled { standing: Standing::Destination(at), .. }) => Some(at),
+        Some(Enrolled { standing: Standing::Source(_), .. }) | None => None,
+    }
+}

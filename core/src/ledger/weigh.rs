@@ -1,0 +1,211 @@
+//! From two sites' readings to evidence. Weighs; never decides, and never takes silence for absence.
+
+use super::{ArrivalRecord, AtDestination, AtSource, SourceState, Standing};
+use crate::claim::Claims;
+use crate::definition::Disk;
+use crate::evidence::{
+    CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Record, Seal, SourceEvidence,
+    SourceInstance, TransferTrace,
+};
+use crate::ids::{Attempt, EvacuationId, HostName};
+use crate::reading::{Instance, Mark, OffCause, Sighting, SiteReading, Stored};
+
+/// What was read of one VM of an evacuation, from both sides.
+#[derive(Debug, Clone, Copy)]
+pub struct Readings<'a> {
+    /// The evacuation.
+    pub evacuation: EvacuationId,
+    /// How the readings were made.
+    pub freshness: Freshness,
+    /// The destination's.
+    pub destination: Heard<&'a SiteReading>,
+    /// The source's.
+    pub source: Heard<&'a SiteReading>,
+    /// What people have sworn to, from the destination's ledger.
+    pub claims: &'a Claims,
+    /// The handover's present state has lasted longer than it may.
+    pub past_deadline: bool,
+}
+
+impl Readings<'_> {
+    /// The evidence in these readings.
+    #[must_use]
+    pub fn weigh(&self) -> Evidence {
+        let at = self.at_destination();
+        let attempt = at.and_then(|at| current_attempt(&at.record)).map(|(attempt, _)| attempt);
+        let destination_host = at.and_then(|at| current_attempt(&at.record)).map(|(_, host)| host);
+        Evidence {
+            freshness: self.freshness,
+            destination: match self.destination {
+                Heard::Silent => Heard::Silent,
+                Heard::Answer(reading) => Heard::Answer(destination(reading, self.evacuation, at)),
+            },
+            source: match self.source {
+                Heard::Silent => Heard::Silent,
+                Heard::Answer(reading) => Heard::Answer(source(reading, self.evacuation, attempt)),
+            },
+            source_fenced: self.source_fenced(),
+            destination_host_fenced: destination_host.is_some_and(|host| self.claims.host_is_fenced(host)),
+            past_deadline: self.past_deadline,
+        }
+    }
+
+    fn at_destination(&self) -> Option<&AtDestination> {
+        match self.destination {
+            Heard::Answer(SiteReading { standing: Some(Standing::Destination(at)), .. })
+                if at.evacuation == self.evacuation =>
+            {
+                Some(at)
+            }
+            Heard::Answer(_) | Heard::Silent => None,
+        }
+    }
+
+    /// The whole site, or every host of it that doesn't answer.
+    fn source_fenced(&self) -> bool {
+        let hosts_fenced = match self.source {
+            Heard::Silent => false,
+            Heard::Answer(reading) => {
+                let silent = &reading.sight.silent_hosts;
+                !silent.is_empty() && silent.iter().all(|host| self.claims.host_is_fenced(host))
+            }
+        };
+        self.claims.source_is_fenced() || hosts_fenced
+    }
+}
+
+fn current_attempt(record: &ArrivalRecord) -> Option<(Attempt, &HostName)> {
+    match record {
+        ArrivalRecord::Started(started) | ArrivalRecord::Abandoned(started) => Some((started.attempt, &started.host)),
+        ArrivalRecord::Completed(completed) => Some((completed.started.attempt, &completed.started.host)),
+        ArrivalRecord::Enrolled | ArrivalRecord::Closed(_) => None,
+    }
+}
+
+fn destination(reading: &SiteReading, evacuation: EvacuationId, at: Option<&AtDestination>) -> DestinationEvidence {
+    let current = at.and_then(|at| current_attempt(&at.record));
+    let is_copy = |sighting: &&Sighting| match (sighting.mark, current) {
+        (Some(mark), Some((attempt, _))) => mark.evacuation == evacuation && mark.attempt == attempt,
+        (Some(_), None) | (None, Some(_) | None) => false,
+    };
+    // Two of one attempt would be a hypervisor's invention; the worse one counts as the other copy.
+    let own = reading.sight.sightings.iter().find(is_copy);
+    let copy = match (own, current) {
+        (Some(sighting), _) => copy_state(sighting),
+        (None, Some((_, host))) if reading.sight.silent_hosts.contains(host) => CopyState::HostSilent,
+        (None, Some(_) | None) => CopyState::Absent,
+    };
+    let other = reading
+        .sight
+        .sightings
+        .iter()
+        .filter(|sighting| own.is_none_or(|own| !std::ptr::eq(own, *sighting)))
+        .map(|sighting| other_copy(sighting, evacuation))
+        .max()
+        .unwrap_or(OtherCopy::Absent);
+    let disk = match at.map(|at| at.disk) {
+        Some(Disk::Shared) => DiskEvidence::Shared,
+        Some(Disk::Local { .. }) if own.is_some_and(|sighting| sighting.disk_complete) => DiskEvidence::Complete,
+        Some(Disk::Local { .. }) | None => DiskEvidence::Partial,
+    };
+    DestinationEvidence { record: at.map_or(Record::NotOnRoll, record), copy, other, busy: is_busy(reading), disk }
+}
+
+fn record(at: &AtDestination) -> Record {
+    match &at.record {
+        ArrivalRecord::Enrolled => Record::Enrolled,
+        ArrivalRecord::Started(started) => Record::Started { attempt: started.attempt, kind: started.kind },
+        ArrivalRecord::Abandoned(started) => Record::Abandoned { attempt: started.attempt },
+        ArrivalRecord::Completed(completed) => {
+            Record::Completed { attempt: completed.started.attempt, kind: completed.started.kind }
+        }
+        ArrivalRecord::Closed(closed) => Record::Closed(closed.outcome),
+    }
+}
+
+fn copy_state(sighting: &Sighting) -> CopyState {
+    match sighting.instance {
+        Instance::Running => CopyState::Running,
+        Instance::Paused => CopyState::Paused,
+        Instance::Incoming => CopyState::Incoming,
+        Instance::Off(cause) => match (sighting.stored, cause) {
+            (Stored::Real, OffCause::Crashed | OffCause::Unknown) => CopyState::Crashed,
+            (Stored::Real, OffCause::ShutDown | OffCause::Migrated) => CopyState::ShutDown,
+            (Stored::Placeholder | Stored::Sealed | Stored::Retired | Stored::Nothing, _) => CopyState::Placeholder,
+        },
+    }
+}
+
+fn other_copy(sighting: &Sighting, evacuation: EvacuationId) -> OtherCopy {
+    let ours = |mark: &Mark| mark.evacuation == evacuation;
+    match sighting.instance {
+        Instance::Running => OtherCopy::Running,
+        Instance::Paused | Instance::Incoming if sighting.mark.as_ref().is_some_and(ours) => OtherCopy::HoldsMemory,
+        Instance::Paused | Instance::Incoming => OtherCopy::Foreign,
+        Instance::Off(_) => match sighting.stored {
+            // What an earlier evacuation left on this site when it was the source: inert, and replaced on arrival.
+            Stored::Retired => OtherCopy::Absent,
+            Stored::Placeholder => OtherCopy::Inert,
+            Stored::Real | Stored::Nothing | Stored::Sealed if sighting.mark.as_ref().is_some_and(ours) => {
+                OtherCopy::Inert
+            }
+            Stored::Real | Stored::Nothing | Stored::Sealed => OtherCopy::Foreign,
+        },
+    }
+}
+
+fn source(reading: &SiteReading, evacuation: EvacuationId, attempt: Option<Attempt>) -> SourceEvidence {
+    let seal = match &reading.standing {
+        Some(Standing::Source(at)) if at.evacuation == evacuation => seal(at, reading, attempt),
+        Some(Standing::Source(_) | Standing::Destination(_)) | None => Seal::NotOnRoll,
+    };
+    SourceEvidence { seal, instance: source_instance(reading), busy: is_busy(reading) }
+}
+
+fn seal(at: &AtSource, reading: &SiteReading, attempt: Option<Attempt>) -> Seal {
+    if at.closed {
+        return Seal::Closed;
+    }
+    match &at.state {
+        SourceState::Unsealed => Seal::Unsealed,
+        // The ledger's word is not enough: the stored definition must show it too.
+        SourceState::Sealed { .. } if reading.sight.sightings.iter().any(|seen| seen.stored == Stored::Real) => {
+            Seal::Unsealed
+        }
+        SourceState::Sealed { transfer: None } => Seal::Sealed(TransferTrace::NotBegun),
+        SourceState::Sealed { transfer: Some(transfer) } if Some(transfer.attempt) != attempt => {
+            Seal::Sealed(TransferTrace::NotBegun)
+        }
+        SourceState::Sealed { transfer: Some(transfer) } if transfer.failed.is_some() => {
+            Seal::Sealed(TransferTrace::Failed)
+        }
+        SourceState::Sealed { transfer: Some(_) } => Seal::Sealed(TransferTrace::Begun),
+        // With the destination silent the recorded attempt is unknown; the proof then stands for the last one.
+        SourceState::Gone { transfer } => {
+            Seal::Gone { of_this_attempt: attempt.is_none_or(|attempt| attempt == transfer.attempt) }
+        }
+        SourceState::Retired => Seal::Retired,
+    }
+}
+
+fn source_instance(reading: &SiteReading) -> SourceInstance {
+    let sightings = &reading.sight.sightings;
+    let running = sightings.iter().filter(|sighting| sighting.instance == Instance::Running).count();
+    let holds_memory = |sighting: &Sighting| matches!(sighting.instance, Instance::Paused | Instance::Incoming);
+    if running > 1 {
+        SourceInstance::Several
+    } else if running == 1 {
+        SourceInstance::Running
+    } else if sightings.iter().any(holds_memory) {
+        SourceInstance::Paused
+    } else if sightings.is_empty() && !reading.sight.silent_hosts.is_empty() {
+        SourceInstance::HostSilent
+    } else {
+        SourceInstance::Stopped
+    }
+}
+
+fn is_busy(reading: &SiteReading) -> bool {
+    let has_job = reading.sight.sightings.iter().any(|sighting| sighting.job.is_some());
+    reading.mutation_under_way || reading.sight.call_under_way || has_job
+}

@@ -1,0 +1,1 @@
+//! Plans, schedules and drives evacuations; serves the muster.v1 API.

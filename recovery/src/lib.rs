@@ -1,0 +1,1 @@
+//! Settle: observe, decide, journal, act. The one way a move advances, running or recovering.

@@ -1,0 +1,1 @@
+//! Worlds, faults, invariants, scenarios: muster tested through its public surface.

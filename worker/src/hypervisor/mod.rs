@@ -1,0 +1,179 @@
+//! The seam to a site's hypervisors. One trait, one conformance suite, one module a driver.
+//!
+//! A driver touches hypervisors and nothing else: no ledger, no other site's worker. It decides nothing: it does
+//! what a [`Call`] says or reports why not, and it never takes a host's silence for an absence.
+
+pub mod sim;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use muster_core::class::Class;
+use muster_core::definition::Definition;
+use muster_core::ids::{HostName, SiteName, VmId};
+use muster_core::reading::{Inventory, Mark, Sight};
+
+/// Most changes that wait for a slow reader before the driver drops them all and says [`Change::Everything`].
+pub const CHANGES_WAITING_MAX: usize = 4096;
+
+/// A site's hypervisors, behind one face.
+#[async_trait]
+pub trait Hypervisor: Send + Sync + 'static {
+    /// Every host and every VM of the site. Hosts that don't answer are listed as such.
+    async fn inventory(&self) -> Result<Inventory, HypervisorError>;
+
+    /// What the hosts show of these VMs, in the order asked.
+    async fn look(&self, vms: &[VmId]) -> Result<Vec<Sight>, HypervisorError>;
+
+    /// Makes one change and returns when the hypervisor has made it; for the calls that begin a job, when the job
+    /// has begun. A call may hang; it still counts as under way ([`Sight::call_under_way`]) until it has ended, also
+    /// for a worker that was restarted in between.
+    async fn call(&self, call: Call) -> Result<(), HypervisorError>;
+
+    /// A stream of what changes. It begins with [`Change::Everything`] and says so again whenever changes may have
+    /// been missed; it ends when the connection is lost, and can then be asked for again.
+    async fn changes(&self) -> Result<BoxStream<'static, Change>, HypervisorError>;
+}
+
+/// One change to one VM on one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The VM.
+    pub vm: VmId,
+    /// The host of this site that is to do it.
+    pub host: HostName,
+    /// What to do.
+    pub change: VmChange,
+}
+
+/// What to do to a VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VmChange {
+    /// Store an inert definition that reserves the VM's room. Refused where there is no room, and where something
+    /// of this UUID is that is neither a placeholder, nor retired, nor off with this evacuation's mark.
+    DefinePlaceholder {
+        /// The full, real definition it stands for.
+        definition: Definition,
+        /// Whose it is.
+        mark: Mark,
+    },
+    /// Replace the stored definition by one that can't start, autostart off. A running guest runs on.
+    DefineSealed {
+        /// Why, readable in the error that a start meets.
+        reason: String,
+    },
+    /// Replace the stored definition by one that is Not Runnable and holds no room.
+    DefineRetired {
+        /// Why, readable in the error that a start meets.
+        reason: String,
+    },
+    /// Store the real definition, with its autostart. A running guest runs on.
+    DefineReal {
+        /// The definition.
+        definition: Definition,
+        /// Whose it is, at the destination.
+        mark: Option<Mark>,
+    },
+    /// Begin a live transfer of the running guest to a host of another site. It arrives paused, with `definition`
+    /// stored (autostart off) under `mark`; this side's guest is let go once it is whole there, and its stored
+    /// (sealed) definition stays. Refused where the other side has no placeholder with this mark.
+    BeginTransfer {
+        /// The site it goes to.
+        destination_site: SiteName,
+        /// The host it goes to.
+        destination_host: HostName,
+        /// The definition to store there.
+        definition: Definition,
+        /// Whose it is.
+        mark: Mark,
+    },
+    /// Begin copying the disk of a guest that is off to where `mark`'s placeholder is, and verify it. On shared
+    /// storage there is nothing to copy and the job ends at once.
+    BeginDiskCopy {
+        /// The site it goes to.
+        destination_site: SiteName,
+        /// The host it goes to.
+        destination_host: HostName,
+        /// Whose it is.
+        mark: Mark,
+    },
+    /// End the job on it, if there is one. It can lose to the job's success.
+    AbortJob,
+    /// Ask the guest to shut down and wait until it has.
+    ShutDown,
+    /// Start it from its stored definition. Fails where that is a placeholder, sealed or retired.
+    Start,
+    /// Let its paused instance run on, and announce its addresses to the network.
+    Resume,
+    /// End its instance, if any, and delete its stored definition and the disk copy of its mark. Removing what is
+    /// not there succeeds.
+    Remove,
+}
+
+/// Something changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Look at this VM again: its instance, definition, job or job's progress.
+    Vm(VmId),
+    /// Look at everything again.
+    Everything,
+}
+
+/// What a driver can fail with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HypervisorError {
+    /// The host did not answer, or the answer was lost: the change may have been made, or may still be.
+    #[error("host {host} does not answer: {message}")]
+    HostSilent {
+        /// The host.
+        host: HostName,
+        /// What was seen.
+        message: String,
+    },
+    /// The hypervisors can't be reached at all.
+    #[error("the hypervisors can't be reached: {message}")]
+    Unreachable {
+        /// What was seen.
+        message: String,
+    },
+    /// Another call or job is under way for the VM. Nothing was changed.
+    #[error("another call or job is under way for VM {vm}")]
+    Busy {
+        /// The VM.
+        vm: VmId,
+    },
+    /// The hypervisor refused, and will refuse again as things stand. Nothing was changed.
+    #[error("refused by the hypervisor of {host}: {message}")]
+    Refused {
+        /// The host.
+        host: HostName,
+        /// Its reason.
+        message: String,
+    },
+    /// The hypervisor tried and failed, and says that nothing is left of it.
+    #[error("failed on {host}: {message}")]
+    Failed {
+        /// The host.
+        host: HostName,
+        /// Its reason.
+        message: String,
+    },
+    /// It said something that makes no sense.
+    #[error("nonsense from the hypervisor: {message}")]
+    Nonsense {
+        /// What it said.
+        message: String,
+    },
+}
+
+impl HypervisorError {
+    /// What the caller may do now.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            HypervisorError::HostSilent { .. } | HypervisorError::Unreachable { .. } => Class::Unknown,
+            HypervisorError::Busy { .. } | HypervisorError::Failed { .. } => Class::Retry,
+            HypervisorError::Refused { .. } => Class::Refused,
+            HypervisorError::Nonsense { .. } => Class::Bug,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! A site: its gRPC service, fence, ledger reconciler and hypervisor drivers.
+
+pub mod hypervisor;
