@@ -1,1 +1,382 @@
-//! placeholder
+//! The orchestrator's history of an evacuation: orders, plans and what came of them, and the status folded from them.
+//!
+//! It holds no second copy of a VM's state that `decide` could trust: what is here is for people, for going on after
+//! a restart (which evacuations, which orders stand), and for the audit trail. Pure: the store keeps it.
+
+use crate::definition::Mode;
+use crate::evidence::Outcome;
+use crate::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
+use crate::reading::Phase;
+use crate::step::{Action, Hold};
+use crate::time::Timestamp;
+use crate::token::{Epoch, Token};
+use crate::verdict::Verdict;
+use serde::{Deserialize, Serialize};
+
+/// A line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalRecord {
+    /// When, by the orchestrator's clock.
+    pub at: Timestamp,
+    /// By whose order or doing.
+    pub by: String,
+    /// The mutating call that ordered it, where one did. No two records carry the same.
+    pub request: Option<RequestId>,
+    /// The evacuation.
+    pub evacuation: EvacuationId,
+    /// The VM, where it is about one.
+    pub vm: Option<VmId>,
+    /// What.
+    pub kind: JournalKind,
+}
+
+/// What a line of the journal says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum JournalKind {
+    /// An evacuation was ordered.
+    Ordered {
+        /// What people call it.
+        name: String,
+        /// The site to leave.
+        source_site: SiteName,
+        /// The site to go to.
+        destination_site: SiteName,
+        /// The runbook, to the letter.
+        runbook: String,
+    },
+    /// One move was planned.
+    MovePlanned {
+        /// The move.
+        planned: PlannedMove,
+    },
+    /// The plan is complete: all moves stand in the journal.
+    Planned,
+    /// The evacuation was claimed.
+    Claimed {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// The roll is durable at the destination, and at the source.
+    RollWritten,
+    /// Nothing new is started until further notice.
+    Paused {
+        /// Why.
+        reason: PauseReason,
+    },
+    /// New moves are started again.
+    Resumed,
+    /// What has not arrived goes back to the source.
+    Cancelled,
+    /// A VM gets further attempts, and is tried again if it was held or had failed.
+    RetryOrdered,
+    /// A VM may be brought up from its disk at the destination, by a person's order.
+    ColdStartOrdered,
+    /// A retired copy is to be made runnable again, by an admin's order.
+    ReleaseOrdered {
+        /// Why.
+        reason: String,
+    },
+    /// A command is about to be sent to a site.
+    StepIntended {
+        /// What.
+        action: Action,
+        /// Its token.
+        token: Token,
+    },
+    /// A site refused or failed a command, or its answer never came.
+    StepFailed {
+        /// What.
+        action: Action,
+        /// Why.
+        error: String,
+    },
+    /// A transfer ended without an arrival.
+    AttemptFailed {
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// Why.
+        error: String,
+    },
+    /// The move is held.
+    Held {
+        /// Why.
+        hold: Hold,
+        /// What is proven.
+        verdict: Verdict,
+    },
+    /// The move is over.
+    Settled {
+        /// Where the VM is.
+        outcome: Outcome,
+        /// What is proven.
+        verdict: Verdict,
+        /// How many attempts it took.
+        attempts: u32,
+        /// How long its guest stood still.
+        downtime_ms: Option<u64>,
+    },
+    /// Every move is over.
+    Finished,
+}
+
+/// Why nothing new is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PauseReason {
+    /// A person wanted it.
+    Order,
+    /// More moves failed than the runbook's budget allows.
+    FailureBudget,
+    /// Somebody else holds the claim.
+    ClaimLost,
+}
+
+/// A move as planned.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PlannedMove {
+    /// The VM.
+    pub vm: VmId,
+    /// What people call it.
+    pub name: VmName,
+    /// How it is moved.
+    pub mode: Mode,
+    /// The wave it belongs to, from 0.
+    pub wave: u32,
+    /// The host it leaves.
+    pub source_host: HostName,
+    /// The host it goes to.
+    pub destination_host: HostName,
+    /// Its memory in MiB.
+    pub memory_mib: u64,
+}
+
+/// An evacuation's status, folded from the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvacuationStatus {
+    /// The evacuation.
+    pub id: EvacuationId,
+    /// What people call it.
+    pub name: String,
+    /// The site it leaves.
+    pub source_site: SiteName,
+    /// The site it goes to.
+    pub destination_site: SiteName,
+    /// The runbook, to the letter.
+    pub runbook: String,
+    /// Where it stands.
+    pub state: EvacuationState,
+    /// The goal was turned to "undo".
+    pub cancelled: bool,
+    /// Who ordered it.
+    pub by: String,
+    /// When it was ordered.
+    pub ordered_at: Timestamp,
+    /// When it was finished.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Where an evacuation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum EvacuationState {
+    /// Ordered; the plan is not complete yet. After a restart such a plan is made anew.
+    Planning,
+    /// Planned; nothing has moved before the roll is written.
+    Planned,
+    /// Moves are started.
+    Running,
+    /// Running moves go on, nothing new is started.
+    Paused(PauseReason),
+    /// Every move is over.
+    Finished,
+}
+
+impl EvacuationStatus {
+    /// The status after the order alone. None if the record isn't an order.
+    #[must_use]
+    pub fn ordered(record: &JournalRecord) -> Option<Self> {
+        match &record.kind {
+            JournalKind::Ordered { name, source_site, destination_site, runbook } => Some(EvacuationStatus {
+                id: record.evacuation,
+                name: name.clone(),
+                source_site: source_site.clone(),
+                destination_site: destination_site.clone(),
+                runbook: runbook.clone(),
+                state: EvacuationState::Planning,
+                cancelled: false,
+                by: record.by.clone(),
+                ordered_at: record.at,
+                finished_at: None,
+            }),
+            JournalKind::MovePlanned { .. }
+            | JournalKind::Planned
+            | JournalKind::Claimed { .. }
+            | JournalKind::RollWritten
+            | JournalKind::Paused { .. }
+            | JournalKind::Resumed
+            | JournalKind::Cancelled
+            | JournalKind::RetryOrdered
+            | JournalKind::ColdStartOrdered
+            | JournalKind::ReleaseOrdered { .. }
+            | JournalKind::StepIntended { .. }
+            | JournalKind::StepFailed { .. }
+            | JournalKind::AttemptFailed { .. }
+            | JournalKind::Held { .. }
+            | JournalKind::Settled { .. }
+            | JournalKind::Finished => None,
+        }
+    }
+
+    /// Folds one record in.
+    pub fn apply(&mut self, record: &JournalRecord) {
+        match &record.kind {
+            JournalKind::Planned => self.state = EvacuationState::Planned,
+            JournalKind::RollWritten if self.state == EvacuationState::Planned => self.state = EvacuationState::Running,
+            JournalKind::Paused { reason } => self.state = EvacuationState::Paused(*reason),
+            JournalKind::Resumed => self.state = EvacuationState::Running,
+            JournalKind::Cancelled => self.cancelled = true,
+            JournalKind::RetryOrdered if self.state == EvacuationState::Finished => {
+                self.state = EvacuationState::Running;
+                self.finished_at = None;
+            }
+            JournalKind::Finished => {
+                self.state = EvacuationState::Finished;
+                self.finished_at = Some(record.at);
+            }
+            JournalKind::Ordered { .. }
+            | JournalKind::MovePlanned { .. }
+            | JournalKind::Claimed { .. }
+            | JournalKind::RollWritten
+            | JournalKind::RetryOrdered
+            | JournalKind::ColdStartOrdered
+            | JournalKind::ReleaseOrdered { .. }
+            | JournalKind::StepIntended { .. }
+            | JournalKind::StepFailed { .. }
+            | JournalKind::AttemptFailed { .. }
+            | JournalKind::Held { .. }
+            | JournalKind::Settled { .. } => {}
+        }
+    }
+}
+
+/// A move's status, folded from the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveStatus {
+    /// The evacuation.
+    pub evacuation: EvacuationId,
+    /// The plan.
+    pub planned: PlannedMove,
+    /// Where it stands.
+    pub state: MoveState,
+    /// What was last proven.
+    pub verdict: Verdict,
+    /// Attempts opened so far, as far as the journal knows.
+    pub attempts: u32,
+    /// Further attempts granted by orders to retry: how many such orders there were.
+    pub retries_ordered: u32,
+    /// A person has ordered that it may be brought up from its disk.
+    pub cold_start_ordered: bool,
+    /// The last error, in words.
+    pub error: Option<String>,
+    /// Who ordered the evacuation.
+    pub by: String,
+    /// When its first step was taken.
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
+    /// How long its guest stood still, in milliseconds.
+    pub downtime_ms: Option<u64>,
+}
+
+/// Where a move stands, by the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MoveState {
+    /// Not begun, or between attempts.
+    Waiting,
+    /// Under way; the last step taken.
+    Moving(Action),
+    /// Waits for a person or a returning site.
+    Held(Hold),
+    /// At the destination; the source's copy is Not Runnable.
+    Migrated,
+    /// At the source, as before: cancelled, or its attempts were used up.
+    StayedAtSource,
+}
+
+/// Live progress of a move's transfer, as its site last told. Never stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Progress {
+    /// The phase.
+    pub phase: Phase,
+    /// How much of the phase is done, in hundredths of a percent.
+    pub done_basis_points: u16,
+}
+
+impl MoveStatus {
+    /// The status of a move that was just planned.
+    #[must_use]
+    pub fn planned(evacuation: EvacuationId, planned: PlannedMove, by: &str) -> Self {
+        MoveStatus {
+            evacuation,
+            planned,
+            state: MoveState::Waiting,
+            verdict: Verdict::NotStarted,
+            attempts: 0,
+            retries_ordered: 0,
+            cold_start_ordered: false,
+            error: None,
+            by: by.to_owned(),
+            started_at: None,
+            ended_at: None,
+            downtime_ms: None,
+        }
+    }
+
+    /// Folds one record about this VM in.
+    pub fn apply(&mut self, record: &JournalRecord) {
+        match &record.kind {
+            JournalKind::StepIntended { action, .. } => {
+                self.state = MoveState::Moving(*action);
+                self.started_at.get_or_insert(record.at);
+                if matches!(action, Action::OpenAttempt(_)) {
+                    self.attempts = self.attempts.saturating_add(1);
+                }
+            }
+            JournalKind::StepFailed { error, .. } => self.error = Some(error.clone()),
+            JournalKind::AttemptFailed { attempt, error } => {
+                self.attempts = *attempt;
+                self.error = Some(error.clone());
+                self.state = MoveState::Waiting;
+            }
+            JournalKind::Held { hold, verdict } => {
+                self.state = MoveState::Held(*hold);
+                self.verdict = *verdict;
+            }
+            JournalKind::Settled { outcome, verdict, attempts, downtime_ms } => {
+                self.state = match outcome {
+                    Outcome::Migrated => MoveState::Migrated,
+                    Outcome::StayedAtSource => MoveState::StayedAtSource,
+                };
+                self.verdict = *verdict;
+                self.attempts = *attempts;
+                self.downtime_ms = *downtime_ms;
+                self.ended_at = Some(record.at);
+            }
+            JournalKind::RetryOrdered => {
+                self.retries_ordered = self.retries_ordered.saturating_add(1);
+                self.state = MoveState::Waiting;
+                self.ended_at = None;
+            }
+            JournalKind::ColdStartOrdered => self.cold_start_ordered = true,
+            JournalKind::Ordered { .. }
+            | JournalKind::MovePlanned { .. }
+            | JournalKind::Planned
+            | JournalKind::Claimed { .. }
+            | JournalKind::RollWritten
+            | JournalKind::Paused { .. }
+            | JournalKind::Resumed
+            | JournalKind::Cancelled
+            | JournalKind::ReleaseOrdered { .. }
+            | JournalKind::Finished => {}
+        }
+    }
+}
