@@ -11,6 +11,7 @@ pub mod claim;
 pub mod class;
 pub mod decide;
 pub mod definition;
+pub mod env;
 pub mod evacuation;
 pub mod evidence;
 pub mod ids;

@@ -54,6 +54,8 @@ pub struct Sighting {
     pub disk_complete: bool,
     /// How long its guest has stood still in this handover, by the hypervisor's own measure.
     pub stood_still_ms: Option<u64>,
+    /// Why the last job on it failed, in the hypervisor's words; none if it succeeded, or while one is under way.
+    pub job_error: Option<String>,
 }
 
 /// An instance of a VM.

@@ -24,6 +24,9 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// What the hosts show of these VMs, in the order asked.
     async fn look(&self, vms: &[VmId]) -> Result<Vec<Sight>, HypervisorError>;
 
+    /// The definition that a host has stored for a VM, as it is now, whatever its kind.
+    async fn definition(&self, host: &HostName, vm: VmId) -> Result<Definition, HypervisorError>;
+
     /// Makes one change and returns when the hypervisor has made it; for the calls that begin a job, when the job
     /// has begun. A call may hang; it still counts as under way ([`Sight::call_under_way`]) until it has ended, also
     /// for a worker that was restarted in between.
