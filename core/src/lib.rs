@@ -16,6 +16,7 @@ pub mod evacuation;
 pub mod evidence;
 pub mod ids;
 pub mod ledger;
+pub mod plan;
 pub mod reading;
 pub mod runbook;
 pub mod schedule;

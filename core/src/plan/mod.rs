@@ -1,0 +1,190 @@
+//! From a runbook and two inventories to the list of moves, or to everything that stands in the way. Pure.
+//!
+//! It says which VM moves how, in which wave and to which host; when it starts is [`crate::schedule`]'s to say. It must never leave
+//! a VM out in silence: what was selected is planned or has a [`Finding`], and one that blocks refuses the whole.
+
+mod choose;
+mod finding;
+mod place;
+
+pub use finding::{FINDINGS_MAX, Finding, Problem, Severity};
+
+use crate::definition::{Definition, Disk, Mode};
+use crate::ids::{EvacuationId, HostName, SiteName, VmId, VmName};
+use crate::ledger::RollEntry;
+use crate::reading::{Instance, Inventory, OffCause, Stored, VmListing};
+use crate::runbook::{ModeChoice, Runbook};
+use choose::Candidate;
+use finding::Findings;
+use place::Wanted;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Every move of an evacuation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The site that is left.
+    pub source: SiteName,
+    /// The site that is moved to.
+    pub destination: SiteName,
+    /// The moves: by wave, then the largest memory first, then by id.
+    pub moves: Vec<PlannedMove>,
+    /// What a person should know, though it stops nothing.
+    pub warnings: Vec<Finding>,
+}
+
+/// One VM's move.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PlannedMove {
+    /// The VM.
+    pub vm: VmId,
+    /// How it is moved.
+    pub mode: Mode,
+    /// Its wave, by its place among the runbook's, from 0.
+    pub wave: usize,
+    /// The host that has it.
+    pub source_host: HostName,
+    /// The host it is meant for.
+    pub destination_host: HostName,
+    /// Its real definition.
+    pub definition: Definition,
+}
+
+impl PlannedMove {
+    /// What people call the VM.
+    #[must_use]
+    pub fn name(&self) -> &VmName {
+        &self.definition.name
+    }
+
+    /// The room it takes, in MiB.
+    #[must_use]
+    pub fn memory_mib(&self) -> u64 {
+        self.definition.memory_mib
+    }
+}
+
+impl Plan {
+    /// The entries of the roll, in the order of the moves.
+    pub fn roll(&self, evacuation: EvacuationId) -> impl Iterator<Item = RollEntry> {
+        self.moves.iter().map(move |planned| RollEntry {
+            evacuation,
+            vm: planned.vm,
+            mode: planned.mode,
+            source_site: self.source.clone(),
+            destination_site: self.destination.clone(),
+            destination_host: planned.destination_host.clone(),
+            definition: planned.definition.clone(),
+        })
+    }
+}
+
+/// Plans an evacuation.
+///
+/// # Errors
+/// Everything that was found if any of it blocks: what blocks first, then the warnings; at most [`FINDINGS_MAX`] of each.
+pub fn plan(runbook: &Runbook, source: &Inventory, destination: &Inventory) -> Result<Plan, Vec<Finding>> {
+    let mut findings = Findings::default();
+    silent_hosts(source, destination, &mut findings);
+    let candidates = choose::candidates(runbook, source, &mut findings);
+    let silent: BTreeSet<&HostName> = silent(source).collect();
+    let there = by_vm(destination);
+    let mut wanted = Vec::new();
+    for candidate in candidates {
+        at_source(candidate.listing, &silent, &mut findings);
+        at_destination(candidate.listing, there.get(&candidate.listing.vm), &mut findings);
+        let mode = mode(&candidate, &mut findings);
+        wanted.push(Wanted { candidate, mode });
+    }
+    let moves = place::place(&wanted, destination, &mut findings);
+    let warnings = findings.into_warnings()?;
+    Ok(Plan { source: runbook.source.clone(), destination: runbook.destination.clone(), moves, warnings })
+}
+
+fn silent(site: &Inventory) -> impl Iterator<Item = &HostName> {
+    site.hosts.iter().filter(|listing| !listing.answers).map(|listing| &listing.host)
+}
+
+fn by_vm(site: &Inventory) -> BTreeMap<VmId, Vec<&VmListing>> {
+    let mut by_vm: BTreeMap<VmId, Vec<&VmListing>> = BTreeMap::new();
+    for listing in &site.vms {
+        by_vm.entry(listing.vm).or_default().push(listing);
+    }
+    by_vm
+}
+
+fn silent_hosts(source: &Inventory, destination: &Inventory, findings: &mut Findings) {
+    for host in silent(source) {
+        findings.site(Problem::SourceHostSilent { host: host.clone() });
+    }
+    for host in silent(destination) {
+        findings.site(Problem::DestinationHostSilent { host: host.clone() });
+    }
+}
+
+/// Whether the source can give the VM away.
+fn at_source(listing: &VmListing, silent: &BTreeSet<&HostName>, findings: &mut Findings) {
+    if silent.contains(&listing.host) {
+        findings.vm(listing, Problem::OnSilentHost { host: listing.host.clone() });
+    }
+    match listing.stored {
+        Stored::Real => {}
+        Stored::Nothing => findings.vm(listing, Problem::NothingStored),
+        Stored::Sealed => findings.vm(listing, Problem::Sealed),
+        // `choose` lets one with an instance through, and no other.
+        Stored::Retired | Stored::Placeholder => findings.vm(listing, Problem::InertAndYetThere),
+    }
+}
+
+/// Whether the destination is free of the VM. A retired copy and a placeholder are muster's own and make way.
+fn at_destination(listing: &VmListing, there: Option<&Vec<&VmListing>>, findings: &mut Findings) {
+    for copy in there.into_iter().flatten() {
+        let inert = match (copy.stored, copy.instance) {
+            (Stored::Retired | Stored::Placeholder, Instance::Off(_)) => true,
+            (Stored::Retired | Stored::Placeholder, Instance::Incoming | Instance::Paused | Instance::Running)
+            | (Stored::Nothing | Stored::Real | Stored::Sealed, _) => false,
+        };
+        if !inert {
+            findings.vm(listing, Problem::AlreadyAtDestination { host: copy.host.clone() });
+        }
+    }
+}
+
+/// How the VM is to be moved, and whether it can be. Where it can't, the mode returned is only there to go on with.
+fn mode(candidate: &Candidate<'_>, findings: &mut Findings) -> Mode {
+    let listing = candidate.listing;
+    let wanted = candidate.selection.mode;
+    let running = match listing.instance {
+        Instance::Running => true,
+        Instance::Off(cause) => {
+            if cause == OffCause::Crashed {
+                findings.vm(listing, Problem::Crashed);
+            }
+            false
+        }
+        Instance::Paused => {
+            findings.vm(listing, Problem::Paused);
+            return wanted.fixed().unwrap_or(Mode::Live);
+        }
+        Instance::Incoming => {
+            findings.vm(listing, Problem::StillArriving);
+            return wanted.fixed().unwrap_or(Mode::Live);
+        }
+    };
+    let mode = match (wanted, running) {
+        (ModeChoice::Live, _) | (ModeChoice::Auto, true) => Mode::Live,
+        (ModeChoice::Cold, _) => Mode::Cold,
+        (ModeChoice::Off, _) | (ModeChoice::Auto, false) => Mode::Off,
+    };
+    match (mode, running) {
+        (Mode::Live, false) => findings.vm(listing, Problem::LiveButOff),
+        (Mode::Off, true) => findings.vm(listing, Problem::OffButRuns),
+        (Mode::Cold, false) => findings.vm(listing, Problem::ColdButOff),
+        (Mode::Live | Mode::Cold, true) | (Mode::Off, false) => {}
+    }
+    match (mode, listing.definition.disk) {
+        (Mode::Live, Disk::Local { size_mib }) => findings.vm(listing, Problem::LiveWithLocalDisk { size_mib }),
+        (Mode::Live, Disk::Shared) | (Mode::Cold | Mode::Off, Disk::Shared | Disk::Local { .. }) => {}
+    }
+    mode
+}

@@ -1,0 +1,255 @@
+//! Runbooks: the example parses, every mistake is reported at once and in its place.
+
+use muster_core::ids::VmId;
+use muster_core::runbook::selection::Chosen;
+use muster_core::runbook::{
+    ColdStartPolicy, FailureBudget, Limits, MISTAKES_MAX, Mistake, ModeChoice, ONLY_WAVE, RUNBOOK_MAX_BYTES, Retry,
+    Runbook,
+};
+
+const EXAMPLE: &str = include_str!("../../examples/evacuate.toml");
+
+const MINIMAL: &str = "name = \"n\"\nsource.site = \"a\"\ndestination.site = \"b\"\n";
+
+fn mistakes(text: &str) -> Vec<Mistake> {
+    Runbook::parse(text).expect_err("it has mistakes")
+}
+
+/// The mistakes of a runbook that is right but for `rest`, which begins on line 4.
+fn mistakes_of(rest: &str) -> Vec<String> {
+    mistakes(&format!("{MINIMAL}{rest}")).iter().map(ToString::to_string).collect()
+}
+
+fn parse(rest: &str) -> Runbook {
+    Runbook::parse(&format!("{MINIMAL}{rest}")).expect("it has no mistakes")
+}
+
+#[test]
+fn the_documented_example_parses() {
+    let runbook = Runbook::parse(EXAMPLE).expect("the example is right");
+    assert_eq!(runbook.name, "leave-hamburg");
+    assert_eq!((runbook.source.as_str(), runbook.destination.as_str()), ("hamburg", "berlin"));
+    let names: Vec<&str> = runbook.waves.iter().map(|wave| wave.name.as_str()).collect();
+    assert_eq!(names, ["databases", "everything else"]);
+    assert_eq!(runbook.waves[0].selections[0].mode, ModeChoice::Live);
+    assert_eq!(runbook.waves[0].selections[1].mode, ModeChoice::Cold);
+    assert_eq!(runbook.waves[1].selections[0].chosen, Chosen::All);
+    assert!(runbook.waves[1].selections[0].except.waves.contains(&0));
+    assert_eq!(runbook.limits, Limits::default(), "the example says that these are the defaults");
+    assert_eq!(runbook.retry, Retry::default(), "the example says that these are the defaults");
+    assert_eq!(runbook.failure_budget, FailureBudget::Percent(5));
+    assert_eq!(runbook.deadlines.transfer_ms, Some(3_600_000));
+}
+
+#[test]
+fn a_minimal_runbook_has_one_wave_and_the_defaults() {
+    let runbook = parse("[[select]]\nall = true\n");
+    assert_eq!(runbook.waves.len(), 1);
+    assert_eq!(runbook.waves[0].name, ONLY_WAVE);
+    assert_eq!(runbook.waves[0].selections[0].mode, ModeChoice::Auto);
+    assert_eq!(runbook.failure_budget, FailureBudget::Unlimited);
+    assert_eq!(runbook.recovery.cold_start, ColdStartPolicy::Never);
+    assert_eq!(runbook.deadlines.transfer_ms, None);
+}
+
+#[test]
+fn inline_selections_are_the_same_as_sections() {
+    let inline = parse("wave = [{ name = \"w\", select = [{ tags = [\"t\"], mode = \"off\" }] }]\n");
+    let sections = parse("[[wave]]\nname = \"w\"\n[[wave.select]]\ntags = [\"t\"]\nmode = \"off\"\n");
+    assert_eq!(inline, sections);
+}
+
+#[test]
+fn per_site_follows_total() {
+    let limits = parse("[limits]\ntotal = 50\n[[select]]\nall = true\n").limits;
+    assert_eq!((limits.total, limits.per_site), (50, 50));
+}
+
+#[test]
+fn all_mistakes_come_at_once_in_the_order_of_the_file() {
+    let text = r#"nme = "x"
+[source]
+site = "a b"
+[[wave]]
+name = "first"
+[[wave.select]]
+names = []
+[[wave.select]]
+tags = ["x"]
+mode = "hot"
+[[wave]]
+name = "first"
+[[wave.select]]
+all = true
+except = { waves = ["frist"] }
+[limts]
+total = 1
+[retry]
+attempts = 11
+jitter = "yes"
+[failure_budget]
+moves = 1
+percent = 2
+"#;
+    let found: Vec<(usize, usize, String)> =
+        mistakes(text).into_iter().map(|mistake| (mistake.line, mistake.column, mistake.what)).collect();
+    let expected = [
+        (1, 1, "the runbook has no \"destination\""),
+        (1, 1, "the runbook has no \"name\""),
+        (1, 1, "unknown key \"nme\" in the runbook"),
+        (3, 8, "\"a b\" is not a site's name"),
+        (7, 9, "\"names\" in [[wave.select]] 1 is an empty list"),
+        (10, 8, "unknown mode \"hot\""),
+        (12, 8, "a second wave is named \"first\""),
+        (15, 21, "no earlier wave is named \"frist\""),
+        (16, 2, "unknown key \"limts\" in the runbook"),
+        (19, 12, "\"attempts\" is 11, which is out of range"),
+        (20, 10, "\"jitter\" in [retry] is a string"),
+        (23, 1, "\"moves\" and \"percent\" both stand in [failure_budget]"),
+    ];
+    let expected: Vec<(usize, usize, String)> =
+        expected.into_iter().map(|(line, column, what)| (line, column, what.to_owned())).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn mistakes_say_what_was_meant() {
+    let limits = mistakes_of("[[select]]\nall = true\n[limits]\nper_sit = 1\n");
+    assert_eq!(limits, ["line 7, column 1: unknown key \"per_sit\" in [limits]; did you mean \"per_site\"?"]);
+    let wave = mistakes_of(
+        "[[wave]]\nname = \"one\"\nselect = [{ all = true }]\n[[wave]]\nname = \"two\"\nselect = [{ all = true, except = { waves = [\"oen\"] } }]\n",
+    );
+    assert_eq!(wave, ["line 9, column 45: no earlier wave is named \"oen\"; did you mean \"one\"?"]);
+    let itself = mistakes_of("[[wave]]\nname = \"one\"\nselect = [{ all = true, except = { waves = [\"one\"] } }]\n");
+    assert!(itself[0].contains("only waves further up"), "{itself:?}");
+}
+
+#[test]
+fn each_of_these_is_one_mistake() {
+    let long_list = (0..=256).map(|n| format!("\"a{n}*\"")).collect::<Vec<_>>().join(",");
+    let cases = [
+        ("", "the runbook has no \"select\""),
+        ("[[select]]\n", "selects nothing"),
+        ("[[select]]\nall = false\n", "all = false selects nothing"),
+        ("[[select]]\nall = true\ntags = [\"a\"]\n", "all = true beside \"tags\""),
+        ("[[select]]\nall = 1\n", "\"all\" in [[select]] 1 is an integer"),
+        ("[[select]]\nnames = \"a\"\n", "\"names\" in [[select]] 1 is a string"),
+        ("[[select]]\nnames = [\"a\", 1]\n", "an entry of \"names\" is an integer"),
+        ("[[select]]\nnames = [\"a\", \"a\"]\n", "stands twice"),
+        ("[[select]]\nnames = [\"a/b*\"]\n", "can't match anything"),
+        ("[[select]]\nhosts = [\"rack 7\"]\n", "can't match anything"),
+        ("[[select]]\nids = [\"7\"]\n", "is not a UUID"),
+        ("[[select]]\nall = true\ndestination_hosts = []\n", "is an empty list"),
+        ("[[select]]\nall = true\nexcept = {}\n", "is empty"),
+        ("[[select]]\nall = true\nexcept = { names = [\"*\"] }\n", "excepts all that it selects"),
+        ("[[select]]\ntags = [\"a\"]\nexcept = { tags = [\"b\", \"a\"] }\n", "excepts all that it selects"),
+        ("[[select]]\nall = true\nexcept = [\"a\"]\n", "\"except\" in [[select]] 1 is an array"),
+        ("[select]\nall = true\n", "\"select\" in the runbook is a table"),
+        ("select = []\n", "\"select\" is empty"),
+        ("wave = []\n", "\"wave\" is an empty list"),
+        ("wave = [1]\n", "an entry of \"wave\" is an integer"),
+        ("[[wave]]\nname = \"a\"\n", "has no \"select\""),
+        ("[[wave]]\nselect = [{ all = true }]\n", "has no \"name\""),
+        ("[[wave]]\nname = \" \"\nselect = [{ all = true }]\n", "\"name\" is empty"),
+        ("select = [{ all = true }]\n[[wave]]\nname = \"a\"\nselect = [{ tags = [\"b\"] }]\n", "beside [[wave]]"),
+        ("select = [{ all = true }]\nlimits = 1\n", "\"limits\" in the runbook is an integer"),
+        ("select = [{ all = true }]\n[limits]\ntotal = 0\n", "out of range"),
+        ("select = [{ all = true }]\n[limits]\ntotal = -1\n", "\"total\" is -1"),
+        ("select = [{ all = true }]\n[limits]\ntotal = 1.5\n", "\"total\" in [limits] is a float"),
+        ("select = [{ all = true }]\n[retry]\nattempts = 0\n", "out of range"),
+        ("select = [{ all = true }]\n[retry]\nbackoff_ms = 500\nbackoff_max_ms = 400\n", "below the first wait"),
+        ("select = [{ all = true }]\n[failure_budget]\n", "[failure_budget] is empty"),
+        ("select = [{ all = true }]\n[failure_budget]\npercent = 101\n", "out of range"),
+        ("select = [{ all = true }]\n[recovery]\ncold_start = \"always\"\n", "unknown cold_start"),
+        ("select = [{ all = true }]\n[deadlines]\nhandover_ms = 99\n", "out of range"),
+        ("select = [{ all = true }]\ndescription = \"\\u0007\"\n", "control characters"),
+        (&format!("select = [{{ names = [{long_list}] }}]\n"), "257 entries with a '*'"),
+    ];
+    for (rest, expected) in cases {
+        let found = mistakes_of(rest);
+        assert_eq!(found.len(), 1, "{rest}\n{found:#?}");
+        assert!(found[0].contains(expected), "{rest}\n{found:#?}");
+    }
+}
+
+#[test]
+fn a_move_within_one_site_is_refused() {
+    let text = "name = \"n\"\nsource.site = \"a\"\ndestination.site = \"a\"\n[[select]]\nall = true\n";
+    let found = mistakes(text);
+    assert_eq!((found.len(), found[0].line, found[0].column), (1, 3, 20), "{found:?}");
+}
+
+#[test]
+fn what_is_not_toml_is_one_mistake_with_its_place() {
+    for (text, line, column, what) in [
+        ("name = \"n\"\nname = \"m\"\n", 2, 1, "duplicate key: \"name\""),
+        ("name = \"n\"\nlimits = [1,\n", 2, 13, "unclosed array"),
+        ("\n  name\n", 2, 7, "key with no value"),
+    ] {
+        let found = mistakes(text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].line, found[0].column), (line, column), "{found:?}");
+        assert!(found[0].what.contains(what), "{found:?}");
+    }
+}
+
+#[test]
+fn what_comes_in_is_bounded() {
+    assert_eq!(mistakes(&"#".repeat(RUNBOOK_MAX_BYTES + 1)).len(), 1);
+    let many: String = (0..5 * MISTAKES_MAX).map(|n| format!("x{n} = 1\n")).collect();
+    assert_eq!(mistakes(&many).len(), MISTAKES_MAX + 1);
+    let deep = format!("x = {}", "[".repeat(100_000));
+    assert!(!mistakes(&deep).is_empty());
+    let waves = "[[wave]]\nname = \"a\"\nselect = [{ all = true }]\n".repeat(101);
+    assert!(mistakes_of(&waves).iter().any(|mistake| mistake.contains("101 waves")));
+}
+
+/// Whatever is thrown at it, it answers, and never with an empty list.
+#[test]
+fn mangled_runbooks_are_answered() {
+    let mut seed = 7_u64;
+    for _ in 0..3_000 {
+        let mut bytes = EXAMPLE.as_bytes().to_vec();
+        for _ in 0..3 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let place = (seed >> 33) as usize % bytes.len();
+            bytes[place] = b"\"[]{}=.,*x1\n "[(seed >> 20) as usize % 13];
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        if let Err(mistakes) = Runbook::parse(&text) {
+            assert!(!mistakes.is_empty(), "{text}");
+            let lines = text.lines().count() + 1;
+            assert!(mistakes.iter().all(|mistake| (1..=lines).contains(&mistake.line) && mistake.column >= 1));
+        }
+    }
+}
+
+#[test]
+fn backoff_doubles_to_its_ceiling_and_jitter_at_most_halves_it() {
+    let steady = Retry { attempts: 10, backoff_ms: 100, backoff_max_ms: 1_000, jitter: false };
+    let waits: Vec<u64> = (1..=6).map(|failed| steady.backoff_after_ms(failed, 99)).collect();
+    assert_eq!(waits, [100, 200, 400, 800, 1_000, 1_000]);
+    assert_eq!(steady.backoff_after_ms(u32::MAX, 0), 1_000);
+    let jittered = Retry { jitter: true, ..steady };
+    let spread: Vec<u64> = (0..1_000).map(|dice| jittered.backoff_after_ms(1, dice)).collect();
+    assert!(spread.iter().all(|wait| (50..=100).contains(wait)));
+    assert!(spread.contains(&50) && spread.contains(&100));
+}
+
+#[test]
+fn a_failure_budget_is_overdrawn_by_one_more_than_it_allows() {
+    assert!(!FailureBudget::Unlimited.is_overdrawn(usize::MAX, 1));
+    assert!(!FailureBudget::Moves(2).is_overdrawn(2, 10) && FailureBudget::Moves(2).is_overdrawn(3, 10));
+    assert!(!FailureBudget::Percent(10).is_overdrawn(1, 19) && FailureBudget::Percent(10).is_overdrawn(2, 19));
+    assert!(FailureBudget::Percent(0).is_overdrawn(1, 1_000));
+}
+
+#[test]
+fn ids_are_selected_by() {
+    let id: VmId = "6ba7b810-9dad-41d1-80b4-00c04fd430c8".parse().expect("a UUID");
+    let runbook = parse(&format!("[[select]]\nids = [\"{id}\"]\n"));
+    match &runbook.waves[0].selections[0].chosen {
+        Chosen::Matching(criteria) => assert!(criteria.ids.as_ref().is_some_and(|ids| ids.contains(&id))),
+        Chosen::All => panic!("it selects one VM"),
+    }
+}
