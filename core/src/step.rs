@@ -198,11 +198,15 @@ pub enum Hold {
     NotOnRoll,
     /// A VM with its UUID is at the destination that no evacuation put there.
     ForeignCopy,
+    /// A site keeps refusing or failing the next step. Never decided; found by whoever settles.
+    StepFails,
+    /// Something was waited for longer than it may take. Never decided; found by whoever settles.
+    Overdue,
 }
 
 impl Hold {
     /// Every hold there is.
-    pub const ALL: [Hold; 12] = [
+    pub const ALL: [Hold; 14] = [
         Hold::SourceSilent,
         Hold::DestinationSilent,
         Hold::DestinationHostSilent,
@@ -215,6 +219,8 @@ impl Hold {
         Hold::NotRunning,
         Hold::NotOnRoll,
         Hold::ForeignCopy,
+        Hold::StepFails,
+        Hold::Overdue,
     ];
 
     /// Why it is held, in a sentence.
@@ -233,6 +239,8 @@ impl Hold {
             Hold::NotRunning => "it was to be moved running, but it is shut down",
             Hold::NotOnRoll => "it is not on this evacuation's roll",
             Hold::ForeignCopy => "a VM with its UUID is at the destination that no evacuation put there",
+            Hold::StepFails => "the next step keeps failing",
+            Hold::Overdue => "a job or call has not ended in the time it may take",
         }
     }
 
@@ -256,6 +264,8 @@ impl Hold {
             Hold::NotRunning => "start it at the source and retry, or move it with mode \"off\"",
             Hold::NotOnRoll => "retry the evacuation, so that the roll is written again",
             Hold::ForeignCopy => "find out whose it is; move it away or delete it, then retry",
+            Hold::StepFails => "mend what its last error says, then retry",
+            Hold::Overdue => "look at the job at the hypervisor; end it there or let it end, then retry",
         }
     }
 }
