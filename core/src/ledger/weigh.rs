@@ -205,7 +205,9 @@ fn source_instance(reading: &SiteReading) -> SourceInstance {
     }
 }
 
-fn is_busy(reading: &SiteReading) -> bool {
+/// Whether a mutation, a hypervisor call or a job is under way for the VM at this site.
+#[must_use]
+pub fn is_busy(reading: &SiteReading) -> bool {
     let has_job = reading.sight.sightings.iter().any(|sighting| sighting.job.is_some());
     reading.mutation_under_way || reading.sight.call_under_way || has_job
 }
