@@ -1,0 +1,206 @@
+//! The ledger's rows in SQL: reading them, and writing what a batch changed.
+
+use super::fault::Fault;
+use super::text::{from_json, from_number, from_time, json, limit, number, parse, time};
+use crate::ledger::batch::{Batch, Draft, State};
+use crate::ledger::{LedgerEvacuation, RowQuery};
+use muster_core::claim::Claims;
+use muster_core::ids::{EvacuationId, VmId};
+use muster_core::ledger::command::LedgerEvent;
+use muster_core::ledger::{Enrolled, Standing, VmRow};
+use muster_core::token::Token;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+/// What stands in the file, as a transaction sees it.
+pub(super) struct Stored<'a>(pub(super) &'a Connection);
+
+impl State for Stored<'_> {
+    type Error = Fault;
+
+    fn row(&self, vm: VmId) -> Result<VmRow, Fault> {
+        row(self.0, vm)
+    }
+
+    fn claims(&self, evacuation: EvacuationId) -> Result<Claims, Fault> {
+        claims(self.0, evacuation)
+    }
+}
+
+const ROW: &str =
+    "SELECT vm.vm, floor_epoch, floor_sequence, standing, intent, entry FROM vm LEFT JOIN roll USING (vm)";
+
+pub(super) fn row(connection: &Connection, vm: VmId) -> Result<VmRow, Fault> {
+    let mut statement = connection.prepare_cached(&format!("{ROW} WHERE vm.vm = ?1"))?;
+    let found = statement.query_row(params![vm.to_string()], |row| Ok(vm_row(row))).optional()?;
+    found.unwrap_or_else(|| Ok(VmRow::unknown(vm)))
+}
+
+pub(super) fn rows(connection: &Connection, query: RowQuery) -> Result<Vec<VmRow>, Fault> {
+    // No VM's text is below the empty one.
+    let after = query.after.map(|vm| vm.to_string()).unwrap_or_default();
+    let found: Vec<Result<VmRow, Fault>> = match query.evacuation {
+        Some(evacuation) => connection
+            .prepare_cached(&format!("{ROW} WHERE evacuation = ?1 AND vm.vm > ?2 ORDER BY vm.vm LIMIT ?3"))?
+            .query_map(params![evacuation.to_string(), after, limit(query.limit)], |row| Ok(vm_row(row)))?
+            .collect::<Result<_, _>>()?,
+        None => connection
+            .prepare_cached(&format!("{ROW} WHERE vm.vm > ?1 ORDER BY vm.vm LIMIT ?2"))?
+            .query_map(params![after, limit(query.limit)], |row| Ok(vm_row(row)))?
+            .collect::<Result<_, _>>()?,
+    };
+    found.into_iter().collect()
+}
+
+pub(super) fn claims(connection: &Connection, evacuation: EvacuationId) -> Result<Claims, Fault> {
+    let found: Option<String> = connection
+        .prepare_cached("SELECT claims FROM evacuation WHERE evacuation = ?1")?
+        .query_row(params![evacuation.to_string()], |row| row.get(0))
+        .optional()?;
+    found.map_or_else(|| Ok(Claims::default()), |text| from_json("evacuation", &text))
+}
+
+pub(super) fn evacuations(connection: &Connection) -> Result<Vec<LedgerEvacuation>, Fault> {
+    let sql = "SELECT evacuation, claims, coalesce(vms, 0), coalesce(open, 0)
+        FROM (SELECT evacuation FROM evacuation UNION SELECT evacuation FROM vm WHERE evacuation IS NOT NULL)
+        LEFT JOIN evacuation USING (evacuation)
+        LEFT JOIN (SELECT evacuation, count(*) AS vms, sum(1 - closed) AS open FROM vm GROUP BY evacuation)
+            USING (evacuation)
+        ORDER BY evacuation";
+    let found: Vec<(String, Option<String>, i64, i64)> = connection
+        .prepare_cached(sql)?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .collect::<Result<_, _>>()?;
+    let known = |(evacuation, claims, vms, open): (String, Option<String>, i64, i64)| {
+        Ok(LedgerEvacuation {
+            evacuation: parse("evacuation", &evacuation)?,
+            claims: claims.map_or_else(|| Ok(Claims::default()), |text| from_json("evacuation", &text))?,
+            vms: from_number(vms),
+            open: from_number(open),
+        })
+    };
+    found.into_iter().map(known).collect()
+}
+
+pub(super) fn events(
+    connection: &Connection,
+    after_sequence: u64,
+    most: usize,
+) -> Result<Vec<(u64, LedgerEvent)>, Fault> {
+    let sql = "SELECT sequence, at, evacuation, vm, token_epoch, token_sequence, kind FROM event
+        WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+    // A number beyond what the engine can count to is after every event.
+    let after = i64::try_from(after_sequence).unwrap_or(i64::MAX);
+    let found: Vec<Result<(u64, LedgerEvent), Fault>> = connection
+        .prepare_cached(sql)?
+        .query_map(params![after, limit(most)], |row| Ok(event(row)))?
+        .collect::<Result<_, _>>()?;
+    found.into_iter().collect()
+}
+
+/// Writes what a batch changed; its events are numbered on from `newest`.
+pub(super) fn write(connection: &Connection, newest: u64, batch: &Batch) -> Result<(), Fault> {
+    for draft in batch.changed_rows() {
+        write_row(connection, draft)?;
+    }
+    for (evacuation, claims) in batch.changed_claims() {
+        connection
+            .prepare_cached(
+                "INSERT INTO evacuation (evacuation, epoch, claims) VALUES (?1, ?2, ?3)
+                ON CONFLICT (evacuation) DO UPDATE SET epoch = excluded.epoch, claims = excluded.claims",
+            )?
+            .execute(params![evacuation.to_string(), number(claims.epoch.0), json(claims)?])?;
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO event (sequence, at, evacuation, vm, token_epoch, token_sequence, kind)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for (event, sequence) in batch.events().iter().zip(newest + 1..) {
+        statement.execute(params![
+            number(sequence),
+            time(event.at),
+            event.evacuation.map(|evacuation| evacuation.to_string()),
+            event.vm.map(|vm| vm.to_string()),
+            event.token.map(|token| number(token.epoch.0)),
+            event.token.map(|token| number(token.sequence.0)),
+            json(&event.kind)?,
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_row(connection: &Connection, draft: &Draft<VmRow>) -> Result<(), Fault> {
+    let now = &draft.now;
+    let standing = now.standing();
+    let side = standing.map(|standing| match standing {
+        Standing::Destination(_) => "destination",
+        Standing::Source(_) => "source",
+    });
+    connection
+        .prepare_cached(
+            "INSERT INTO vm (vm, floor_epoch, floor_sequence, evacuation, side, closed, standing, intent)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            ON CONFLICT (vm) DO UPDATE SET floor_epoch = excluded.floor_epoch,
+                floor_sequence = excluded.floor_sequence, evacuation = excluded.evacuation, side = excluded.side,
+                closed = excluded.closed, standing = excluded.standing, intent = excluded.intent",
+        )?
+        .execute(params![
+            now.vm.to_string(),
+            number(now.floor.epoch.0),
+            number(now.floor.sequence.0),
+            standing.map(|standing| standing.evacuation().to_string()),
+            side,
+            standing.map(Standing::is_closed),
+            standing.map(json).transpose()?,
+            now.intent.as_ref().map(json).transpose()?,
+        ])?;
+    let entry = |row: &VmRow| row.enrolled.as_ref().map(|enrolled| enrolled.entry.clone());
+    if let Some(entered) = entry(now)
+        && entry(&draft.before).as_ref() != Some(&entered)
+    {
+        connection
+            .prepare_cached(
+                "INSERT INTO roll (vm, entry) VALUES (?1, ?2)
+                ON CONFLICT (vm) DO UPDATE SET entry = excluded.entry",
+            )?
+            .execute(params![now.vm.to_string(), json(&entered)?])?;
+    }
+    Ok(())
+}
+
+fn vm_row(row: &Row<'_>) -> Result<VmRow, Fault> {
+    let vm: String = row.get(0)?;
+    let standing: Option<String> = row.get(3)?;
+    let intent: Option<String> = row.get(4)?;
+    let entry: Option<String> = row.get(5)?;
+    let enrolled = match (standing, entry) {
+        (Some(standing), Some(entry)) => {
+            Some(Enrolled { entry: from_json("roll", &entry)?, standing: from_json("vm", &standing)? })
+        }
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(Fault::Nonsense(format!("VM {vm} has a standing and no entry of the roll, or the reverse")));
+        }
+    };
+    Ok(VmRow {
+        vm: parse("vm", &vm)?,
+        floor: Token::new(from_number(row.get(1)?), from_number(row.get(2)?)),
+        enrolled,
+        intent: intent.map(|text| from_json("vm", &text)).transpose()?,
+    })
+}
+
+fn event(row: &Row<'_>) -> Result<(u64, LedgerEvent), Fault> {
+    let evacuation: Option<String> = row.get(2)?;
+    let vm: Option<String> = row.get(3)?;
+    let epoch: Option<i64> = row.get(4)?;
+    let sequence: Option<i64> = row.get(5)?;
+    let kind: String = row.get(6)?;
+    let event = LedgerEvent {
+        evacuation: evacuation.map(|text| parse("event", &text)).transpose()?,
+        vm: vm.map(|text| parse("event", &text)).transpose()?,
+        token: epoch.zip(sequence).map(|(epoch, sequence)| Token::new(from_number(epoch), from_number(sequence))),
+        at: from_time(row.get(1)?),
+        kind: from_json("event", &kind)?,
+    };
+    Ok((from_number(row.get(0)?), event))
+}

@@ -1,0 +1,20 @@
+//! The embedded engine: one SQLite file a store, write-ahead log, every commit synced.
+//!
+//! It makes durable what the batches decide and decides nothing itself. It never answers before the commit is
+//! durable, and never goes on after a failure that leaves the disk in doubt.
+
+mod fault;
+mod file;
+mod journal;
+mod journal_rows;
+mod ledger;
+mod ledger_rows;
+mod reader;
+mod schema;
+mod text;
+mod writer;
+
+pub use journal::SqliteJournal;
+pub use ledger::{SqliteLedger, SqliteLedgerReader};
+pub use reader::READERS;
+pub use writer::{CALLS_WAITING_MAX, GROUP_MAX};

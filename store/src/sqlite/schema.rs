@@ -1,0 +1,85 @@
+//! The files' schemas: what each is marked with, and the steps that bring an older file forward. Steps are only ever
+//! added at the end; one that was released is never changed.
+
+use super::fault::Fault;
+use crate::error::FileKind;
+use rusqlite::Connection;
+
+/// A kind of file and its schema's steps, from an empty file to the newest version.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Schema {
+    pub(super) kind: FileKind,
+    /// SQLite's `application_id`: which program's file it is.
+    pub(super) application_id: u32,
+    /// Step n makes version n, counted from 1. The version stands in SQLite's `user_version`.
+    pub(super) steps: &'static [&'static str],
+    /// The table that is numbered without gaps.
+    pub(super) history: &'static str,
+}
+
+/// "muLe".
+pub(super) const LEDGER: Schema = Schema {
+    kind: FileKind::Ledger,
+    application_id: 0x6d75_4c65,
+    steps: &[include_str!("ledger_1.sql")],
+    history: "event",
+};
+
+/// "muJo".
+pub(super) const JOURNAL: Schema = Schema {
+    kind: FileKind::Journal,
+    application_id: 0x6d75_4a6f,
+    steps: &[include_str!("journal_1.sql")],
+    history: "record",
+};
+
+impl Schema {
+    /// The newest version.
+    pub(super) fn version(&self) -> u32 {
+        u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Runs the steps that a file of version `found` lacks, each in a transaction of its own with its number.
+    pub(super) fn bring_forward(&self, connection: &mut Connection, found: u32) -> Result<(), Fault> {
+        for (step, version) in self.steps.iter().zip(1_u32..).skip(found as usize) {
+            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            transaction.execute_batch(step)?;
+            transaction.pragma_update(None, "user_version", version)?;
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+}
+
+/// The version that a file's schema has.
+pub(super) fn version_of(connection: &Connection) -> Result<u32, Fault> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    u32::try_from(version).map_err(|_| Fault::Nonsense(format!("its schema's version is {version}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_file_is_brought_forward_by_the_steps_it_lacks_alone() {
+        const FIRST: &str = "CREATE TABLE event (sequence INTEGER PRIMARY KEY) STRICT; INSERT INTO event VALUES (7);";
+        const SECOND: &str = "ALTER TABLE event ADD COLUMN at INTEGER NOT NULL DEFAULT 5;";
+        const BROKEN: &str = "INSERT INTO event VALUES (8, 8); INSERT INTO nowhere VALUES (1);";
+        let mut connection = Connection::open_in_memory().unwrap();
+        let schema = |steps| Schema { steps, ..LEDGER };
+        schema(&[FIRST]).bring_forward(&mut connection, 0).unwrap();
+        assert_eq!(version_of(&connection).unwrap(), 1);
+
+        assert!(schema(&[FIRST, SECOND, BROKEN]).bring_forward(&mut connection, 1).is_err());
+        assert_eq!(version_of(&connection).unwrap(), 2, "the step that failed left its version");
+        let rows: Vec<(i64, i64)> = connection
+            .prepare("SELECT sequence, at FROM event")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(rows, [(7, 5)], "a step ran twice, or half");
+    }
+}
