@@ -11,6 +11,7 @@ use muster_core::class::Class;
 use muster_core::definition::Definition;
 use muster_core::ids::{HostName, SiteName, VmId};
 use muster_core::reading::{Inventory, Mark, Sight};
+use serde::{Deserialize, Serialize};
 
 /// Most changes that wait for a slow reader before the driver drops them all and says [`Change::Everything`].
 pub const CHANGES_WAITING_MAX: usize = 4096;
@@ -38,7 +39,7 @@ pub trait Hypervisor: Send + Sync + 'static {
 }
 
 /// One change to one VM on one host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// The VM.
     pub vm: VmId,
@@ -49,7 +50,7 @@ pub struct Call {
 }
 
 /// What to do to a VM.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VmChange {
     /// Store an inert definition that reserves the VM's room. Refused where there is no room, and where something
     /// of this UUID is that is neither a placeholder, nor retired, nor off with this evacuation's mark.
@@ -122,7 +123,7 @@ pub enum Change {
 }
 
 /// What a driver can fail with.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum HypervisorError {
     /// The host did not answer, or the answer was lost: the change may have been made, or may still be.
     #[error("host {host} does not answer: {message}")]
