@@ -1,0 +1,117 @@
+//! Acting: the intent into the journal, one command to one site, and what its answer is worth.
+
+use super::{Move, Settler, words};
+use crate::error::LinkError;
+use muster_core::class::Class;
+use muster_core::evidence::{Evidence, Heard, Record};
+use muster_core::ids::Attempt;
+use muster_core::ledger::{ArrivalRecord, Standing};
+use muster_core::reading::SiteReading;
+use muster_core::step::{Action, Side};
+use muster_core::token::Token;
+use muster_proto::convert::{SiteAction, SiteCommand};
+
+/// What became of a command.
+pub(super) enum Acted {
+    /// The site did it, now or before.
+    Done,
+    /// The site will not do it as things stand.
+    Refused(String),
+    /// Nothing happened, or nobody knows: look again before anything else.
+    Unclear(String),
+    /// Somebody newer has taken over.
+    Superseded,
+    /// The intent could not be journaled, so nothing was sent.
+    JournalFailed(String),
+}
+
+impl Settler {
+    pub(super) async fn send(&self, subject: &Move, action: Action, token: Token, evidence: &Evidence) -> Acted {
+        let Some(site_action) = self.site_action(subject, action, evidence) else {
+            return Acted::Unclear("the evidence names no attempt for it".to_owned());
+        };
+        if let Err(error) = self.scribe.intended(subject.vm, action, token).await {
+            return Acted::JournalFailed(error.to_string());
+        }
+        let command = SiteCommand { vm: subject.vm, token, action: site_action };
+        let sent = match (action.side(), &self.source) {
+            (Side::Destination, _) => self.destination.execute(self.evacuation, command).await,
+            (Side::Source, Some(source)) => source.execute(self.evacuation, command).await,
+            (Side::Source, None) => return Acted::Unclear("the source is given up as lost".to_owned()),
+        };
+        match sent {
+            Ok(_) => Acted::Done,
+            Err(error) => {
+                tracing::debug!(vm = %subject.vm, ?action, %error, "not done");
+                if let Err(unwritten) = self.scribe.failed(subject.vm, action, &error).await {
+                    tracing::warn!(%unwritten, "a failed step could not be journaled");
+                }
+                worth(&error)
+            }
+        }
+    }
+
+    /// The command that carries an action out, with the particulars that stand in the evidence's readings.
+    fn site_action(&self, subject: &Move, action: Action, evidence: &Evidence) -> Option<SiteAction> {
+        let attempt = recorded_attempt(evidence);
+        Some(match action {
+            Action::OpenAttempt(kind) => SiteAction::OpenAttempt { host: subject.destination_host.clone(), kind },
+            Action::MakePlaceholder => SiteAction::MakePlaceholder { attempt: attempt? },
+            Action::Seal => SiteAction::Seal,
+            Action::Transfer => SiteAction::Transfer {
+                attempt: attempt?,
+                destination_site: self.destination.site().clone(),
+                destination_host: self.recorded_host(subject),
+            },
+            Action::AbortTransfer => SiteAction::AbortTransfer,
+            Action::Commit => SiteAction::Commit { attempt: attempt? },
+            Action::Run => SiteAction::Run,
+            Action::Retire => SiteAction::Retire,
+            Action::Abandon => SiteAction::Abandon { attempt: attempt? },
+            Action::Reopen => SiteAction::Reopen { attempt: attempt? },
+            Action::Discard => SiteAction::Discard,
+            Action::ResumeSource => SiteAction::ResumeSource,
+            Action::StartSource => SiteAction::StartSource,
+            Action::Unseal => SiteAction::Unseal,
+            Action::CloseSource => SiteAction::CloseSource,
+            Action::CloseDestination(outcome) => SiteAction::CloseDestination(outcome),
+        })
+    }
+
+    /// The host of the started record; it may have been opened before this claim, for another host than is wanted now.
+    fn recorded_host(&self, subject: &Move) -> muster_core::ids::HostName {
+        let reading = self.destination.feed().last_reading(subject.vm);
+        match reading.as_deref() {
+            Some(SiteReading { standing: Some(Standing::Destination(at)), .. }) => match &at.record {
+                ArrivalRecord::Started(started) => started.host.clone(),
+                ArrivalRecord::Enrolled
+                | ArrivalRecord::Abandoned(_)
+                | ArrivalRecord::Completed(_)
+                | ArrivalRecord::Closed(_) => subject.destination_host.clone(),
+            },
+            Some(_) | None => subject.destination_host.clone(),
+        }
+    }
+}
+
+fn worth(error: &LinkError) -> Acted {
+    if error.is_below_floor() {
+        return Acted::Superseded;
+    }
+    match error.class() {
+        Class::Refused => Acted::Refused(words(error)),
+        Class::Retry | Class::Unknown | Class::Bug => Acted::Unclear(words(error)),
+    }
+}
+
+fn recorded_attempt(evidence: &Evidence) -> Option<Attempt> {
+    match evidence.destination {
+        Heard::Silent => None,
+        Heard::Answer(destination) => match destination.record {
+            Record::Started { attempt, .. } | Record::Abandoned { attempt } | Record::Completed { attempt, .. } => {
+                Some(attempt)
+            }
+            Record::NotOnRoll | Record::Enrolled | Record::Closed(_) => None,
+        },
+    }
+}

@@ -1,0 +1,409 @@
+//! `settle`: the only way a move advances.
+//!
+//! ```text
+//!  streamed: newest readings of both feeds ───────────────┐
+//!                                                         ▼
+//!  fenced:   raise both floors                         decide ──▶ act: journal the intent, one command, its answer
+//!            read the source until it has no job          │        (any doubt about the answer ▶ fenced next)
+//!            only then read the destination ──────────────┤
+//!                                                         ├──▶ wait: for a change, within a deadline
+//!                                                         └──▶ over, held, between attempts, superseded
+//! ```
+//! Exactly this runs in good times and after every fault; there is no other path. It holds no state of the VM across an
+//! observation, only the count of its own commands, since when it has waited, and which attempt a site refused.
+
+mod act;
+mod observe;
+mod scribe;
+
+pub use scribe::Scribe;
+
+use crate::error::LinkError;
+use crate::link::{Feed, SiteLink};
+use act::Acted;
+use muster_core::decide::{MoveOrder, decide};
+use muster_core::env::Env;
+use muster_core::evidence::{Evidence, Freshness, Heard, Outcome, Record};
+use muster_core::ids::{EvacuationId, HostName, VmId};
+use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
+use muster_core::step::{Action, Decision, Hold, Step, Wait};
+use muster_core::time::Timestamp;
+use muster_core::token::{Epoch, Sequence, Token};
+use muster_core::verdict::Verdict;
+use observe::{Look, Seen};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often one action may be sent in a row without the evidence moving on.
+pub const ACTION_REPEATS_MAX: u32 = 8;
+/// First wait before an action is sent again.
+pub const REPEAT_WAIT_MIN: Duration = Duration::from_millis(50);
+/// Longest wait before an action is sent again.
+pub const REPEAT_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Longest wait without any news before the VM is looked at again, behind raised floors.
+pub const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// What settling needs besides the move.
+pub struct Settler {
+    /// The evacuation.
+    pub evacuation: EvacuationId,
+    /// The site that is left; none if it is given up as lost.
+    pub source: Option<Arc<SiteLink>>,
+    /// The site that is moved to.
+    pub destination: Arc<SiteLink>,
+    /// The claim held.
+    pub epoch: Epoch,
+    /// Where intents are journaled.
+    pub scribe: Scribe,
+    /// Time and ids.
+    pub env: Arc<dyn Env>,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+}
+
+/// How long things may take, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// A transfer, from its begin; past it, it is aborted.
+    pub transfer_ms: u64,
+    /// A handover that the hypervisors have not finished, and a commit that has not come.
+    pub handover_ms: u64,
+    /// A silent site, until its moves are held.
+    pub silence_ms: u64,
+}
+
+/// One move, as it is being settled.
+#[derive(Debug, Clone)]
+pub struct Move {
+    /// The VM.
+    pub vm: VmId,
+    /// What is wanted.
+    pub order: MoveOrder,
+    /// The host that its next attempt goes to.
+    pub destination_host: HostName,
+    /// Whether an attempt may be opened now.
+    pub opening: Opening,
+    /// The last command's number under this claim.
+    pub sequence: Sequence,
+}
+
+/// Whether settling may open an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// One; then settling stops between attempts, and whoever schedules says when to go on.
+    Once,
+    /// None: settling stops before it.
+    Never,
+}
+
+/// How settling ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// The move is over.
+    Over {
+        /// Where the VM is.
+        outcome: Outcome,
+        /// What is proven.
+        verdict: Verdict,
+        /// How many attempts it took.
+        attempts: u32,
+        /// How long its guest stood still.
+        downtime_ms: Option<u64>,
+    },
+    /// It waits for a person or a returning site.
+    Held {
+        /// Why.
+        hold: Hold,
+        /// What is proven.
+        verdict: Verdict,
+        /// The last error.
+        error: Option<String>,
+    },
+    /// The next attempt is wanted and allowed, and was not to be opened now.
+    BetweenAttempts {
+        /// What is proven.
+        verdict: Verdict,
+        /// How many attempts there were.
+        attempts: u32,
+        /// Why the last one failed.
+        error: Option<String>,
+    },
+    /// Somebody with a newer claim has taken over: hands off.
+    Superseded,
+    /// It was told to stop.
+    Stopped,
+}
+
+impl Settler {
+    /// Settles one move as far as it goes now.
+    pub async fn settle(&self, subject: &mut Move, stop: &CancellationToken) -> Settled {
+        let mut run = Run::new(self, subject);
+        let settled = tokio::select! {
+            biased;
+            () = stop.cancelled() => Settled::Stopped,
+            settled = run.settle() => settled,
+        };
+        self.destination.feed().forget_bell(subject.vm);
+        if let Some(source) = &self.source {
+            source.feed().forget_bell(subject.vm);
+        }
+        settled
+    }
+
+    /// One observation and what follows from it, without acting: what a report shows.
+    pub async fn assess(&self, subject: &Move) -> (Decision, Seen) {
+        let seen = self.read_unfenced(subject.vm).await;
+        let evidence = self.weigh(&seen, Freshness::Fenced, false);
+        (decide(&subject.order, &evidence), seen)
+    }
+}
+
+/// One run of the loop.
+struct Run<'a> {
+    settler: &'a Settler,
+    subject: &'a mut Move,
+    look: Look,
+    waiting: Option<(Wait, Timestamp)>,
+    last_action: Option<(Action, u32)>,
+    error: Option<String>,
+    aborting: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(settler: &'a Settler, subject: &'a mut Move) -> Self {
+        Run { settler, subject, look: Look::Streamed, waiting: None, last_action: None, error: None, aborting: false }
+    }
+
+    async fn settle(&mut self) -> Settled {
+        loop {
+            let seen = match self.observe().await {
+                Ok(seen) => seen,
+                Err(settled) => return settled,
+            };
+            let freshness = seen.freshness;
+            let past_deadline = self.handover_is_late();
+            let evidence = self.settler.weigh(&seen, freshness, past_deadline);
+            let decision = decide(&self.subject.order, &evidence);
+            tracing::debug!(vm = %self.subject.vm, ?decision, ?evidence, "decided");
+            self.note_error(&seen);
+            match decision.step {
+                Step::ObserveFenced => self.look = Look::Fenced,
+                Step::Wait(wait) => {
+                    if let Some(settled) = self.wait(wait, &decision, &evidence, &seen).await {
+                        return settled;
+                    }
+                }
+                Step::Act(Action::OpenAttempt(_)) if self.subject.opening == Opening::Never => {
+                    return self.between_attempts(decision.verdict, &evidence);
+                }
+                Step::Act(action) => {
+                    self.waiting = None;
+                    if let Some(settled) = self.act(action, &decision, &evidence).await {
+                        return settled;
+                    }
+                }
+                Step::Hold(hold) => {
+                    return Settled::Held { hold, verdict: decision.verdict, error: self.error.take() };
+                }
+                Step::Settled(outcome) => return over(outcome, &decision, &seen),
+            }
+        }
+    }
+
+    /// Streamed readings while both feeds are heard, else, or in doubt, fenced ones.
+    async fn observe(&mut self) -> Result<Seen, Settled> {
+        match self.look {
+            Look::Streamed => {
+                if let Some(seen) = self.settler.streamed(self.subject.vm).await {
+                    return Ok(seen);
+                }
+            }
+            Look::Fenced => {}
+        }
+        let token = self.next_token();
+        let seen = self.settler.read_fenced(self.subject.vm, token).await.map_err(|_superseded| Settled::Superseded)?;
+        // What a fenced look finds busy or unfinished is followed on the streams again.
+        self.look = Look::Streamed;
+        Ok(seen)
+    }
+
+    fn handover_is_late(&self) -> bool {
+        match self.waiting {
+            Some((Wait::Handover | Wait::Commit, since)) => {
+                self.settler.env.now().since_ms(since) > self.settler.deadlines.handover_ms
+            }
+            Some((Wait::Job, _)) | None => false,
+        }
+    }
+
+    /// Waits for a change. Past its deadline a job is aborted, and what then still doesn't end is held.
+    async fn wait(&mut self, wait: Wait, decision: &Decision, evidence: &Evidence, seen: &Seen) -> Option<Settled> {
+        let now = self.settler.env.now();
+        let since = match self.waiting {
+            Some((same, since)) if same == wait => since,
+            Some(_) | None => now,
+        };
+        self.waiting = Some((wait, since));
+        let deadline_ms = match wait {
+            Wait::Job => self.settler.deadlines.transfer_ms,
+            Wait::Handover | Wait::Commit => self.settler.deadlines.handover_ms,
+        };
+        let left_ms = deadline_ms.saturating_sub(now.since_ms(since));
+        if left_ms == 0 {
+            match wait {
+                Wait::Job if !self.aborting && attempt_of(evidence).is_some() => {
+                    self.aborting = true;
+                    self.error = Some(format!("the transfer took longer than {deadline_ms} ms"));
+                    self.subject.order.refused = attempt_of(evidence);
+                    self.waiting = None;
+                    self.look = Look::Fenced;
+                    return None;
+                }
+                Wait::Job => {
+                    return Some(Settled::Held {
+                        hold: Hold::Overdue,
+                        verdict: decision.verdict,
+                        error: self.error.take(),
+                    });
+                }
+                // The next decision knows that the deadline has passed; if it still waits, it waits for a change.
+                Wait::Handover | Wait::Commit if seen.freshness == Freshness::Streamed => self.look = Look::Fenced,
+                Wait::Handover | Wait::Commit => {}
+            }
+        }
+        let longest = Duration::from_millis(left_ms.max(1)).min(LOOK_AGAIN_AFTER);
+        let longest = if left_ms == 0 { LOOK_AGAIN_AFTER.min(self.settler.silence()) } else { longest };
+        if !(left_ms == 0 && self.look == Look::Fenced) {
+            self.settler.changed(self.subject.vm, seen, longest).await;
+        }
+        None
+    }
+
+    async fn act(&mut self, action: Action, decision: &Decision, evidence: &Evidence) -> Option<Settled> {
+        let repeats = match self.last_action {
+            Some((last, repeats)) if last == action => repeats + 1,
+            Some(_) | None => 0,
+        };
+        self.last_action = Some((action, repeats));
+        if repeats > ACTION_REPEATS_MAX {
+            let verdict = decision.verdict;
+            return Some(Settled::Held { hold: Hold::StepFails, verdict, error: self.error.take() });
+        }
+        if repeats > 0 {
+            tokio::time::sleep(self.settler.repeat_wait(repeats)).await;
+        }
+        let token = self.next_token();
+        match self.settler.send(self.subject, action, token, evidence).await {
+            Acted::Done => {
+                if matches!(action, Action::OpenAttempt(_)) {
+                    self.subject.opening = Opening::Never;
+                    self.aborting = false;
+                }
+            }
+            Acted::Refused(error) => {
+                self.error = Some(error);
+                if self.gives_up_on_refusal(action) {
+                    self.subject.order.refused = attempt_of(evidence);
+                }
+                self.look = Look::Fenced;
+            }
+            Acted::Unclear(error) => {
+                self.error = Some(error);
+                self.look = Look::Fenced;
+            }
+            Acted::Superseded => return Some(Settled::Superseded),
+            Acted::JournalFailed(error) => {
+                let verdict = decision.verdict;
+                return Some(Settled::Held { hold: Hold::StepFails, verdict, error: Some(error) });
+            }
+        }
+        None
+    }
+
+    /// A step forward that a site refuses ends the attempt; another host, or another time, may do.
+    fn gives_up_on_refusal(&self, action: Action) -> bool {
+        matches!(action, Action::MakePlaceholder | Action::Seal | Action::Transfer)
+    }
+
+    fn between_attempts(&mut self, verdict: Verdict, evidence: &Evidence) -> Settled {
+        let attempts = attempts_of(evidence);
+        Settled::BetweenAttempts { verdict, attempts, error: self.error.take() }
+    }
+
+    fn next_token(&mut self) -> Token {
+        self.subject.sequence = Sequence(self.subject.sequence.0 + 1);
+        Token { epoch: self.settler.epoch, sequence: self.subject.sequence }
+    }
+
+    /// Why the last transfer failed, in its hypervisor's words.
+    fn note_error(&mut self, seen: &Seen) {
+        if let Heard::Answer(reading) = &seen.source
+            && let Some(Standing::Source(at)) = &reading.standing
+            && let SourceState::Sealed { transfer: Some(transfer) } = &at.state
+            && let Some(failed) = &transfer.failed
+        {
+            self.error = Some(failed.clone());
+        }
+    }
+}
+
+fn over(outcome: Outcome, decision: &Decision, seen: &Seen) -> Settled {
+    let mut attempts = 0;
+    let mut downtime_ms = None;
+    if let Heard::Answer(reading) = &seen.destination
+        && let Some(Standing::Destination(at)) = &reading.standing
+        && let ArrivalRecord::Closed(closed) = &at.record
+    {
+        attempts = closed.attempts;
+        downtime_ms = closed.downtime_ms;
+    }
+    Settled::Over { outcome, verdict: decision.verdict, attempts, downtime_ms }
+}
+
+fn attempt_of(evidence: &Evidence) -> Option<muster_core::ids::Attempt> {
+    match evidence.destination {
+        Heard::Silent => None,
+        Heard::Answer(destination) => match destination.record {
+            Record::Started { attempt, .. } => Some(attempt),
+            Record::NotOnRoll
+            | Record::Enrolled
+            | Record::Abandoned { .. }
+            | Record::Completed { .. }
+            | Record::Closed(_) => None,
+        },
+    }
+}
+
+fn attempts_of(evidence: &Evidence) -> u32 {
+    match evidence.destination {
+        Heard::Silent => 0,
+        Heard::Answer(destination) => match destination.record {
+            Record::Started { attempt, .. } | Record::Abandoned { attempt } | Record::Completed { attempt, .. } => {
+                attempt.count()
+            }
+            Record::NotOnRoll | Record::Enrolled | Record::Closed(_) => 0,
+        },
+    }
+}
+
+impl Settler {
+    fn silence(&self) -> Duration {
+        Duration::from_millis(self.deadlines.silence_ms)
+    }
+
+    fn repeat_wait(&self, repeats: u32) -> Duration {
+        let doubled = REPEAT_WAIT_MIN.saturating_mul(1 << repeats.min(10)).min(REPEAT_WAIT_MAX);
+        let jitter_ms = self.env.random_below(u64::try_from(doubled.as_millis()).unwrap_or(u64::MAX) / 2 + 1);
+        doubled / 2 + Duration::from_millis(jitter_ms)
+    }
+
+    fn feeds(&self) -> impl Iterator<Item = &Feed> {
+        self.source.iter().map(|source| source.feed()).chain(std::iter::once(self.destination.feed()))
+    }
+}
+
+/// The error of a site, as a line for people.
+fn words(error: &LinkError) -> String {
+    muster_core::ids::clip(&error.to_string())
+}
