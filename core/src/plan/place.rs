@@ -46,7 +46,7 @@ pub(super) fn place(wanted: &[Wanted<'_>], destination: &Inventory, findings: &m
     let allowed = allowed(wanted, destination, findings);
     let order = placing_order(wanted);
     let spread = lay(wanted, &order, room(destination), &allowed, Manner::Spread);
-    let layout = if spread.iter().all(|host| matches!(host, Laid::On(_) | Laid::Nowhere)) {
+    let layout = if without_room(&spread) == 0 {
         spread
     } else {
         let packed = lay(wanted, &order, room(destination), &allowed, Manner::Pack);
