@@ -3,6 +3,7 @@
 //! A driver touches hypervisors and nothing else: no ledger, no other site's worker. It decides nothing: it does
 //! what a [`Call`] says or reports why not, and it never takes a host's silence for an absence.
 
+pub mod conformance;
 pub mod sim;
 
 use async_trait::async_trait;
@@ -114,7 +115,7 @@ pub enum VmChange {
 }
 
 /// Something changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Look at this VM again: its instance, definition, job or job's progress.
     Vm(VmId),

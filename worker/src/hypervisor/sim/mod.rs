@@ -1,5 +1,19 @@
 //! Simulated hypervisors: whole sites that behave as real ones do, faults and all, and know the truth about themselves.
 //!
-//! [`world`] is the simulation, pure and without time of its own.
+//! ```text
+//! world    the simulation: pure, without time of its own
+//! engine   one task that owns a world and lets time pass; its handle
+//! direct   the driver over that handle, for tests in one process
+//! server   the world on loopback: the sites' hypervisors for their workers, control for who drives the world
+//! client   the driver over that wire, and the control's client
+//! ```
+//! It must never be used to move a real VM, and nothing of muster may read its truth to decide anything.
 
+mod changes;
+pub mod client;
+pub mod direct;
+pub mod engine;
+pub mod error;
+pub mod server;
+mod wire;
 pub mod world;

@@ -4,6 +4,7 @@
 use super::call::CallKind;
 use super::config::FinishBreak;
 use crate::hypervisor::HypervisorError;
+use muster_core::class::Class;
 use muster_core::definition::Definition;
 use muster_core::ids::{HostName, SiteName, VmId};
 use muster_core::reading::Phase;
@@ -180,5 +181,19 @@ impl Fault {
     #[must_use]
     pub fn once(vm: VmId, kind: RuleKind) -> Fault {
         Fault::Rule(Rule { vm: Some(vm), times: 1, kind })
+    }
+}
+
+impl FaultError {
+    /// What the caller may do now.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            FaultError::NoSuchSite(_)
+            | FaultError::NoSuchHost(..)
+            | FaultError::NoSuchLink(..)
+            | FaultError::TooManyRules => Class::Refused,
+            FaultError::Hypervisor(error) => error.class(),
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::change::fresh_entry;
 use super::host::{DiskCopy, HostId};
 use super::workload::Workload;
 use crate::hypervisor::HypervisorError;
+use muster_core::class::Class;
 use muster_core::definition::{Definition, Disk};
 use muster_core::ids::{HostName, IdError, SiteName, VmId};
 use rand::{Rng, RngExt};
@@ -106,6 +107,19 @@ pub enum FleetError {
     /// The host would not start it.
     #[error("the hypervisor would not: {0}")]
     Hypervisor(#[source] HypervisorError),
+}
+
+impl FleetError {
+    /// What the caller may do now.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            FleetError::NoSuchHost(..) | FleetError::NoRoom { .. } | FleetError::Exists(_) | FleetError::Senseless => {
+                Class::Refused
+            }
+            FleetError::Hypervisor(error) => error.class(),
+        }
+    }
 }
 
 impl World {

@@ -37,6 +37,7 @@ use agenda::{Agenda, Event};
 use call::PendingCall;
 use host::{Entry, Host, HostId, Power, Site, SiteId};
 use job::{Job, JobId};
+use muster_core::class::Class;
 use muster_core::ids::{HostName, SiteName, VmId};
 use muster_core::reading::Phase;
 use rand_chacha::ChaCha8Rng;
@@ -114,6 +115,19 @@ pub enum WorldError {
     /// More hosts than [`HOSTS_MAX`].
     #[error("more than {HOSTS_MAX} hosts")]
     TooManyHosts,
+}
+
+impl WorldError {
+    /// What the caller may do now.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            WorldError::Twice(_)
+            | WorldError::NoSuchSite(_)
+            | WorldError::LinkToItself(_)
+            | WorldError::TooManyHosts => Class::Refused,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,8 @@ use super::World;
 use super::host::{Entry, Host, ShuttingDown, SiteId};
 use super::job::basis_points;
 use crate::hypervisor::HypervisorError;
-use muster_core::ids::{SiteName, VmId};
+use muster_core::definition::Definition;
+use muster_core::ids::{HostName, SiteName, VmId};
 use muster_core::reading::{HostListing, Inventory, Job, Phase, Sight, Sighting, VmListing};
 
 impl World {
@@ -48,6 +49,15 @@ impl World {
             call_under_way: self.calls_by_vm.contains_key(&(id, *vm)),
         };
         Ok(vms.iter().map(see).collect())
+    }
+
+    /// The definition that a host has stored for a VM.
+    ///
+    /// # Errors
+    /// As a call: `Unreachable`, `HostSilent`, or `Refused` where there is none.
+    pub fn definition(&self, site: &SiteName, host: &HostName, vm: VmId) -> Result<Definition, HypervisorError> {
+        let (_, host) = self.reach(site, host)?;
+        self.known(host, vm).map(|entry| entry.definition.clone())
     }
 
     fn sightings(&self, site: SiteId, vm: VmId) -> Vec<Sighting> {
