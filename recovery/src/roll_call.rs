@@ -1,1 +1,194 @@
-//! pending
+//! The roll call: what is proven of every VM of an evacuation, and what comes next for it. Reads only.
+//!
+//! It observes unfenced, the source first, and says of when each line is. A line's step is what `settle` would do if a
+//! fenced observe showed the same.
+
+use crate::link::SiteLink;
+use muster_core::claim::Claims;
+use muster_core::decide::{ColdStart, Goal, MoveOrder, decide};
+use muster_core::evidence::{Evidence, Freshness, Heard};
+use muster_core::ids::{EvacuationId, VmId};
+use muster_core::ledger::weigh::Readings;
+use muster_core::ledger::{ArrivalRecord, Enrolled, RollEntry, Standing, VmRow};
+use muster_core::reading::{Sight, SiteReading};
+use muster_core::step::{Action, Decision, Hold, Step};
+use muster_core::time::Timestamp;
+use muster_core::verdict::Verdict;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One VM's line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollCallLine {
+    /// The VM, as the roll has it.
+    pub entry: RollEntry,
+    /// What is proven, and what comes next.
+    pub decision: Decision,
+    /// What it was decided from.
+    pub evidence: Evidence,
+    /// The readings behind the evidence.
+    pub readings: Both,
+    /// The last error met while acting on it.
+    pub error: Option<String>,
+}
+
+/// What both sides said of one VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Both {
+    /// The destination.
+    pub destination: Heard<SiteReading>,
+    /// The source.
+    pub source: Heard<SiteReading>,
+}
+
+/// How a line stands in an account of the whole evacuation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Account {
+    /// Nothing is left to be done: over, or never begun and at its source.
+    Settled,
+    /// The next step can be taken by `recover --apply`.
+    CanGoOn,
+    /// It waits for a person or a returning site.
+    Held(Hold),
+}
+
+impl RollCallLine {
+    /// How it stands.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        let never_begun = self.decision.verdict == Verdict::NotStarted;
+        match self.decision.step {
+            Step::Settled(_) => Account::Settled,
+            Step::Act(Action::OpenAttempt(_)) if never_begun => Account::Settled,
+            // Nothing of it was begun, so it is where it was; only the silence of the site is to be told.
+            Step::Hold(hold) => Account::Held(hold),
+            Step::Act(_) | Step::Wait(_) | Step::ObserveFenced => Account::CanGoOn,
+        }
+    }
+
+    /// When the destination was read, or the source where it is silent.
+    #[must_use]
+    pub fn as_of(&self) -> Option<Timestamp> {
+        match (&self.readings.destination, &self.readings.source) {
+            (Heard::Answer(reading), _) | (Heard::Silent, Heard::Answer(reading)) => Some(reading.at),
+            (Heard::Silent, Heard::Silent) => None,
+        }
+    }
+}
+
+/// What a roll call asks for: how the next steps are to be decided.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// Back to the source instead of on to the destination.
+    pub undo: bool,
+    /// VMs that may be brought up from their disk, by a person's order.
+    pub cold_start: BTreeSet<VmId>,
+    /// Attempts allowed beyond those that were made.
+    pub further_attempts: u32,
+}
+
+impl Wishes {
+    /// The order for one VM.
+    #[must_use]
+    pub fn order(&self, entry: &RollEntry, destination: &Heard<SiteReading>) -> MoveOrder {
+        MoveOrder {
+            mode: entry.mode,
+            goal: if self.undo { Goal::Undo } else { Goal::Finish },
+            attempts_max: attempts_made(destination).saturating_add(self.further_attempts),
+            cold_start: if self.cold_start.contains(&entry.vm) { ColdStart::Ordered } else { ColdStart::Never },
+            refused: None,
+        }
+    }
+}
+
+/// Calls the roll over both sites, or over what answers.
+pub async fn roll_call(
+    destination: &SiteLink,
+    source: Option<&SiteLink>,
+    roll: &BTreeMap<VmId, RollEntry>,
+    claims: &Claims,
+    wishes: &Wishes,
+) -> Vec<RollCallLine> {
+    let Some(evacuation) = roll.values().next().map(|entry| entry.evacuation) else { return Vec::new() };
+    let vms: Vec<_> = roll.keys().map(|vm| (*vm, None)).collect();
+    let mut from_source = match source {
+        Some(source) => source.observe(evacuation, &vms).await.unwrap_or_default(),
+        None => BTreeMap::new(),
+    };
+    let mut from_destination = destination.observe(evacuation, &vms).await.unwrap_or_default();
+    let heard = |answer: Option<Result<SiteReading, _>>| match answer {
+        Some(Ok(reading)) => Heard::Answer(reading),
+        Some(Err(_)) | None => Heard::Silent,
+    };
+    roll.values()
+        .map(|entry| {
+            let destination = heard(from_destination.remove(&entry.vm));
+            let source = heard(from_source.remove(&entry.vm));
+            line(evacuation, entry.clone(), Both { destination, source }, claims, wishes)
+        })
+        .collect()
+}
+
+/// Calls the roll over a ledger's rows alone, with nobody left to ask: what its evidence proves by itself.
+#[must_use]
+pub fn roll_call_of_rows(rows: &[VmRow], claims: &Claims, wishes: &Wishes, as_of: Timestamp) -> Vec<RollCallLine> {
+    rows.iter()
+        .filter_map(|row| row.enrolled.as_ref().map(|enrolled| (row, enrolled)))
+        .map(|(row, enrolled)| {
+            let reading = unread_hypervisors(row, enrolled, as_of);
+            let both = match enrolled.standing {
+                Standing::Destination(_) => Both { destination: Heard::Answer(reading), source: Heard::Silent },
+                Standing::Source(_) => Both { destination: Heard::Silent, source: Heard::Answer(reading) },
+            };
+            line(enrolled.entry.evacuation, enrolled.entry.clone(), both, claims, wishes)
+        })
+        .collect()
+}
+
+fn line(evacuation: EvacuationId, entry: RollEntry, both: Both, claims: &Claims, wishes: &Wishes) -> RollCallLine {
+    let readings = Readings {
+        evacuation,
+        freshness: Freshness::Fenced,
+        destination: borrowed(&both.destination),
+        source: borrowed(&both.source),
+        claims,
+        past_deadline: false,
+    };
+    let evidence = readings.weigh();
+    let decision = decide(&wishes.order(&entry, &both.destination), &evidence);
+    RollCallLine { entry, decision, evidence, readings: both, error: None }
+}
+
+/// A reading of a row whose site can't be asked: every host that matters is silent.
+fn unread_hypervisors(row: &VmRow, enrolled: &Enrolled, as_of: Timestamp) -> SiteReading {
+    let mut silent_hosts = vec![enrolled.entry.destination_host.clone()];
+    if let Standing::Destination(at) = &enrolled.standing {
+        let recorded = match &at.record {
+            ArrivalRecord::Started(started) | ArrivalRecord::Abandoned(started) => Some(started),
+            ArrivalRecord::Completed(completed) => Some(&completed.started),
+            ArrivalRecord::Enrolled | ArrivalRecord::Closed(_) => None,
+        };
+        silent_hosts.extend(recorded.map(|started| started.host.clone()));
+    }
+    let sight = Sight { sightings: Vec::new(), silent_hosts, call_under_way: false };
+    let standing = Some(enrolled.standing.clone());
+    SiteReading { vm: row.vm, floor: row.floor, standing, sight, mutation_under_way: row.intent.is_some(), at: as_of }
+}
+
+fn attempts_made(destination: &Heard<SiteReading>) -> u32 {
+    match destination {
+        Heard::Answer(SiteReading { standing: Some(Standing::Destination(at)), .. }) => match &at.record {
+            ArrivalRecord::Started(started) | ArrivalRecord::Abandoned(started) => started.attempt.count(),
+            ArrivalRecord::Completed(completed) => completed.started.attempt.count(),
+            ArrivalRecord::Closed(closed) => closed.attempts,
+            ArrivalRecord::Enrolled => 0,
+        },
+        Heard::Answer(_) | Heard::Silent => 0,
+    }
+}
+
+fn borrowed(heard: &Heard<SiteReading>) -> Heard<&SiteReading> {
+    match heard {
+        Heard::Silent => Heard::Silent,
+        Heard::Answer(reading) => Heard::Answer(reading),
+    }
+}
