@@ -1,6 +1,7 @@
 //! The small checks that every conversion is made of.
 
 use super::invalid::{InvalidMessage, Problem};
+use crate::limits::{PAGE_DEFAULT, PAGE_MAX};
 use muster_core::ids::{Attempt, IdError, RequestId, TEXT_MAX_BYTES};
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -40,7 +41,11 @@ pub fn text(field: &str, given: String) -> Result<String, InvalidMessage> {
     bounded_text(field, given, TEXT_MAX_BYTES)
 }
 
-pub(super) fn bounded_text(field: &str, given: String, max: usize) -> Result<String, InvalidMessage> {
+/// A text of 1 to `max` bytes without control characters.
+///
+/// # Errors
+/// `Empty`, `TooLong` or `ControlCharacters`.
+pub fn bounded_text(field: &str, given: String, max: usize) -> Result<String, InvalidMessage> {
     let problem = if given.is_empty() {
         Problem::Empty
     } else if given.len() > max {
@@ -80,7 +85,11 @@ where
     messages.into_iter().enumerate().map(convert).collect()
 }
 
-pub(super) fn parsed<C: FromStr<Err = IdError>>(field: &str, given: &str) -> Result<C, InvalidMessage> {
+/// A name or an id.
+///
+/// # Errors
+/// `Identity` with what its own rule says.
+pub fn parsed<C: FromStr<Err = IdError>>(field: &str, given: &str) -> Result<C, InvalidMessage> {
     given.parse().map_err(|error: IdError| InvalidMessage::new(field, error))
 }
 
@@ -92,8 +101,23 @@ where
     given.iter().enumerate().map(|(index, item)| parsed(&at(field, index), item)).collect()
 }
 
-pub(super) fn attempt(field: &str, given: u32) -> Result<Attempt, InvalidMessage> {
+/// An attempt's count.
+///
+/// # Errors
+/// `Identity` for 0.
+pub fn attempt(field: &str, given: u32) -> Result<Attempt, InvalidMessage> {
     Attempt::new(given).map_err(|error| InvalidMessage::new(field, error))
+}
+
+/// How many items a page is to hold: what was asked for, or [`PAGE_DEFAULT`] for 0.
+///
+/// # Errors
+/// `OutOfRange` above [`PAGE_MAX`].
+pub fn page_size(field: &str, given: u32) -> Result<usize, InvalidMessage> {
+    let asked = if given == 0 { PAGE_DEFAULT } else { given };
+    within_range(field, asked.into(), 1, PAGE_MAX.into())?;
+    // At most PAGE_MAX, which fits every usize.
+    Ok(asked as usize)
 }
 
 pub(super) fn within_range(field: &str, given: u64, min: u64, max: u64) -> Result<u64, InvalidMessage> {

@@ -4,9 +4,11 @@ use super::claims::EvacuationClaims;
 use super::command::SiteCommand;
 use super::definition::side;
 use super::invalid::{InvalidMessage, Problem};
-use super::read::{at, attempt, each, each_once, each_parsed, parsed, request_id, required, text, within_range};
+use super::read::{
+    at, attempt, bounded_text, each, each_once, each_parsed, parsed, request_id, required, text, within_range,
+};
 use super::token::issued_token;
-use crate::limits::ITEMS_MAX;
+use crate::limits::{EVACUATIONS_MAX, ITEMS_MAX, NONCE_MAX_BYTES};
 use crate::worker::v1 as pb;
 use muster_core::claim::{Fenced, Holder};
 use muster_core::ids::{Attempt, EvacuationId, RequestId, SiteName, VmId};
@@ -334,6 +336,59 @@ impl TryFrom<pb::CommitArrivalRequest> for CommitArrival {
     }
 }
 
+/// Worker to worker, before a transfer: asks for proof that the commit can come this way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvePath {
+    /// What the answer has to repeat: 1 to [`NONCE_MAX_BYTES`] bytes.
+    pub nonce: String,
+    /// The site that calls.
+    pub source_site: SiteName,
+}
+
+impl From<ProvePath> for pb::ProvePathRequest {
+    fn from(prove: ProvePath) -> Self {
+        pb::ProvePathRequest { nonce: prove.nonce, source_site: prove.source_site.into() }
+    }
+}
+
+impl TryFrom<pb::ProvePathRequest> for ProvePath {
+    type Error = InvalidMessage;
+    fn try_from(message: pb::ProvePathRequest) -> Result<Self, InvalidMessage> {
+        Ok(ProvePath {
+            nonce: bounded_text("nonce", message.nonce, NONCE_MAX_BYTES)?,
+            source_site: parsed("source_site", &message.source_site)?,
+        })
+    }
+}
+
+/// The answer to [`ProvePath`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathProof {
+    /// The request's nonce.
+    pub nonce: String,
+    /// The site that answers.
+    pub site: SiteName,
+    /// Whether it takes work.
+    pub working: bool,
+}
+
+impl From<PathProof> for pb::ProvePathResponse {
+    fn from(proof: PathProof) -> Self {
+        pb::ProvePathResponse { nonce: proof.nonce, site: proof.site.into(), working: proof.working }
+    }
+}
+
+impl TryFrom<pb::ProvePathResponse> for PathProof {
+    type Error = InvalidMessage;
+    fn try_from(message: pb::ProvePathResponse) -> Result<Self, InvalidMessage> {
+        Ok(PathProof {
+            nonce: bounded_text("nonce", message.nonce, NONCE_MAX_BYTES)?,
+            site: parsed("site", &message.site)?,
+            working: message.working,
+        })
+    }
+}
+
 /// Asks for the greatest epoch known for an evacuation and for VMs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GreatestEpoch {
@@ -365,9 +420,9 @@ impl TryFrom<pb::GetGreatestEpochRequest> for GreatestEpoch {
 /// Reads the answer to `ListEvacuations`.
 ///
 /// # Errors
-/// What is wrong with one of them; `TooMany` past [`crate::limits::EVACUATIONS_MAX`].
+/// What is wrong with one of them; `TooMany` past [`EVACUATIONS_MAX`].
 pub fn evacuations(message: pb::ListEvacuationsResponse) -> Result<Vec<EvacuationClaims>, InvalidMessage> {
-    each("evacuations", message.evacuations, crate::limits::EVACUATIONS_MAX)
+    each("evacuations", message.evacuations, EVACUATIONS_MAX)
 }
 
 fn epoch(field: &str, given: u64, min: u64) -> Result<Epoch, InvalidMessage> {
