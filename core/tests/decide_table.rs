@@ -61,13 +61,7 @@ fn destinations() -> Vec<Heard<DestinationEvidence>> {
         CopyState::ShutDown,
         CopyState::HostSilent,
     ];
-    let others = [
-        OtherCopy::Absent,
-        OtherCopy::Inert,
-        OtherCopy::HoldsMemory,
-        OtherCopy::Foreign,
-        OtherCopy::Running,
-    ];
+    let others = [OtherCopy::Absent, OtherCopy::Inert, OtherCopy::HoldsMemory, OtherCopy::Foreign, OtherCopy::Running];
     let disks = [DiskEvidence::Shared, DiskEvidence::Complete, DiskEvidence::Partial];
     let mut all = vec![Heard::Silent];
     for record in records {
@@ -161,7 +155,13 @@ fn note(found: &mut Disagreements, kind: String, order: &MoveOrder, evidence: &E
 }
 
 /// The verdict of one combination, against the truths that fit; it may not hang on the order.
-fn check_verdict(found: &mut Disagreements, allowed: verdict::Allowed, order: &MoveOrder, evidence: &Evidence, is: Verdict) {
+fn check_verdict(
+    found: &mut Disagreements,
+    allowed: verdict::Allowed,
+    order: &MoveOrder,
+    evidence: &Evidence,
+    is: Verdict,
+) {
     if !allowed.holds(is) {
         let record = record_name(evidence);
         note(found, format!("verdict [{record}]: {is:?}, allowed {allowed:?}"), order, evidence);
@@ -187,7 +187,13 @@ fn record_name(evidence: &Evidence) -> String {
     }
 }
 
-fn check_step(found: &mut Disagreements, allowed: verdict::Allowed, order: &MoveOrder, evidence: &Evidence, is: Decision) {
+fn check_step(
+    found: &mut Disagreements,
+    allowed: verdict::Allowed,
+    order: &MoveOrder,
+    evidence: &Evidence,
+    is: Decision,
+) {
     if let Some(rule) = permission::broken_rule(order, evidence, is.verdict, is.step) {
         note(found, format!("step [{}]: {:?}: {rule}", record_name(evidence), is.step), order, evidence);
     }
@@ -228,7 +234,10 @@ fn check_pair(
                                     first = Some(is.verdict);
                                 }
                                 Some(first) if first != is.verdict => {
-                                    let kind = format!("verdict {first:?} becomes {:?} by order, time or freshness", is.verdict);
+                                    let kind = format!(
+                                        "verdict {first:?} becomes {:?} by order, time or freshness",
+                                        is.verdict
+                                    );
                                     note(found, kind, order, &evidence);
                                 }
                                 Some(_) => {}

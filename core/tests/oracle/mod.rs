@@ -6,6 +6,7 @@
 
 pub(crate) mod permission;
 pub(crate) mod progress;
+pub(crate) mod standstill;
 pub(crate) mod verdict;
 
 use muster_core::decide::MoveOrder;

@@ -2,22 +2,27 @@
 //!
 //! Necessary conditions only. Each broken one is named, so that a failing run reads as a list of broken rules.
 
+use super::standstill::{broken_by_hold, broken_by_settling, broken_by_wait};
 use super::{
     SourceShows, attempts_left, destination, has_event, has_gone_proof, is_back, is_busy, is_gone, is_open, is_refused,
     is_source_fenced_out, is_source_unknown, is_started_by, is_whole, runners, seal, source, source_shows,
 };
-use super::verdict::records_disagree;
 use muster_core::decide::{ColdStart, Goal, MoveOrder};
 use muster_core::definition::Mode;
 use muster_core::evidence::{
     ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, OtherCopy, Outcome, Record, Seal,
     TransferTrace,
 };
-use muster_core::step::{Action, Hold, Side, Step, Wait};
+use muster_core::step::{Action, Side, Step};
 use muster_core::verdict::Verdict;
 
 /// The first rule that the step breaks.
-pub(crate) fn broken_rule(order: &MoveOrder, evidence: &Evidence, verdict: Verdict, step: Step) -> Option<&'static str> {
+pub(crate) fn broken_rule(
+    order: &MoveOrder,
+    evidence: &Evidence,
+    verdict: Verdict,
+    step: Step,
+) -> Option<&'static str> {
     let two_run = runners(evidence) >= 2;
     match step {
         Step::ObserveFenced if evidence.freshness == Freshness::Fenced => Some("a fenced observe after a fenced one"),
@@ -30,7 +35,7 @@ pub(crate) fn broken_rule(order: &MoveOrder, evidence: &Evidence, verdict: Verdi
     }
 }
 
-fn first(rules: &[(bool, &'static str)]) -> Option<&'static str> {
+pub(super) fn first(rules: &[(bool, &'static str)]) -> Option<&'static str> {
     rules.iter().find(|(kept, _)| !kept).map(|(_, rule)| *rule)
 }
 
@@ -99,7 +104,9 @@ fn at_source(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, a
         (is_movable(order.mode, shows), "the guest is not as its mode wants it"),
     ];
     match action {
-        Action::Seal if has_event(at.record) => first(&[(shows == SourceShows::Off, "seals an instance after the event")]),
+        Action::Seal if has_event(at.record) => {
+            first(&[(shows == SourceShows::Off, "seals an instance after the event")])
+        }
         Action::Seal => first(&forward).or(first(&[(seal == Seal::Unsealed, "seals what isn't unsealed")])),
         Action::Transfer => first(&forward).or(first(&[(
             seal == Seal::Sealed(TransferTrace::NotBegun)
@@ -122,9 +129,8 @@ fn at_source(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, a
             (matches!(seal, Seal::Sealed(_) | Seal::Gone { .. }), "starts what was never sealed"),
             (order.mode != Mode::Off, "starts a VM that was to stay off"),
         ])),
-        Action::Unseal => startable(order, evidence, at).or(first(&[
-            (matches!(seal, Seal::Sealed(_) | Seal::Gone { .. }), "unseals what isn't sealed"),
-        ])),
+        Action::Unseal => startable(order, evidence, at)
+            .or(first(&[(matches!(seal, Seal::Sealed(_) | Seal::Gone { .. }), "unseals what isn't sealed")])),
         Action::Retire => first(&[
             (has_event(at.record), "retires without an event (2)"),
             (matches!(seal, Seal::Unsealed | Seal::Sealed(_) | Seal::Gone { .. }), "retires what is retired"),
@@ -142,10 +148,7 @@ fn at_source(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, a
                 },
                 "closes a source that is neither back nor retired (3)",
             ),
-            (
-                has_event(at.record) || is_giving_up(order, at.record),
-                "gives up a move that could go on",
-            ),
+            (has_event(at.record) || is_giving_up(order, at.record), "gives up a move that could go on"),
         ]),
         Action::OpenAttempt(_)
         | Action::MakePlaceholder
@@ -159,9 +162,7 @@ fn at_source(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, a
 }
 
 fn is_giving_up(order: &MoveOrder, record: Record) -> bool {
-    order.goal == Goal::Undo
-        || !attempts_left(order, record)
-        || matches!(record, Record::Closed(_) | Record::NotOnRoll)
+    order.goal == Goal::Undo || !attempts_left(order, record) || matches!(record, Record::Closed(_) | Record::NotOnRoll)
 }
 
 fn is_movable(mode: Mode, shows: SourceShows) -> bool {
@@ -200,42 +201,11 @@ fn at_destination(
     at: &DestinationEvidence,
     action: Action,
 ) -> Option<&'static str> {
-    let clean = !matches!(at.other, OtherCopy::Foreign | OtherCopy::Running);
     match action {
         Action::OpenAttempt(kind) => open_attempt(order, evidence, at, kind),
-        Action::MakePlaceholder => first(&[
-            (is_open(at.record), "a placeholder without a started record (3)"),
-            (at.copy == CopyState::Absent, "a placeholder over something"),
-            (clean, "a placeholder beside a stranger"),
-            (!is_refused(order, at.record), "goes on with a refused attempt (8)"),
-            (
-                is_started_by(at.record, ArrivalKind::ColdStart) || order.goal == Goal::Finish,
-                "forward though undo is wanted",
-            ),
-            (
-                is_started_by(at.record, ArrivalKind::ColdStart) || !is_source_unknown(evidence),
-                "starts something new with the source silent (5)",
-            ),
-        ]),
+        Action::MakePlaceholder => make_placeholder(order, evidence, at),
         Action::Commit => commit(order, evidence, at),
-        Action::Run => first(&[
-            (matches!(at.record, Record::Completed { .. }), "runs without an event (3)"),
-            (
-                matches!(at.copy, CopyState::Paused | CopyState::Crashed | CopyState::Placeholder),
-                "runs what isn't there, or was shut down on purpose",
-            ),
-            (
-                at.copy != CopyState::Placeholder
-                    || order.mode != Mode::Live
-                    || is_started_by_event(at.record, ArrivalKind::ColdStart),
-                "starts without memory what came with memory",
-            ),
-            (
-                matches!(source_shows(evidence), SourceShows::Off | SourceShows::Nothing),
-                "runs beside the source's instance (1)",
-            ),
-            (at.other != OtherCopy::Running, "runs beside a running copy (1)"),
-        ]),
+        Action::Run => run(order, evidence, at),
         Action::Abandon => abandon(order, evidence, at),
         Action::Reopen => first(&[
             (matches!(at.record, Record::Abandoned { .. }), "takes back what wasn't given up"),
@@ -265,7 +235,10 @@ fn at_destination(
                     || matches!(seal(evidence), Some(Seal::Closed | Seal::NotOnRoll)),
                 "closes over a copy with memory",
             ),
-            (is_giving_up(order, at.record) || seal(evidence) == Some(Seal::Closed), "gives up a move that could go on"),
+            (
+                is_giving_up(order, at.record) || seal(evidence) == Some(Seal::Closed),
+                "gives up a move that could go on",
+            ),
         ]),
         Action::Seal
         | Action::Transfer
@@ -276,6 +249,45 @@ fn at_destination(
         | Action::Unseal
         | Action::CloseSource => None,
     }
+}
+
+fn make_placeholder(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> Option<&'static str> {
+    let clean = !matches!(at.other, OtherCopy::Foreign | OtherCopy::Running);
+    first(&[
+        (is_open(at.record), "a placeholder without a started record (3)"),
+        (at.copy == CopyState::Absent, "a placeholder over something"),
+        (clean, "a placeholder beside a stranger"),
+        (!is_refused(order, at.record), "goes on with a refused attempt (8)"),
+        (
+            is_started_by(at.record, ArrivalKind::ColdStart) || order.goal == Goal::Finish,
+            "forward though undo is wanted",
+        ),
+        (
+            is_started_by(at.record, ArrivalKind::ColdStart) || !is_source_unknown(evidence),
+            "starts something new with the source silent (5)",
+        ),
+    ])
+}
+
+fn run(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> Option<&'static str> {
+    first(&[
+        (matches!(at.record, Record::Completed { .. }), "runs without an event (3)"),
+        (
+            matches!(at.copy, CopyState::Paused | CopyState::Crashed | CopyState::Placeholder),
+            "runs what isn't there, or was shut down on purpose",
+        ),
+        (
+            at.copy != CopyState::Placeholder
+                || order.mode != Mode::Live
+                || is_started_by_event(at.record, ArrivalKind::ColdStart),
+            "starts without memory what came with memory",
+        ),
+        (
+            matches!(source_shows(evidence), SourceShows::Off | SourceShows::Nothing),
+            "runs beside the source's instance (1)",
+        ),
+        (at.other != OtherCopy::Running, "runs beside a running copy (1)"),
+    ])
 }
 
 fn is_started_by_event(record: Record, wanted: ArrivalKind) -> bool {
@@ -371,11 +383,9 @@ fn abandon(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> 
     let may_be_whole = match at.copy {
         CopyState::Paused | CopyState::Incoming => true,
         CopyState::HostSilent => !evidence.destination_host_fenced,
-        CopyState::Absent
-        | CopyState::Placeholder
-        | CopyState::Running
-        | CopyState::Crashed
-        | CopyState::ShutDown => false,
+        CopyState::Absent | CopyState::Placeholder | CopyState::Running | CopyState::Crashed | CopyState::ShutDown => {
+            false
+        }
     };
     let healthy = order.goal == Goal::Finish
         && is_started_by(at.record, ArrivalKind::Transfer)
@@ -394,7 +404,11 @@ fn abandon(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> 
         (at.copy != CopyState::Running, "gives up a running copy"),
         (!transfer || !is_handed_over(order, evidence, at), "gives up a whole handover (2)"),
         (
-            !(transfer && is_gone(evidence) && order.mode == Mode::Live && at.copy == CopyState::HostSilent && may_be_whole),
+            !(transfer
+                && is_gone(evidence)
+                && order.mode == Mode::Live
+                && at.copy == CopyState::HostSilent
+                && may_be_whole),
             "gives up what may be whole on a silent host (5)",
         ),
         (
@@ -417,7 +431,7 @@ fn discard(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> 
         && matches!(at.copy, CopyState::Placeholder | CopyState::Crashed | CopyState::ShutDown | CopyState::Paused);
     let own = matches!(at.record, Record::Abandoned { .. });
     let lost_and_shared = is_source_fenced_out(evidence)
-        && !has_gone_proof(evidence)
+        && !is_gone(evidence)
         && at.disk == DiskEvidence::Shared
         && order.cold_start != ColdStart::Never;
     let own_kept = match at.copy {
@@ -432,7 +446,10 @@ fn discard(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> 
     };
     first(&[
         (
-            matches!(at.record, Record::Enrolled | Record::Started { .. } | Record::Abandoned { .. } | Record::Completed { .. }),
+            matches!(
+                at.record,
+                Record::Enrolled | Record::Started { .. } | Record::Abandoned { .. } | Record::Completed { .. }
+            ),
             "discards outside a move",
         ),
         (!own || own_kept, "destroys memory without proof that the other copy runs (2)"),
@@ -448,61 +465,4 @@ fn discard(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> 
             "discards where nothing is left",
         ),
     ])
-}
-
-fn broken_by_wait(evidence: &Evidence, wait: Wait) -> Option<&'static str> {
-    let at = destination(evidence);
-    let busy = is_busy(evidence);
-    match wait {
-        Wait::Job => first(&[(busy, "waits for a job that isn't (8)")]),
-        Wait::Handover => first(&[
-            (!evidence.past_deadline || busy, "waits past the deadline (8)"),
-            (at.is_some_and(|at| !has_event(at.record)), "waits for a handover that is over"),
-        ]),
-        Wait::Commit => first(&[
-            (!evidence.past_deadline || busy, "waits past the deadline (8)"),
-            (at.is_some_and(|at| is_open(at.record)) && is_gone(evidence), "waits for a commit that can't come"),
-            (
-                evidence.freshness == Freshness::Streamed || busy,
-                "waits for a commit that the raised floor refuses (8)",
-            ),
-        ]),
-    }
-}
-
-fn broken_by_hold(order: &MoveOrder, evidence: &Evidence, verdict: Verdict, hold: Hold) -> Option<&'static str> {
-    let at = destination(evidence);
-    let source_silent = source_shows(evidence) == SourceShows::Nothing;
-    let doubtful = matches!(verdict, Verdict::Indeterminate(_));
-    let kept = match hold {
-        Hold::SourceSilent => source_silent,
-        Hold::DestinationSilent => at.is_none(),
-        Hold::DestinationHostSilent => at.is_some_and(|at| at.copy == CopyState::HostSilent),
-        Hold::RetireOwed => source_silent && at.is_some_and(|at| has_event(at.record)),
-        Hold::LeftBehind => {
-            // What is off and was only to be moved is left behind all the same when its move had begun.
-            let unbegun = at.is_some_and(|at| matches!(at.record, Record::Enrolled | Record::NotOnRoll));
-            let off = at.is_some_and(|at| !has_event(at.record)) && order.mode == Mode::Off;
-            source_silent && evidence.source_fenced && (unbegun || off)
-        }
-        Hold::ColdStartNotAllowed => order.cold_start != ColdStart::Ordered && at.is_some(),
-        Hold::NoGoodDisk => at.is_some_and(|at| at.disk != DiskEvidence::Shared),
-        Hold::SplitBrain => runners(evidence) >= 2,
-        Hold::Contradiction => doubtful || records_disagree(evidence),
-        Hold::NotRunning => order.mode != Mode::Off && !source_silent && source_shows(evidence) != SourceShows::Runs,
-        Hold::NotOnRoll => {
-            at.is_some_and(|at| at.record == Record::NotOnRoll) || seal(evidence) == Some(Seal::NotOnRoll)
-        }
-        Hold::ForeignCopy => at.is_some_and(|at| {
-            let unrecorded = !is_open(at.record) && !has_event(at.record) && at.copy == CopyState::Running;
-            matches!(at.other, OtherCopy::Foreign | OtherCopy::Running) || unrecorded
-        }),
-    };
-    (!kept).then_some("holds for a reason that isn't true (9)")
-}
-
-fn broken_by_settling(evidence: &Evidence, outcome: Outcome) -> Option<&'static str> {
-    // The destination's record is the last to be closed, after the source's part: it alone says that all is over.
-    let recorded = destination(evidence).is_some_and(|at| at.record == Record::Closed(outcome));
-    first(&[(recorded, "settled though not closed")])
 }

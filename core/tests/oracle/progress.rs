@@ -14,7 +14,12 @@ use muster_core::evidence::{
 use muster_core::step::{Action, Hold, Step};
 
 /// The first rule of progress that the step breaks, given the verdicts that the evidence allows.
-pub(crate) fn stuck(order: &MoveOrder, evidence: &Evidence, allowed: verdict::Allowed, step: Step) -> Option<&'static str> {
+pub(crate) fn stuck(
+    order: &MoveOrder,
+    evidence: &Evidence,
+    allowed: verdict::Allowed,
+    step: Step,
+) -> Option<&'static str> {
     let over = destination(evidence).is_some_and(|at| matches!(at.record, Record::Closed(_)));
     if runners(evidence) >= 2 && !is_busy(evidence) && !over {
         let stands = matches!(step, Step::Hold(Hold::SplitBrain) | Step::ObserveFenced);
@@ -82,16 +87,16 @@ fn forward_on_stream(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvi
         {
             Some(Action::Transfer)
         }
-        (Record::Completed { kind: ArrivalKind::Transfer, .. }, CopyState::Paused, Seal::Gone { of_this_attempt: true })
-            if off =>
-        {
-            Some(Action::Run)
-        }
-        (Record::Completed { kind: ArrivalKind::Transfer, .. }, CopyState::Running, Seal::Gone { of_this_attempt: true })
-            if off =>
-        {
-            Some(Action::Retire)
-        }
+        (
+            Record::Completed { kind: ArrivalKind::Transfer, .. },
+            CopyState::Paused,
+            Seal::Gone { of_this_attempt: true },
+        ) if off => Some(Action::Run),
+        (
+            Record::Completed { kind: ArrivalKind::Transfer, .. },
+            CopyState::Running,
+            Seal::Gone { of_this_attempt: true },
+        ) if off => Some(Action::Retire),
         (Record::Completed { .. }, CopyState::Running, Seal::Retired) if off => Some(Action::CloseSource),
         (Record::Completed { .. }, CopyState::Running, Seal::Closed) if off => {
             Some(Action::CloseDestination(Outcome::Migrated))
@@ -146,7 +151,10 @@ fn start_rows(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) 
         Mode::Off => source_shows(evidence) == SourceShows::Off,
     };
     let goal = (order.goal == Goal::Finish && ready && attempts_left(order, at.record)) || order.goal == Goal::Undo;
-    clean && goal && seal(evidence) == Some(Seal::Unsealed) && at.other == OtherCopy::Absent
+    clean
+        && goal
+        && seal(evidence) == Some(Seal::Unsealed)
+        && at.other == OtherCopy::Absent
         && source_shows(evidence) != SourceShows::Nothing
         && source_shows(evidence) != SourceShows::Several
 }

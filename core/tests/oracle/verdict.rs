@@ -7,7 +7,8 @@
 //! Where the design leaves two readings, both are allowed; each such place says so ("open").
 
 use super::{
-    SourceShows, destination, has_event, has_gone_proof, is_busy, is_gone, is_whole, runners, seal, source, source_shows,
+    SourceShows, destination, has_event, has_gone_proof, is_busy, is_gone, is_whole, runners, seal, source,
+    source_shows,
 };
 use muster_core::definition::Mode;
 use muster_core::evidence::{
@@ -86,7 +87,10 @@ pub(crate) fn allowed(evidence: &Evidence, mode: Mode) -> Allowed {
             .or_if(busy, INDETERMINATE)
             .or_if(event && (busy || closed), FULLY_MIGRATED)
             .or_if(over, NOT_MIGRATED)
-            .or_if(busy && at.is_some_and(|at| matches!(at.record, Record::NotOnRoll | Record::Enrolled)), NOT_STARTED);
+            .or_if(
+                busy && at.is_some_and(|at| matches!(at.record, Record::NotOnRoll | Record::Enrolled)),
+                NOT_STARTED,
+            );
     }
     match destination(evidence) {
         None => destination_silent(evidence, mode),
@@ -158,7 +162,7 @@ fn begun(evidence: &Evidence, at: &DestinationEvidence, mode: Mode) -> Allowed {
     if contradicts {
         // Open: a guest that is seen at the source is the source's, whatever the records say.
         let seen = matches!(source_shows(evidence), SourceShows::Runs | SourceShows::Paused);
-        return INDETERMINATE.or_if(seen, NOT_MIGRATED);
+        return INDETERMINATE.or_if(seen || seal(evidence) != Some(Seal::Retired), NOT_MIGRATED);
     }
     let mut verdicts = NONE;
     for source in source_truths(evidence, at, mode) {
@@ -182,7 +186,11 @@ fn source_truths(evidence: &Evidence, at: &DestinationEvidence, mode: Mode) -> V
         SourceShows::Paused => {
             let whole = copy_truths(evidence, at, mode).any(|copy| matches!(copy, CopyTruth::Whole | CopyTruth::Runs));
             // The hypervisor may still resume it, or let it go.
-            if whole && !never_arrived { vec![SourceTruth::Has, SourceTruth::LetGo] } else { vec![SourceTruth::Has] }
+            if mode == Mode::Live && whole && !never_arrived {
+                vec![SourceTruth::Has, SourceTruth::LetGo]
+            } else {
+                vec![SourceTruth::Has]
+            }
         }
         SourceShows::Off | SourceShows::Nothing if is_gone(evidence) => vec![SourceTruth::LetGo],
         SourceShows::Off => match mode {
@@ -242,12 +250,14 @@ fn open_readings(evidence: &Evidence, at: &DestinationEvidence, mode: Mode, only
     let abandoned = matches!(at.record, Record::Abandoned { .. });
     let arrived = matches!(at.copy, CopyState::Paused | CopyState::Running | CopyState::Crashed | CopyState::ShutDown);
     let nothing_whole = matches!(at.copy, CopyState::Absent | CopyState::Placeholder | CopyState::Incoming);
+    let nothing_here = matches!(at.copy, CopyState::Absent | CopyState::Placeholder);
     let host_unknown = at.copy == CopyState::HostSilent && !evidence.destination_host_fenced;
     let given_back = matches!(seal(evidence), Some(Seal::Closed | Seal::NotOnRoll));
     let never_begun = matches!(seal(evidence), Some(Seal::Unsealed | Seal::Sealed(TransferTrace::NotBegun)));
     let failed = seal(evidence) == Some(Seal::Sealed(TransferTrace::Failed));
     let cold_start = matches!(at.record, Record::Started { kind: ArrivalKind::ColdStart, .. });
     let source_runs = shows == SourceShows::Runs;
+    let unsure = is_busy(evidence) || (shows == SourceShows::Nothing && !evidence.source_fenced);
     let let_go_before = has_gone_proof(evidence) && !is_gone(evidence);
     only
         // A job or call under way: what the other side shows says nothing yet. A source that runs while nothing whole
@@ -260,6 +270,8 @@ fn open_readings(evidence: &Evidence, at: &DestinationEvidence, mode: Mode, only
         .or_if(abandoned && shows == SourceShows::Paused && at.copy != CopyState::Running, NOT_MIGRATED)
         // Arrived, yet never sent, or sent in vain: the two sides contradict each other.
         .or_if(arrived && (never_begun || failed) && shows != SourceShows::Runs, INDETERMINATE)
+        // The last of it may be on its way: handover isn't ruled out.
+        .or_if(at.copy == CopyState::Incoming && shows == SourceShows::Paused, INDETERMINATE)
         // Memory is arriving from a source that can't be seen.
         .or_if(at.copy == CopyState::Incoming && shows == SourceShows::Nothing, NOT_MIGRATED.or(INDETERMINATE))
         // Let go by another attempt than the one that arrived.
@@ -282,6 +294,9 @@ fn open_readings(evidence: &Evidence, at: &DestinationEvidence, mode: Mode, only
         // A cold start was begun, so that memory was held lost; what the source shows now may say otherwise.
         .or_if(cold_start && !source_has_it, MEMORY_LOST)
         .or_if(cold_start && (arrived || !source_has_it), INDETERMINATE)
+        .or_if(mode != Mode::Live && shows == SourceShows::Paused && !nothing_here, INDETERMINATE)
+        .or_if(cold_start && source_has_it && at.copy != CopyState::Running, NOT_MIGRATED)
+        .or_if(cold_start && unsure && at.copy != CopyState::Running, NOT_MIGRATED)
 }
 
 /// The event stands.
@@ -331,10 +346,9 @@ fn destination_silent(evidence: &Evidence, mode: Mode) -> Allowed {
             FULLY_MIGRATED
         }
         // It may have been handed over, retired or given back: the destination knows.
-        (
-            Seal::Gone { .. },
-            SourceInstance::Stopped | SourceInstance::HostSilent | SourceInstance::Several,
-        ) => INDETERMINATE,
+        (Seal::Gone { .. }, SourceInstance::Stopped | SourceInstance::HostSilent | SourceInstance::Several) => {
+            INDETERMINATE
+        }
         (Seal::Closed, SourceInstance::Running | SourceInstance::Paused) => NOT_MIGRATED.or(INDETERMINATE),
         (Seal::Closed, SourceInstance::Stopped | SourceInstance::HostSilent | SourceInstance::Several) => INDETERMINATE,
         // Where the source runs it, it is the source's; whether a record was started is for the destination to say.
@@ -376,8 +390,8 @@ pub(crate) fn is_true(doubt: Doubt, evidence: &Evidence) -> bool {
         Doubt::DestinationSilent => at.is_none(),
         Doubt::DestinationHostSilent => copy_is(&[CopyState::HostSilent]),
         Doubt::HandoverUnderWay => {
-            let without_memory = at.is_some_and(|at| at.disk != DiskEvidence::Partial)
-                && copy_is(&[CopyState::Placeholder]);
+            let without_memory =
+                at.is_some_and(|at| at.disk != DiskEvidence::Partial) && copy_is(&[CopyState::Placeholder]);
             let ended = is_busy(evidence) && copy_is(&[CopyState::Crashed, CopyState::ShutDown]);
             let here = copy_is(&[CopyState::Incoming, CopyState::Paused, CopyState::Running]);
             !event && (here || without_memory || ended)
@@ -385,14 +399,11 @@ pub(crate) fn is_true(doubt: Doubt, evidence: &Evidence) -> bool {
         Doubt::RunsWithoutEvent => {
             !event && copy_is(&[CopyState::Running]) && (!is_gone(evidence) || is_busy(evidence))
         }
-        Doubt::EventWithoutVm => {
-            event && copy_is(&[CopyState::Absent, CopyState::Placeholder, CopyState::Incoming])
-        }
+        Doubt::EventWithoutVm => event && copy_is(&[CopyState::Absent, CopyState::Placeholder, CopyState::Incoming]),
         Doubt::SourceAfterEvent => (event || seal(evidence) == Some(Seal::Retired)) && instance,
         Doubt::ForeignCopy => at.is_some_and(|at| {
             let unrecorded = matches!(at.record, Record::NotOnRoll | Record::Enrolled | Record::Closed(_));
-            matches!(at.other, OtherCopy::Foreign | OtherCopy::Running)
-                || (unrecorded && at.copy != CopyState::Absent)
+            matches!(at.other, OtherCopy::Foreign | OtherCopy::Running) || (unrecorded && at.copy != CopyState::Absent)
         }),
         Doubt::AbandonedCopyRuns => at.is_some_and(|at| {
             let abandoned = matches!(at.record, Record::Abandoned { .. });
@@ -407,9 +418,7 @@ pub(crate) fn records_disagree(evidence: &Evidence) -> bool {
     let at = destination(evidence);
     // Memory of an attempt that was never started, or that a cold start can't have brought.
     let unaccounted = at.is_some_and(|at| match at.record {
-        Record::NotOnRoll | Record::Enrolled => {
-            at.copy != CopyState::Absent || at.other == OtherCopy::HoldsMemory
-        }
+        Record::NotOnRoll | Record::Enrolled => at.copy != CopyState::Absent || at.other == OtherCopy::HoldsMemory,
         Record::Started { kind: ArrivalKind::ColdStart, .. } => {
             !matches!(at.copy, CopyState::Absent | CopyState::Placeholder | CopyState::HostSilent)
         }
@@ -427,7 +436,8 @@ pub(crate) fn records_disagree(evidence: &Evidence) -> bool {
     };
     let instance = matches!(from.instance, SourceInstance::Running | SourceInstance::Paused | SourceInstance::Several);
     let arrived = matches!(at.copy, CopyState::Paused | CopyState::Running | CopyState::Crashed | CopyState::ShutDown);
-    let never_sent = matches!(from.seal, Seal::Unsealed | Seal::Sealed(TransferTrace::NotBegun | TransferTrace::Failed));
+    let never_sent =
+        matches!(from.seal, Seal::Unsealed | Seal::Sealed(TransferTrace::NotBegun | TransferTrace::Failed));
     let by_records = match (at.record, from.seal) {
         (Record::NotOnRoll | Record::Enrolled, Seal::Sealed(_) | Seal::Gone { .. } | Seal::Retired) => true,
         (Record::NotOnRoll | Record::Enrolled, Seal::NotOnRoll | Seal::Unsealed | Seal::Closed) => false,

@@ -1,0 +1,404 @@
+//! The ledger's rows: floors, what an event needs, what abandoning forbids, one open evacuation, claims, intents.
+
+use muster_core::claim::{Claims, Fenced, Holder, HolderKind};
+use muster_core::class::Class;
+use muster_core::definition::{Definition, Disk, Mode};
+use muster_core::evidence::{ArrivalKind, Outcome};
+use muster_core::ids::{Attempt, EvacuationId, VmId};
+use muster_core::ledger::command::{
+    EvacuationCommand, EvacuationOrder, Execution, FactKind, MutationResult, Refusal, VmCommand, VmFact, VmOrder,
+};
+use muster_core::ledger::transition;
+use muster_core::ledger::{ArrivalRecord, LEFTOVERS_MAX, Mutation, RollEntry, SourceState, Standing, VmRow};
+use muster_core::step::Side;
+use muster_core::time::Timestamp;
+use muster_core::token::{Epoch, Token};
+
+const FIRST: EvacuationId = EvacuationId(uuid::Uuid::from_u128(1));
+const SECOND: EvacuationId = EvacuationId(uuid::Uuid::from_u128(2));
+const VM: VmId = VmId(uuid::Uuid::from_u128(7));
+const AT: Timestamp = Timestamp(1_000);
+
+fn definition() -> Definition {
+    Definition {
+        name: "web".parse().expect("a name"),
+        memory_mib: 1024,
+        vcpus: 1,
+        disk: Disk::Shared,
+        autostart: true,
+        tags: Vec::new(),
+        document: String::new(),
+    }
+}
+
+fn entry(evacuation: EvacuationId) -> Box<RollEntry> {
+    Box::new(RollEntry {
+        evacuation,
+        vm: VM,
+        mode: Mode::Live,
+        source_site: "east".parse().expect("a name"),
+        destination_site: "west".parse().expect("a name"),
+        destination_host: "w1".parse().expect("a name"),
+        definition: definition(),
+    })
+}
+
+/// A row with a counter of tokens, so that each order carries the next one.
+struct Ledger {
+    row: VmRow,
+    token: Token,
+}
+
+impl Ledger {
+    fn enrolled(side: Side) -> Self {
+        let mut ledger = Ledger { row: VmRow::unknown(VM), token: Token::new(3, 0) };
+        ledger.does(VmOrder::Enrol { entry: entry(FIRST), side });
+        ledger
+    }
+
+    fn tries_in(&mut self, evacuation: EvacuationId, order: VmOrder) -> Result<Execution, Refusal> {
+        self.token = self.token.next();
+        let command = VmCommand { evacuation, vm: VM, token: self.token, at: AT, order };
+        let applied = transition::vm(&self.row, &command)?;
+        self.row = applied.row;
+        Ok(applied.execution)
+    }
+
+    fn tries(&mut self, order: VmOrder) -> Result<Execution, Refusal> {
+        self.tries_in(FIRST, order)
+    }
+
+    #[track_caller]
+    fn does(&mut self, order: VmOrder) {
+        assert_eq!(self.tries(order), Ok(Execution::Now));
+    }
+
+    #[track_caller]
+    fn refuses(&mut self, order: VmOrder) {
+        let before = self.row.clone();
+        let refusal = self.tries(order.clone()).expect_err("it was taken");
+        assert!(matches!(refusal, Refusal::NotInOrder { .. }), "{order:?}: {refusal}");
+        assert_eq!(self.row, before);
+    }
+
+    fn fact(&mut self, kind: FactKind) -> Execution {
+        let applied = transition::fact(&self.row, &VmFact { vm: VM, at: AT, kind });
+        self.row = applied.row;
+        applied.execution
+    }
+
+    /// The mutation begun by the last order has ended.
+    fn ends(&mut self) {
+        self.fact(FactKind::MutationEnded { token: self.token, result: MutationResult::Done });
+    }
+
+    fn opened() -> Self {
+        let mut ledger = Self::enrolled(Side::Destination);
+        ledger.does(open(ArrivalKind::Transfer));
+        ledger
+    }
+
+    fn record(&self) -> &ArrivalRecord {
+        match self.row.standing() {
+            Some(Standing::Destination(at)) => &at.record,
+            Some(Standing::Source(_)) | None => panic!("not the destination"),
+        }
+    }
+
+    fn state(&self) -> &SourceState {
+        match self.row.standing() {
+            Some(Standing::Source(at)) => &at.state,
+            Some(Standing::Destination(_)) | None => panic!("not the source"),
+        }
+    }
+}
+
+fn open(kind: ArrivalKind) -> VmOrder {
+    VmOrder::OpenAttempt { host: "w1".parse().expect("a name"), kind }
+}
+
+fn complete(attempt: Attempt) -> VmOrder {
+    VmOrder::Complete { attempt, late: false }
+}
+
+fn transfer(attempt: Attempt) -> VmOrder {
+    VmOrder::BeginTransfer { attempt, host: "w1".parse().expect("a name") }
+}
+
+fn seal() -> VmOrder {
+    VmOrder::BeginSeal { definition: Box::new(definition()) }
+}
+
+#[test]
+fn below_the_floor_is_refused_equal_is_answered_again_above_is_executed() {
+    let ledger = Ledger::opened();
+    let abandon = |epoch, sequence| {
+        let order = VmOrder::Abandon { attempt: Attempt::FIRST };
+        let command = VmCommand { evacuation: FIRST, vm: VM, token: Token::new(epoch, sequence), at: AT, order };
+        transition::vm(&ledger.row, &command)
+    };
+    let floor = ledger.row.floor;
+    for (epoch, sequence) in [(3, floor.sequence.0 - 1), (2, 900)] {
+        assert!(matches!(abandon(epoch, sequence), Err(Refusal::BelowFloor { .. })), "{epoch}.{sequence}");
+    }
+    let again = abandon(3, floor.sequence.0).unwrap();
+    assert_eq!((again.execution, again.row, again.events.len()), (Execution::Before, ledger.row.clone(), 0));
+    let above = abandon(4, 0).unwrap();
+    assert_eq!((above.execution, above.row.floor), (Execution::Now, Token::new(4, 0)));
+}
+
+#[test]
+fn a_refused_command_leaves_the_floor_where_it_was() {
+    let mut ledger = Ledger::opened();
+    let floor = ledger.row.floor;
+    ledger.refuses(complete(Attempt::FIRST.next()));
+    assert_eq!(ledger.row.floor, floor);
+}
+
+#[test]
+fn a_raised_floor_keeps_out_what_is_older() {
+    let mut ledger = Ledger::opened();
+    let commit =
+        VmCommand { evacuation: FIRST, vm: VM, token: ledger.token.next(), at: AT, order: complete(Attempt::FIRST) };
+    ledger.token = Token::new(4, 0);
+    ledger.does(VmOrder::RaiseFloor);
+    assert!(matches!(transition::vm(&ledger.row, &commit), Err(Refusal::BelowFloor { .. })));
+}
+
+#[test]
+fn an_event_needs_the_started_record_of_its_own_attempt() {
+    Ledger::enrolled(Side::Destination).refuses(complete(Attempt::FIRST));
+    let mut ledger = Ledger::opened();
+    ledger.refuses(complete(Attempt::FIRST.next()));
+    ledger.does(complete(Attempt::FIRST));
+    assert!(matches!(ledger.record(), ArrivalRecord::Completed(_)));
+    ledger.ends();
+    ledger.refuses(complete(Attempt::FIRST));
+}
+
+#[test]
+fn an_abandoned_attempt_gets_no_event_unless_it_is_taken_back() {
+    let mut ledger = Ledger::opened();
+    ledger.does(VmOrder::Abandon { attempt: Attempt::FIRST });
+    ledger.refuses(complete(Attempt::FIRST));
+    ledger.refuses(VmOrder::BeginPlace { attempt: Attempt::FIRST });
+    ledger.refuses(VmOrder::BeginRun);
+    ledger.does(VmOrder::Reopen { attempt: Attempt::FIRST });
+    ledger.does(complete(Attempt::FIRST));
+}
+
+#[test]
+fn what_was_discarded_or_followed_by_another_attempt_is_not_taken_back() {
+    let mut cleaned = Ledger::opened();
+    cleaned.does(VmOrder::Abandon { attempt: Attempt::FIRST });
+    cleaned.does(VmOrder::BeginDiscard);
+    let result = MutationResult::Cleaned { attempts: vec![Attempt::FIRST] };
+    cleaned.fact(FactKind::MutationEnded { token: cleaned.token, result });
+    cleaned.refuses(VmOrder::Reopen { attempt: Attempt::FIRST });
+
+    let mut followed = Ledger::opened();
+    followed.does(VmOrder::Abandon { attempt: Attempt::FIRST });
+    followed.does(open(ArrivalKind::Transfer));
+    followed.refuses(VmOrder::Reopen { attempt: Attempt::FIRST });
+    followed.refuses(complete(Attempt::FIRST));
+    followed.does(complete(Attempt::FIRST.next()));
+}
+
+#[test]
+fn after_the_event_there_is_only_forward() {
+    let mut ledger = Ledger::opened();
+    ledger.does(complete(Attempt::FIRST));
+    ledger.ends();
+    ledger.refuses(VmOrder::Abandon { attempt: Attempt::FIRST });
+    ledger.refuses(open(ArrivalKind::Transfer));
+    ledger.refuses(VmOrder::CloseDestination { outcome: Outcome::StayedAtSource });
+    ledger.does(VmOrder::CloseDestination { outcome: Outcome::Migrated });
+    ledger.refuses(complete(Attempt::FIRST));
+    ledger.refuses(open(ArrivalKind::Transfer));
+}
+
+#[test]
+fn a_move_closes_as_migrated_only_after_its_event_and_as_stayed_only_without_an_open_attempt() {
+    let mut ledger = Ledger::opened();
+    ledger.refuses(VmOrder::CloseDestination { outcome: Outcome::Migrated });
+    ledger.refuses(VmOrder::CloseDestination { outcome: Outcome::StayedAtSource });
+    ledger.does(VmOrder::Abandon { attempt: Attempt::FIRST });
+    ledger.refuses(VmOrder::CloseDestination { outcome: Outcome::Migrated });
+    ledger.does(VmOrder::CloseDestination { outcome: Outcome::StayedAtSource });
+}
+
+#[test]
+fn attempts_are_bounded_by_what_they_leave_behind() {
+    let mut ledger = Ledger::enrolled(Side::Destination);
+    let mut attempt = Attempt::FIRST;
+    for _ in 0..LEFTOVERS_MAX {
+        ledger.does(open(ArrivalKind::Transfer));
+        ledger.does(VmOrder::Abandon { attempt });
+        attempt = attempt.next();
+    }
+    let refusal = ledger.tries(open(ArrivalKind::Transfer)).unwrap_err();
+    assert!(matches!(refusal, Refusal::TooManyLeftovers { .. }));
+}
+
+#[test]
+fn a_transfer_needs_the_seal_and_is_begun_once_per_attempt() {
+    let mut ledger = Ledger::enrolled(Side::Source);
+    ledger.refuses(transfer(Attempt::FIRST));
+    ledger.does(seal());
+    ledger.ends();
+    ledger.does(transfer(Attempt::FIRST));
+    ledger.ends();
+    ledger.refuses(transfer(Attempt::FIRST));
+    ledger.does(transfer(Attempt::FIRST.next()));
+}
+
+#[test]
+fn a_source_that_was_retired_runs_only_by_a_release() {
+    let mut ledger = Ledger::enrolled(Side::Source);
+    ledger.does(seal());
+    ledger.ends();
+    ledger.does(transfer(Attempt::FIRST));
+    ledger.ends();
+    assert_eq!(ledger.fact(FactKind::Gone { attempt: Attempt::FIRST }), Execution::Now);
+    ledger.refuses(VmOrder::BeginRelease);
+    ledger.does(VmOrder::BeginRetire);
+    ledger.ends();
+    for order in [VmOrder::BeginResume, VmOrder::BeginStart, VmOrder::BeginUnseal, seal()] {
+        ledger.refuses(order);
+    }
+    ledger.does(VmOrder::CloseSource);
+    ledger.does(VmOrder::BeginRelease);
+    ledger.ends();
+    assert_eq!(ledger.state(), &SourceState::Unsealed);
+}
+
+#[test]
+fn a_source_that_is_still_sealed_is_not_closed() {
+    let mut ledger = Ledger::enrolled(Side::Source);
+    ledger.does(seal());
+    ledger.ends();
+    ledger.refuses(VmOrder::CloseSource);
+    ledger.does(VmOrder::BeginUnseal);
+    ledger.ends();
+    ledger.does(VmOrder::CloseSource);
+}
+
+#[test]
+fn gone_is_believed_only_of_the_transfer_that_is_recorded() {
+    let mut ledger = Ledger::enrolled(Side::Source);
+    assert_eq!(ledger.fact(FactKind::Gone { attempt: Attempt::FIRST }), Execution::Before);
+    ledger.does(seal());
+    ledger.ends();
+    ledger.does(transfer(Attempt::FIRST));
+    ledger.ends();
+    assert_eq!(ledger.fact(FactKind::Gone { attempt: Attempt::FIRST.next() }), Execution::Before);
+    assert!(matches!(ledger.state(), SourceState::Sealed { .. }));
+    assert_eq!(ledger.fact(FactKind::Gone { attempt: Attempt::FIRST }), Execution::Now);
+    assert_eq!(ledger.fact(FactKind::Gone { attempt: Attempt::FIRST }), Execution::Before);
+    let late = FactKind::TransferFailed { attempt: Attempt::FIRST, error: "late".to_owned() };
+    assert_eq!(ledger.fact(late), Execution::Before);
+}
+
+#[test]
+fn a_vm_is_in_one_open_evacuation_at_a_time() {
+    let mut ledger = Ledger::enrolled(Side::Destination);
+    let enrol = || VmOrder::Enrol { entry: entry(SECOND), side: Side::Source };
+    let refusal = ledger.tries_in(SECOND, enrol()).unwrap_err();
+    assert!(matches!(refusal, Refusal::InAnotherEvacuation { other: FIRST, .. }));
+    ledger.does(VmOrder::CloseDestination { outcome: Outcome::StayedAtSource });
+    assert_eq!(ledger.tries_in(SECOND, enrol()), Ok(Execution::Now));
+    let old = ledger.tries(open(ArrivalKind::Transfer)).unwrap_err();
+    assert!(matches!(old, Refusal::NotOnRoll { evacuation: FIRST, .. }));
+}
+
+#[test]
+fn writing_the_roll_again_changes_nothing() {
+    let mut ledger = Ledger::opened();
+    let before = ledger.row.enrolled.clone();
+    ledger.tries(VmOrder::Enrol { entry: entry(FIRST), side: Side::Destination }).unwrap();
+    assert_eq!(ledger.row.enrolled, before);
+}
+
+#[test]
+fn a_mutation_under_way_makes_busy_until_its_own_end() {
+    let mut ledger = Ledger::opened();
+    ledger.does(VmOrder::BeginPlace { attempt: Attempt::FIRST });
+    let place = ledger.token;
+    let refusal = ledger.tries(VmOrder::Abandon { attempt: Attempt::FIRST }).unwrap_err();
+    assert!(matches!(refusal, Refusal::Busy { mutation: Mutation::Place, .. }));
+    assert_eq!(refusal.class(), Class::Retry);
+    ledger.does(VmOrder::RaiseFloor);
+    assert!(ledger.row.intent.is_some(), "a fenced observe doesn't end a hanging call");
+    let other = FactKind::MutationEnded { token: Token::new(9, 9), result: MutationResult::Done };
+    assert_eq!(ledger.fact(other), Execution::Before);
+    let unseen = FactKind::MutationEnded { token: place, result: MutationResult::Unseen };
+    assert_eq!(ledger.fact(unseen), Execution::Now);
+    ledger.does(VmOrder::Abandon { attempt: Attempt::FIRST });
+}
+
+fn claim(
+    claims: &Claims,
+    kind: HolderKind,
+    name: &str,
+    expected: u64,
+    take_over: Option<&str>,
+) -> Result<Claims, Refusal> {
+    let order = EvacuationOrder::Claim {
+        holder: Holder::new(name, kind),
+        expected: Epoch(expected),
+        at_least: Epoch(0),
+        take_over: take_over.map(str::to_owned),
+    };
+    transition::evacuation(claims, &EvacuationCommand { evacuation: FIRST, at: AT, order }).map(|(claims, _)| claims)
+}
+
+#[test]
+fn a_claim_is_a_compare_and_set() {
+    let first = claim(&Claims::default(), HolderKind::Orchestrator, "a", 0, None).unwrap();
+    assert_eq!(first.epoch, Epoch(1));
+    let lost = claim(&first, HolderKind::Orchestrator, "b", 0, None).unwrap_err();
+    assert!(matches!(lost, Refusal::ClaimedInBetween { found: Epoch(1), .. }));
+    assert_eq!(claim(&first, HolderKind::Orchestrator, "b", 1, None).unwrap().epoch, Epoch(2));
+}
+
+#[test]
+fn a_claim_is_above_every_floor_that_is_known() {
+    let order = EvacuationOrder::Claim {
+        holder: Holder::new("a", HolderKind::Recovery),
+        expected: Epoch(0),
+        at_least: Epoch(41),
+        take_over: None,
+    };
+    let command = EvacuationCommand { evacuation: FIRST, at: AT, order };
+    assert_eq!(transition::evacuation(&Claims::default(), &command).unwrap().0.epoch, Epoch(42));
+}
+
+#[test]
+fn a_recoverys_claim_holds_until_it_is_released_or_overridden() {
+    let held = claim(&Claims::default(), HolderKind::Recovery, "r", 0, None).unwrap();
+    for kind in [HolderKind::Orchestrator, HolderKind::Recovery] {
+        let refused = claim(&held, kind, "other", 1, None).unwrap_err();
+        assert!(matches!(refused, Refusal::HeldByRecovery { .. }), "{kind:?}");
+    }
+    assert!(claim(&held, HolderKind::Recovery, "r", 1, None).is_ok(), "its own");
+    assert!(claim(&held, HolderKind::Orchestrator, "o", 1, Some("the recovery's host is gone")).is_ok());
+    let release = |epoch| EvacuationCommand {
+        evacuation: FIRST,
+        at: AT,
+        order: EvacuationOrder::Release { epoch: Epoch(epoch) },
+    };
+    assert!(transition::evacuation(&held, &release(0)).is_err(), "an older claim's release");
+    let free = transition::evacuation(&held, &release(1)).unwrap().0;
+    assert_eq!(free.epoch, Epoch(1), "an epoch is never given out twice");
+    assert!(claim(&free, HolderKind::Orchestrator, "o", 1, None).is_ok());
+}
+
+#[test]
+fn assertions_are_kept_with_their_reason() {
+    let order = EvacuationOrder::Assert { fenced: Fenced::Source, reason: "burnt".to_owned(), by: "ann".to_owned() };
+    let claims = transition::evacuation(&Claims::default(), &EvacuationCommand { evacuation: FIRST, at: AT, order });
+    let claims = claims.unwrap().0;
+    assert!(claims.source_is_fenced());
+    assert_eq!((claims.assertions[0].reason.as_str(), claims.assertions[0].by.as_str()), ("burnt", "ann"));
+    assert!(!claims.host_is_fenced(&"w1".parse().expect("a name")));
+}
