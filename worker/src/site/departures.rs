@@ -1,0 +1,322 @@
+//! The source's mutations: seal, transfer, and every way back.
+//!
+//! Nothing here lets the source's copy run before the destination was asked whether the VM has arrived there: a source
+//! that comes back after it was given up obeys no order to run anything until it has read the destination's events.
+
+use super::Site;
+use super::mutation::{Place, Planned};
+use crate::error::SiteError;
+use crate::hypervisor::{HypervisorError, VmChange};
+use futures::FutureExt;
+use muster_core::definition::{Definition, Mode};
+use muster_core::evidence::Outcome;
+use muster_core::ids::{Attempt, HostName, SiteName, VmId};
+use muster_core::ledger::command::{FactKind, MutationResult, VmOrder};
+use muster_core::ledger::{ArrivalRecord, Enrolled, RollEntry, Standing, VmRow};
+use muster_core::reading::{Instance, Mark, Sight, Sighting, Stored};
+use std::sync::Arc;
+
+impl Site {
+    pub(super) async fn seal(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+        let planner = move |site: Arc<Site>, row: VmRow| {
+            async move {
+                let entry = entry(&row, place)?.clone();
+                let seen = site.seen_here(place.vm).await?;
+                let definition = match seen.stored {
+                    Stored::Real => site.definition(&seen.host, place.vm).await?,
+                    Stored::Sealed | Stored::Nothing => entry.definition,
+                    Stored::Placeholder | Stored::Retired => {
+                        let because = "here is only its placeholder or its retired copy; it is not this site's to move";
+                        return Err(SiteError::NotAsNeeded { vm: place.vm, because });
+                    }
+                };
+                let order = VmOrder::BeginSeal { definition: Box::new(definition) };
+                let work = async move {
+                    let reason = sealed_reason(place);
+                    site.call(&seen.host, place.vm, VmChange::DefineSealed { reason }).await?;
+                    Ok(MutationResult::Done)
+                };
+                Ok(Planned { order, work: work.boxed() })
+            }
+            .boxed()
+        };
+        self.mutate(place, Box::new(planner)).await
+    }
+
+    pub(super) async fn transfer(
+        self: &Arc<Self>,
+        place: Place,
+        attempt: Attempt,
+        site_name: SiteName,
+        host: HostName,
+    ) -> Result<(), SiteError> {
+        let planner = move |site: Arc<Site>, row: VmRow| {
+            async move {
+                let entry = entry(&row, place)?.clone();
+                let nonce = site.env.new_id();
+                let proven = site.peers.prove_path(&site.name, &site_name, nonce).await;
+                proven
+                    .map_err(|source| SiteError::PathUnproven { site: site_name.clone(), source: Box::new(source) })?;
+                let seen = site.seen_here(place.vm).await?;
+                if seen.stored != Stored::Sealed {
+                    let because = "its stored definition is not sealed; seal it again first";
+                    return Err(SiteError::NotAsNeeded { vm: place.vm, because });
+                }
+                let mark = Mark { evacuation: place.evacuation, attempt, token: place.token };
+                let order = VmOrder::BeginTransfer { attempt, host: host.clone() };
+                let journey = Journey { entry, seen, site_name, host, mark };
+                let work = match journey.entry.mode {
+                    Mode::Live => live_transfer(site, journey).boxed(),
+                    Mode::Cold => cold_transfer(site, journey, true).boxed(),
+                    Mode::Off => {
+                        must_be_off(place.vm, &journey.seen)?;
+                        cold_transfer(site, journey, false).boxed()
+                    }
+                };
+                Ok(Planned { order, work })
+            }
+            .boxed()
+        };
+        self.mutate(place, Box::new(planner)).await
+    }
+
+    pub(super) async fn abort(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+        let planner = move |site: Arc<Site>, _row: VmRow| {
+            async move {
+                let seen = site.seen_here(place.vm).await?;
+                let work = async move {
+                    site.call(&seen.host, place.vm, VmChange::AbortJob).await?;
+                    Ok(MutationResult::Done)
+                };
+                Ok(Planned { order: VmOrder::BeginAbort, work: work.boxed() })
+            }
+            .boxed()
+        };
+        self.mutate(place, Box::new(planner)).await
+    }
+
+    pub(super) async fn resume(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+        let planner = move |site: Arc<Site>, row: VmRow| {
+            async move {
+                site.may_run_here(entry(&row, place)?, place).await?;
+                let seen = site.seen_here(place.vm).await?;
+                let work = async move {
+                    if seen.instance == Instance::Paused {
+                        site.call(&seen.host, place.vm, VmChange::Resume).await?;
+                    }
+                    Ok(MutationResult::Done)
+                };
+                Ok(Planned { order: VmOrder::BeginResume, work: work.boxed() })
+            }
+            .boxed()
+        };
+        self.mutate(place, Box::new(planner)).await
+    }
+
+    pub(super) async fn start_source(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+        let planner = move |site: Arc<Site>, row: VmRow| {
+            async move {
+                let entry = entry(&row, place)?.clone();
+                site.may_run_here(&entry, place).await?;
+                let seen = site.seen_here(place.vm).await?;
+                let work = async move {
+                    site.define_real(&seen.host, place.vm, entry.definition).await?;
+                    if matches!(seen.instance, Instance::Off(_)) {
+                        site.call(&seen.host, place.vm, VmChange::Start).await?;
+                    }
+                    Ok(MutationResult::Done)
+                };
+                Ok(Planned { order: VmOrder::BeginStart, work: work.boxed() })
+            }
+            .boxed()
+        };
+        self.mutate(place, Box::new(planner)).await
+    }
+
+    pub(super) async fn unseal(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+        let planner = move |site: Arc<Site>, row: VmRow| {
+            async move {
+                let entry = entry(&row, place)?.clone();
+                site.may_run_here(&entry, place).await?;
+                let seen = site.seen_here(place.vm).await?;
+                let work = async move {
+                    site.define_real(&seen.host, place.vm, entry.definition).await?;
+                    Ok(MutationResult::Done)
+                };
+                Ok(Planned { order: VmOrder::BeginUnseal, work: work.boxed() })
+            }
+            .boxed()
+        };
+        self.mutate(place, Box::new(planner)).await
+    }
+
+    pub(super) async fn retire(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+        let planner = move |site: Arc<Site>, row: VmRow| {
+            async move {
+                let reason = retired_reason(entry(&row, place)?);
+                let copies = site.all_seen_here(place.vm).await?;
+                for copy in &copies {
+                    must_be_off(place.vm, copy)?;
+                }
+                // None: somebody has deleted it. What isn't there can't run.
+                let work = async move {
+                    for copy in copies {
+                        let change = VmChange::DefineRetired { reason: reason.clone() };
+                        site.call(&copy.host, place.vm, change).await?;
+                    }
+                    Ok(MutationResult::Done)
+                };
+                Ok(Planned { order: VmOrder::BeginRetire, work: work.boxed() })
+            }
+            .boxed()
+        };
+        self.mutate(place, Box::new(planner)).await
+    }
+
+    /// Invariant 6's one exception: an admin's explicit order. Autostart stays off, so that nothing starts by itself.
+    pub(super) async fn release(self: &Arc<Self>, place: Place, reason: &str) -> Result<(), SiteError> {
+        tracing::warn!(vm = %place.vm, reason, "a retired copy is released by order");
+        let planner = move |site: Arc<Site>, row: VmRow| {
+            async move {
+                let definition = Definition { autostart: false, ..entry(&row, place)?.definition.clone() };
+                let seen = site.seen_here(place.vm).await?;
+                let work = async move {
+                    site.define_real(&seen.host, place.vm, definition).await?;
+                    Ok(MutationResult::Done)
+                };
+                Ok(Planned { order: VmOrder::BeginRelease, work: work.boxed() })
+            }
+            .boxed()
+        };
+        self.mutate(place, Box::new(planner)).await
+    }
+
+    async fn define_real(&self, host: &HostName, vm: VmId, definition: Definition) -> Result<(), HypervisorError> {
+        self.call(host, vm, VmChange::DefineReal { definition, mark: None }).await
+    }
+
+    /// The destination's record must rule out that the VM is, or may yet be, there. Where it has no record, nothing
+    /// there may hold the VM's memory; and whatever it records, nothing there may run it.
+    async fn may_run_here(&self, entry: &RollEntry, place: Place) -> Result<(), SiteError> {
+        let destination = &entry.destination_site;
+        let read = self.peers.observe(destination, place.evacuation, place.vm).await;
+        let unread =
+            |source| SiteError::DestinationUnread { vm: place.vm, site: destination.clone(), source: Box::new(source) };
+        let reading = read.map_err(unread)?;
+        let shows =
+            |instances: &[Instance]| reading.sight.sightings.iter().any(|seen| instances.contains(&seen.instance));
+        let may_be_there = match &reading.standing {
+            Some(Standing::Destination(at)) if at.evacuation == place.evacuation => match &at.record {
+                ArrivalRecord::Enrolled | ArrivalRecord::Abandoned(_) => false,
+                ArrivalRecord::Started(_) | ArrivalRecord::Completed(_) => true,
+                ArrivalRecord::Closed(closed) => closed.outcome == Outcome::Migrated,
+            },
+            Some(Standing::Destination(_) | Standing::Source(_)) | None => {
+                shows(&[Instance::Paused, Instance::Incoming])
+            }
+        };
+        if may_be_there || shows(&[Instance::Running]) {
+            Err(SiteError::ArrivedElsewhere { vm: place.vm, site: destination.clone() })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The one place of this site that has the VM.
+    async fn seen_here(&self, vm: VmId) -> Result<Sighting, SiteError> {
+        let because = "no host of this site has it; was it deleted by hand?";
+        let first = self.all_seen_here(vm).await?.into_iter().next();
+        first.ok_or(SiteError::NotAsNeeded { vm, because })
+    }
+
+    /// Every place of this site that has the VM, what runs first. None only if every host answers.
+    async fn all_seen_here(&self, vm: VmId) -> Result<Vec<Sighting>, SiteError> {
+        let Sight { mut sightings, silent_hosts, call_under_way } = self.look_one(vm).await?;
+        if call_under_way {
+            return Err(SiteError::Busy { vm });
+        }
+        if let (true, Some(host)) = (sightings.is_empty(), silent_hosts.into_iter().next()) {
+            let message = format!("VM {vm} may be there");
+            return Err(HypervisorError::HostSilent { host, message }.into());
+        }
+        sightings.sort_by_key(|seen| match seen.instance {
+            Instance::Running => 0,
+            Instance::Paused | Instance::Incoming => 1,
+            Instance::Off(_) => 2,
+        });
+        Ok(sightings)
+    }
+}
+
+/// A transfer's particulars.
+struct Journey {
+    entry: RollEntry,
+    seen: Sighting,
+    site_name: SiteName,
+    host: HostName,
+    mark: Mark,
+}
+
+async fn live_transfer(site: Arc<Site>, journey: Journey) -> Result<MutationResult, HypervisorError> {
+    let Journey { entry, seen, site_name, host, mark } = journey;
+    let change = VmChange::BeginTransfer {
+        destination_site: site_name,
+        destination_host: host,
+        // It starts by itself nowhere before its event: autostart comes back with the run.
+        definition: Definition { autostart: false, ..entry.definition },
+        mark,
+    };
+    begun(&site, entry.vm, mark.attempt, site.call(&seen.host, entry.vm, change).await).await
+}
+
+async fn cold_transfer(site: Arc<Site>, journey: Journey, shut_down: bool) -> Result<MutationResult, HypervisorError> {
+    let Journey { entry, seen, site_name, host, mark } = journey;
+    if shut_down && !matches!(seen.instance, Instance::Off(_)) {
+        let down = site.call(&seen.host, entry.vm, VmChange::ShutDown).await;
+        if down.is_err() {
+            return begun(&site, entry.vm, mark.attempt, down).await;
+        }
+    }
+    let change = VmChange::BeginDiskCopy { destination_site: site_name, destination_host: host, mark };
+    begun(&site, entry.vm, mark.attempt, site.call(&seen.host, entry.vm, change).await).await
+}
+
+/// A transfer that could not even begin is one that failed; one that may have begun is followed like any other.
+async fn begun(
+    site: &Site,
+    vm: VmId,
+    attempt: Attempt,
+    call: Result<(), HypervisorError>,
+) -> Result<MutationResult, HypervisorError> {
+    if let Err(error @ (HypervisorError::Refused { .. } | HypervisorError::Failed { .. })) = &call {
+        let fact = FactKind::TransferFailed { attempt, error: error.to_string() };
+        if let Err(unwritten) = site.write_fact(vm, fact).await {
+            tracing::error!(%vm, error = %unwritten, "a failed transfer could not be written down");
+        }
+    }
+    call.map(|()| MutationResult::Done)
+}
+
+fn must_be_off(vm: VmId, seen: &Sighting) -> Result<(), SiteError> {
+    match seen.instance {
+        Instance::Off(_) => Ok(()),
+        Instance::Running | Instance::Paused | Instance::Incoming => {
+            Err(SiteError::NotAsNeeded { vm, because: "it has to be off for this, and it isn't" })
+        }
+    }
+}
+
+fn entry(row: &VmRow, place: Place) -> Result<&RollEntry, SiteError> {
+    match &row.enrolled {
+        Some(Enrolled { entry, .. }) if entry.evacuation == place.evacuation => Ok(entry),
+        Some(_) | None => Err(SiteError::NotOnRoll { vm: place.vm, evacuation: place.evacuation }),
+    }
+}
+
+pub(super) fn sealed_reason(place: Place) -> String {
+    format!("sealed-while-evacuation-{}-moves-it", place.evacuation)
+}
+
+pub(super) fn retired_reason(entry: &RollEntry) -> String {
+    format!("retired-not-runnable-moved-to-{}", entry.destination_site)
+}

@@ -1,0 +1,158 @@
+//! Follows the hypervisors and the ledger: what changes is looked at ([`super::mend`]), and whoever watches is told. One
+//! loop, in batches; it sleeps until something changes.
+//!
+//! Before a site takes work, and whenever changes may have been missed, everything is compared anew. Nothing of one VM
+//! may hold this loop up: it waits for looks, each with a deadline, and never for a change to be made.
+
+use super::{Site, Working};
+use crate::error::SiteError;
+use crate::hypervisor::{Change, HypervisorError};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use muster_core::ids::VmId;
+use muster_store::RowQuery;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+/// Most VMs looked at together.
+pub const LOOK_BATCH_MAX: usize = 256;
+/// How often a VM is looked at again whose mutation's end is still unknown.
+pub const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(500);
+/// How long until lost hypervisors are asked for their changes again.
+pub const RECONNECT_AFTER: Duration = Duration::from_millis(250);
+
+/// What woke the loop.
+enum Woken {
+    /// These have changed.
+    Vms(BTreeSet<VmId>),
+    /// Anything may have.
+    Everything,
+}
+
+impl Site {
+    /// Has this VM looked at soon.
+    pub(super) fn touch(&self, vm: VmId) {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(vm);
+        self.touch.notify_one();
+    }
+
+    pub(super) async fn follow_hypervisors(self: Arc<Self>) {
+        while !self.stop.is_cancelled() {
+            let followed = match self.changes().await {
+                Ok(changes) => self.follow(changes).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = followed {
+                self.set_working(Working::No(error.to_string()));
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(RECONNECT_AFTER) => {}
+            }
+        }
+    }
+
+    /// Until the site stops, or the hypervisors or the ledger are lost; what was missed by then is found by comparing
+    /// everything, with which the next changes begin.
+    async fn follow(self: &Arc<Self>, changes: BoxStream<'static, Change>) -> Result<(), SiteError> {
+        let mut changes = changes.ready_chunks(LOOK_BATCH_MAX);
+        let mut again: BTreeSet<VmId> = BTreeSet::new();
+        let mut tick = tokio::time::interval(LOOK_AGAIN_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let told = self.told.load(Ordering::Acquire);
+            let woken = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(()),
+                _ = tick.tick(), if !again.is_empty() => Woken::Vms(std::mem::take(&mut again)),
+                chunk = changes.next() => match chunk {
+                    Some(chunk) => gather(chunk),
+                    None => return Err(hung_up()),
+                },
+                newest = self.records.wait_past(told) => newest.map(|_| Woken::Vms(BTreeSet::new()))?,
+                () = self.touch.notified() => Woken::Vms(BTreeSet::new()),
+            };
+            // Taken before anything is read: what is written from here on is the next round's.
+            let mark = self.records.newest();
+            let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+            match woken {
+                Woken::Everything => {
+                    self.compare_everything(&mut again).await?;
+                    self.set_working(Working::Yes);
+                }
+                Woken::Vms(mut vms) => {
+                    vms.extend(touched);
+                    vms.extend(self.changed_between(told, mark).await?);
+                    self.look_at(vms, &mut again).await?;
+                }
+            }
+            self.told.fetch_max(mark, Ordering::AcqRel);
+        }
+    }
+
+    fn set_working(&self, now: Working) {
+        self.working.send_if_modified(|working| {
+            let changed = *working != now;
+            if changed {
+                tracing::info!(site = %self.name, ?now, "working");
+                *working = now;
+            }
+            changed
+        });
+    }
+
+    async fn compare_everything(self: &Arc<Self>, again: &mut BTreeSet<VmId>) -> Result<(), SiteError> {
+        let mut query = RowQuery { limit: LOOK_BATCH_MAX, ..RowQuery::all() };
+        loop {
+            let rows = self.records.page(query).await?;
+            let Some(last) = rows.last().map(|row| row.vm) else { return Ok(()) };
+            let vms: Vec<VmId> = rows.iter().map(|row| row.vm).collect();
+            let sights = self.look(&vms).await?;
+            for (row, sight) in rows.into_iter().zip(sights) {
+                self.look_into(row, sight, again).await?;
+            }
+            query = query.after(last);
+        }
+    }
+
+    async fn look_at(self: &Arc<Self>, vms: BTreeSet<VmId>, again: &mut BTreeSet<VmId>) -> Result<(), SiteError> {
+        let vms: Vec<VmId> = vms.into_iter().collect();
+        for batch in vms.chunks(LOOK_BATCH_MAX) {
+            // Rows before sights: a sight that is older than its row could take a job that begins for one that ended.
+            let mut rows = Vec::with_capacity(batch.len());
+            for vm in batch {
+                let row = self.records.row(*vm).await?;
+                if row.enrolled.is_some() {
+                    rows.push(row);
+                }
+            }
+            let known: Vec<VmId> = rows.iter().map(|row| row.vm).collect();
+            let sights = self.look(&known).await?;
+            for (row, sight) in rows.into_iter().zip(sights) {
+                self.look_into(row, sight, again).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hung_up() -> SiteError {
+    HypervisorError::Unreachable { message: "they have hung up".to_owned() }.into()
+}
+
+fn gather(chunk: Vec<Change>) -> Woken {
+    let mut vms = BTreeSet::new();
+    for change in chunk {
+        match change {
+            Change::Vm(vm) => {
+                vms.insert(vm);
+            }
+            Change::Everything => return Woken::Everything,
+        }
+    }
+    Woken::Vms(vms)
+}

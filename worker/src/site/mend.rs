@@ -1,0 +1,204 @@
+//! What one VM's sight calls for: unseen mutations are ended, inert definitions that somebody changed are made inert
+//! again, and what a sight proves is written down.
+//!
+//! It never ends a mutation that may still land, and never makes anything runnable.
+
+use super::departures::{retired_reason, sealed_reason};
+use super::follow::LOOK_AGAIN_EVERY;
+use super::mutation::Place;
+use super::watch::News;
+use super::{CALL_DEADLINE, Site};
+use crate::error::SiteError;
+use crate::hypervisor::{HypervisorError, VmChange};
+use muster_core::ids::{HostName, VmId};
+use muster_core::ledger::command::{FactKind, MutationResult};
+use muster_core::ledger::{ArrivalRecord, AtSource, Enrolled, Intent, Mutation, SourceState, Standing, VmRow};
+use muster_core::reading::{Instance, Sight, Sighting, Stored};
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+impl Site {
+    /// Does what a VM's sight calls for, and tells whoever watches how it looks. The sight must be newer than the row.
+    pub(super) async fn look_into(
+        self: &Arc<Self>,
+        row: VmRow,
+        sight: Sight,
+        again: &mut BTreeSet<VmId>,
+    ) -> Result<(), SiteError> {
+        let (row, sight) = self.end_unseen_mutation(row, sight).await?;
+        self.keep_inert(&row, &sight);
+        let (row, sight) = self.write_what_is_seen(row, sight).await?;
+        // With the section taken its task ends the mutation and touches the VM; without, only looking again tells.
+        if row.intent.is_some() && !self.sections.is_taken(row.vm) {
+            again.insert(row.vm);
+        }
+        self.tell(News::Reading(Arc::new(self.reading(&row, sight))));
+        Ok(())
+    }
+
+    /// An intent whose maker is gone, and whose call can't land any more, has ended.
+    async fn end_unseen_mutation(&self, row: VmRow, sight: Sight) -> Result<(VmRow, Sight), SiteError> {
+        if row.intent.is_none() {
+            return Ok((row, sight));
+        }
+        let Some(_section) = self.sections.enter(row.vm) else { return Ok((row, sight)) };
+        // Both anew: while the section was its maker's, the call may have begun after the old sight.
+        let row = self.records.row(row.vm).await?;
+        let sight = self.look_one(row.vm).await?;
+        let Some(intent) = &row.intent else { return Ok((row, sight)) };
+        if sight.call_under_way || !self.hosts_answer(&row, intent, &sight).await? {
+            return Ok((row, sight));
+        }
+        let result = seen_result(&row, intent, &sight);
+        if result == MutationResult::Unseen {
+            self.note_unfinished(row.vm);
+        }
+        self.write_fact(row.vm, FactKind::MutationEnded { token: intent.token, result }).await?;
+        Ok((self.records.row(row.vm).await?, sight))
+    }
+
+    /// Whether every host that the mutation's call may have gone to answers, or can't run anything any more by a
+    /// person's word.
+    async fn hosts_answer(&self, row: &VmRow, intent: &Intent, sight: &Sight) -> Result<bool, SiteError> {
+        let silent: Vec<&HostName> =
+            sight.silent_hosts.iter().filter(|host| may_have_gone_to(row, intent, sight, host)).collect();
+        if silent.is_empty() {
+            return Ok(true);
+        }
+        let Some(standing) = row.standing() else { return Ok(false) };
+        let claims = self.records.claims(standing.evacuation()).await?;
+        Ok(silent.into_iter().all(|host| claims.host_is_fenced(host)))
+    }
+
+    /// Sealed and retired copies stay so: a definition that somebody changed is made inert again, with an alarm. In a
+    /// task of its own, for a hypervisor may take its time. No intent stands for it: landing late, it could only make
+    /// something inert.
+    fn keep_inert(self: &Arc<Self>, row: &VmRow, sight: &Sight) {
+        let Some((changed, change)) = broken_seal(row, sight) else { return };
+        let Some(section) = self.sections.enter(row.vm) else { return };
+        let (site, row, host) = (Arc::clone(self), row.clone(), changed.host.clone());
+        self.tasks.spawn(async move {
+            let vm = row.vm;
+            if let Err(error) = site.make_inert(&row, &host, change).await {
+                let message = format!("VM {vm} on {host} should be inert, and it can't be made so: {error}");
+                site.alarm(Some(vm), "NOT_INERT", &message);
+            }
+            // Held on for a moment, so that somebody who changes it again and again can't keep this site busy.
+            tokio::time::sleep(LOOK_AGAIN_EVERY).await;
+            drop(section);
+            site.touch(vm);
+        });
+    }
+
+    /// Remembers that a mutation of the VM came to nothing, or to nobody knows what: a definition that isn't as the
+    /// ledger says was then not changed by anybody else.
+    pub(super) fn note_unfinished(&self, vm: VmId) {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).insert(vm);
+    }
+
+    pub(super) fn take_unfinished(&self, vm: VmId) -> bool {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).remove(&vm)
+    }
+
+    async fn make_inert(&self, row: &VmRow, host: &HostName, change: VmChange) -> Result<(), SiteError> {
+        if self.records.row(row.vm).await? != *row {
+            // Something was done with it in between; the next look finds what is left to do.
+            return Ok(());
+        }
+        let made = tokio::time::timeout(CALL_DEADLINE, self.call(host, row.vm, change)).await;
+        let message = || "the call has not ended in time".to_owned();
+        made.map_err(|_| HypervisorError::HostSilent { host: host.clone(), message: message() })??;
+        if self.take_unfinished(row.vm) {
+            // Nobody changed it: an order of muster's own had not come through.
+            return Ok(());
+        }
+        self.write_fact(row.vm, FactKind::MadeInertAgain).await?;
+        let message = format!("the definition of VM {} on {host} had been changed; it was made inert again", row.vm);
+        self.alarm(Some(row.vm), "MADE_INERT_AGAIN", &message);
+        Ok(())
+    }
+}
+
+/// What a look tells of a mutation whose end nobody saw.
+fn seen_result(row: &VmRow, intent: &Intent, sight: &Sight) -> MutationResult {
+    let is_real = |seen: &Sighting| seen.stored == Stored::Real;
+    match intent.mutation {
+        Mutation::Run => match running_copy(row, sight) {
+            Some(copy) => MutationResult::Ran { downtime_ms: copy.stood_still_ms },
+            None => MutationResult::Unseen,
+        },
+        Mutation::Unseal if sight.sightings.iter().any(is_real) => MutationResult::Done,
+        Mutation::Start if sight.sightings.iter().any(|seen| is_real(seen) && seen.instance == Instance::Running) => {
+            MutationResult::Done
+        }
+        Mutation::Release if sight.sightings.iter().any(is_real) => MutationResult::Done,
+        Mutation::Unseal
+        | Mutation::Start
+        | Mutation::Release
+        | Mutation::Place
+        | Mutation::Discard
+        | Mutation::Seal
+        | Mutation::Transfer
+        | Mutation::Abort
+        | Mutation::Resume
+        | Mutation::Retire => MutationResult::Unseen,
+    }
+}
+
+fn running_copy<'a>(row: &VmRow, sight: &'a Sight) -> Option<&'a Sighting> {
+    let Some(Standing::Destination(at)) = row.standing() else { return None };
+    let ArrivalRecord::Completed(completed) = &at.record else { return None };
+    sight.sightings.iter().find(|seen| {
+        let is_ours =
+            seen.mark.is_some_and(|mark| mark.evacuation == at.evacuation && mark.attempt == completed.started.attempt);
+        is_ours && seen.instance == Instance::Running && seen.stored == Stored::Real
+    })
+}
+
+/// Whether the call of a mutation may have gone to this host, which is silent now.
+fn may_have_gone_to(row: &VmRow, intent: &Intent, sight: &Sight, host: &HostName) -> bool {
+    match intent.mutation {
+        Mutation::Place | Mutation::Run => match row.standing() {
+            Some(Standing::Destination(at)) => match &at.record {
+                ArrivalRecord::Started(started) => started.host == *host,
+                ArrivalRecord::Completed(completed) => completed.started.host == *host,
+                ArrivalRecord::Enrolled | ArrivalRecord::Abandoned(_) | ArrivalRecord::Closed(_) => true,
+            },
+            Some(Standing::Source(_)) | None => true,
+        },
+        Mutation::Discard => true,
+        // The source's go to the one host that has the VM: if it shows itself, the silent one isn't it.
+        Mutation::Seal
+        | Mutation::Transfer
+        | Mutation::Abort
+        | Mutation::Resume
+        | Mutation::Start
+        | Mutation::Unseal
+        | Mutation::Retire
+        | Mutation::Release => sight.sightings.is_empty(),
+    }
+}
+
+/// The stored definition that should be inert and isn't, and what makes it so again.
+fn broken_seal<'a>(row: &VmRow, sight: &'a Sight) -> Option<(&'a Sighting, VmChange)> {
+    let Some(Enrolled { entry, standing: Standing::Source(AtSource { state, .. }) }) = &row.enrolled else {
+        return None;
+    };
+    if row.intent.is_some() || sight.call_under_way {
+        return None;
+    }
+    // While a job is on it the hypervisor changes nothing.
+    let real = sight.sightings.iter().find(|seen| seen.stored == Stored::Real && seen.job.is_none())?;
+    let place = Place { evacuation: entry.evacuation, vm: row.vm, token: row.floor };
+    match state {
+        SourceState::Unsealed => None,
+        SourceState::Sealed { .. } | SourceState::Gone { .. } => {
+            Some((real, VmChange::DefineSealed { reason: sealed_reason(place) }))
+        }
+        SourceState::Retired if matches!(real.instance, Instance::Off(_)) => {
+            Some((real, VmChange::DefineRetired { reason: retired_reason(entry) }))
+        }
+        // It runs after it was retired: that is for a person; the verdict says so.
+        SourceState::Retired => None,
+    }
+}
