@@ -281,6 +281,8 @@ fn open_readings(evidence: &Evidence, at: &DestinationEvidence, mode: Mode, only
         // Shut down before anything was sent, or after it was sent in vain: the guest's running state is gone, and so is
         // nothing that the move had touched.
         .or_if(mode == Mode::Live && shows == SourceShows::Off && !arrived && (never_begun || failed), NOT_MIGRATED)
+        // Given up and unsealed: it was given back, and shut down by its owner since.
+        .or_if(abandoned && seal(evidence) == Some(Seal::Unsealed) && shows == SourceShows::Off, NOT_MIGRATED)
         // The source's part is over: the VM was given back, and what it does there since is its owner's.
         .or_if(given_back, NOT_MIGRATED.or(INDETERMINATE).or_if(shows == SourceShows::Nothing, MEMORY_LOST))
         // Lost at the source; on a silent host it may have been resumed by somebody.
