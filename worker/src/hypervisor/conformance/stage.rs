@@ -106,7 +106,7 @@ impl Stage {
             match seen {
                 Some(sighting) if fits(&sighting) => return Ok(sighting),
                 other if waited_ms >= WAIT_MAX_MS => return Err(format!("no {what} at the {side}, but {other:?}")),
-                _ => {}
+                Some(_) | None => {}
             }
             tokio::time::sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
             waited_ms += LOOK_EVERY_MS;

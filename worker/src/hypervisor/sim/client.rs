@@ -21,11 +21,14 @@ use muster_core::reading::{Inventory, Sight};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Response, Status};
 
 /// How long making a connection may take, in milliseconds.
 pub const CONNECT_TIMEOUT_MS: u64 = 5_000;
+
+/// How long an answer may take that depends on no guest and no job, in milliseconds.
+pub const ANSWER_TIMEOUT_MS: u64 = 30_000;
 
 /// A channel to a world, such as `http://127.0.0.1:7100`; it connects when it is first used, and again whenever it must.
 ///
@@ -35,6 +38,14 @@ pub fn channel(address: &str) -> Result<Channel, SimulationError> {
     let endpoint = Endpoint::from_shared(address.to_owned())
         .map_err(|error| SimulationError::Nonsense { message: format!("{address} is no address: {error}") })?;
     Ok(endpoint.connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS)).connect_lazy())
+}
+
+/// A world that says nothing for so long is as good as gone.
+async fn in_time<T>(answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
+    match tokio::time::timeout(Duration::from_millis(ANSWER_TIMEOUT_MS), answer).await {
+        Ok(answer) => answer.map(Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded("no answer in time")),
+    }
 }
 
 /// One site's hypervisors in a world of another process.
@@ -70,15 +81,15 @@ impl SimulatedHypervisors {
 #[async_trait]
 impl Hypervisor for SimulatedHypervisors {
     async fn inventory(&self) -> Result<Inventory, HypervisorError> {
-        let answer = self.client.clone().inventory(self.site_request()).await.map_err(unreachable)?;
-        understand::<Result<Inventory, HypervisorError>>(&answer.into_inner())?
+        let answer = in_time(self.client.clone().inventory(self.site_request())).await.map_err(unreachable)?;
+        understand::<Result<Inventory, HypervisorError>>(&answer)?
     }
 
     async fn look(&self, vms: &[VmId]) -> Result<Vec<Sight>, HypervisorError> {
         let vms_json = encode(&vms).map_err(nonsense)?;
         let request = LookRequest { site: self.site.to_string(), vms_json };
-        let answer = self.client.clone().look(request).await.map_err(unreachable)?;
-        let sights = understand::<Result<Vec<Sight>, HypervisorError>>(&answer.into_inner())??;
+        let answer = in_time(self.client.clone().look(request)).await.map_err(unreachable)?;
+        let sights = understand::<Result<Vec<Sight>, HypervisorError>>(&answer)??;
         if sights.len() == vms.len() {
             Ok(sights)
         } else {
@@ -89,15 +100,15 @@ impl Hypervisor for SimulatedHypervisors {
 
     async fn definition(&self, host: &HostName, vm: VmId) -> Result<Definition, HypervisorError> {
         let request = DefinitionRequest { site: self.site.to_string(), host: host.to_string(), vm: vm.to_string() };
-        let answer = self.client.clone().definition(request).await.map_err(unreachable)?;
-        understand::<Result<Definition, HypervisorError>>(&answer.into_inner())?
+        let answer = in_time(self.client.clone().definition(request)).await.map_err(unreachable)?;
+        understand::<Result<Definition, HypervisorError>>(&answer)?
     }
 
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {
         let call_json = encode(&call).map_err(nonsense)?;
         let request = CallRequest { site: self.site.to_string(), call_json };
-        let answer = self.client.clone().call(request).await.map_err(unreachable)?;
-        understand::<Result<(), HypervisorError>>(&answer.into_inner())?
+        let answer = self.client.clone().call(request).await.map_err(unreachable)?.into_inner();
+        understand::<Result<(), HypervisorError>>(&answer)?
     }
 
     async fn changes(&self) -> Result<BoxStream<'static, Change>, HypervisorError> {
@@ -149,8 +160,8 @@ impl WorldClient {
     /// # Errors
     /// `Fleet` where it can't be made, `Gone` where the world can't be reached.
     pub async fn create_vm(&self, spec: &VmSpec) -> Result<(), SimulationError> {
-        let answer = self.client.clone().create_vm(message(spec)?).await.map_err(gone)?;
-        Ok(parse::<Result<(), FleetError>>(&answer.into_inner())??)
+        let answer = in_time(self.client.clone().create_vm(message(spec)?)).await.map_err(gone)?;
+        Ok(parse::<Result<(), FleetError>>(&answer)??)
     }
 
     /// Makes a fleet.
@@ -158,8 +169,8 @@ impl WorldClient {
     /// # Errors
     /// `Fleet` where it can't be made, `Gone` where the world can't be reached.
     pub async fn create_fleet(&self, spec: &FleetSpec) -> Result<Vec<VmId>, SimulationError> {
-        let answer = self.client.clone().create_fleet(message(spec)?).await.map_err(gone)?;
-        Ok(parse::<Result<Vec<VmId>, FleetError>>(&answer.into_inner())??)
+        let answer = in_time(self.client.clone().create_fleet(message(spec)?)).await.map_err(gone)?;
+        Ok(parse::<Result<Vec<VmId>, FleetError>>(&answer)??)
     }
 
     /// Makes something go wrong, or lays a rule.
@@ -167,8 +178,8 @@ impl WorldClient {
     /// # Errors
     /// `Fault` where it can't be made, `Gone` where the world can't be reached.
     pub async fn inject(&self, fault: &Fault) -> Result<(), SimulationError> {
-        let answer = self.client.clone().inject(message(fault)?).await.map_err(gone)?;
-        Ok(parse::<Result<(), FaultError>>(&answer.into_inner())??)
+        let answer = in_time(self.client.clone().inject(message(fault)?)).await.map_err(gone)?;
+        Ok(parse::<Result<(), FaultError>>(&answer)??)
     }
 
     /// Changes how time passes; returns the simulated time.
@@ -176,8 +187,8 @@ impl WorldClient {
     /// # Errors
     /// `Gone` where the world can't be reached.
     pub async fn set_clock(&self, clock: Clock) -> Result<u64, SimulationError> {
-        let answer = self.client.clone().set_clock(message(&clock)?).await.map_err(gone)?;
-        Ok(answer.into_inner().now_ms)
+        let answer = in_time(self.client.clone().set_clock(message(&clock)?)).await.map_err(gone)?;
+        Ok(answer.now_ms)
     }
 
     /// Lets simulated time pass at once, whatever the clock; returns the simulated time.
@@ -185,8 +196,8 @@ impl WorldClient {
     /// # Errors
     /// `Gone` where the world can't be reached.
     pub async fn advance(&self, by_ms: u64) -> Result<u64, SimulationError> {
-        let answer = self.client.clone().advance(AdvanceRequest { by_ms }).await.map_err(gone)?;
-        Ok(answer.into_inner().now_ms)
+        let answer = in_time(self.client.clone().advance(AdvanceRequest { by_ms })).await.map_err(gone)?;
+        Ok(answer.now_ms)
     }
 
     /// The simulated time, in milliseconds since the world began.
@@ -194,7 +205,7 @@ impl WorldClient {
     /// # Errors
     /// `Gone` where the world can't be reached.
     pub async fn now_ms(&self) -> Result<u64, SimulationError> {
-        Ok(self.client.clone().now(NowRequest {}).await.map_err(gone)?.into_inner().now_ms)
+        Ok(in_time(self.client.clone().now(NowRequest {})).await.map_err(gone)?.now_ms)
     }
 
     /// What is really so: of these VMs, or of every VM there ever was if none is named.

@@ -146,7 +146,7 @@ impl World {
         }
         self.tell(source, vm);
         self.tell(destination, vm);
-        match self.meet_rules(vm, phase) {
+        match self.meet_rules(id, vm, phase) {
             Hook::GoOn => self.proceed(id),
             Hook::Hold => {
                 if let Some(job) = self.jobs.get_mut(&id) {

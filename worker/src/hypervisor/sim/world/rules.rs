@@ -161,7 +161,7 @@ impl World {
     }
 
     /// Carries out what rules say of this moment. Each match uses a rule up, so this ends.
-    pub(super) fn meet_rules(&mut self, vm: VmId, phase: Phase) -> Hook {
+    pub(super) fn meet_rules(&mut self, job: JobId, vm: VmId, phase: Phase) -> Hook {
         if self.drawn_failures.get(&vm) == Some(&phase) {
             self.drawn_failures.remove(&vm);
             return Hook::Fail("failed at random".to_owned());
@@ -178,6 +178,9 @@ impl World {
                 Some(Trap::Inject(fault)) => {
                     if self.inject_one(&fault).is_err() {
                         self.failed_faults += 1;
+                    }
+                    if !self.jobs.contains_key(&job) {
+                        return Hook::GoOn;
                     }
                 }
             }
