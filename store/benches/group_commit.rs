@@ -17,8 +17,11 @@ use std::time::Instant;
 /// Calls at a time, and commands a call.
 const SHAPES: [(u32, u32); 7] = [(1, 1), (8, 1), (64, 1), (512, 1), (1, 10), (1, 100), (4, 1000)];
 
-/// VMs whose rows are written.
-const VMS: u32 = 10_000;
+/// Most calls at a time among the shapes.
+const CALLERS_MAX: u32 = 512;
+
+/// VMs whose rows are written, shared out among the callers.
+const VMS: u32 = 512 * 1000;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
@@ -50,10 +53,15 @@ async fn main() {
 }
 
 async fn call(ledger: Arc<SqliteLedger>, round: u64, caller: u32, calls: u32, commands: u32) {
+    // Each caller has VMs of its own, so that no command meets a newer floor.
+    let vms = VMS / CALLERS_MAX;
     for call in 0..calls {
-        let numbers = (0..commands).map(|number| (caller * calls + call) * commands + number);
-        let raised = numbers.map(|number| raise(number % VMS, Token::new(round, 1 + u64::from(number)))).collect();
-        ledger.execute(raised).await.unwrap();
+        let numbers = call * commands..(call + 1) * commands;
+        let raised = numbers
+            .map(|number| raise(caller * vms + number % vms, Token::new(round, 1 + u64::from(number))))
+            .collect();
+        let answers = ledger.execute(raised).await.unwrap();
+        assert!(answers.iter().all(Result::is_ok));
     }
 }
 

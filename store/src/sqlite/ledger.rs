@@ -1,7 +1,7 @@
 //! The ledger in one SQLite file.
 
 use super::fault::Fault;
-use super::file;
+use super::file::{self, Opened};
 use super::reader::Readers;
 use super::schema::LEDGER;
 use super::writer::{Work, Writer};
@@ -39,11 +39,7 @@ impl SqliteLedger {
     /// # Errors
     /// Where it can't be opened for writing, is damaged, of a newer muster, something else, or in use.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let opened = file::open(path, &LEDGER)?;
-        let readers = Readers::open(&opened.path)?;
-        let pulse = Arc::new(Pulse::new(opened.newest));
-        let writer = Writer::start(opened, Arc::clone(&pulse))?;
-        Ok(SqliteLedger { writer, readers, pulse })
+        SqliteLedger::start(file::open(path, &LEDGER)?)
     }
 
     /// Opens a ledger's file for reading alone; nothing in it is changed, and nobody else is kept from it. Blocks like
@@ -54,6 +50,13 @@ impl SqliteLedger {
     pub fn open_read_only(path: &Path) -> Result<SqliteLedgerReader, StoreError> {
         let (path, connection) = file::open_read_only(path, &LEDGER)?;
         Ok(SqliteLedgerReader { readers: Readers::new(path, vec![connection]) })
+    }
+
+    pub(super) fn start(opened: Opened) -> Result<Self, StoreError> {
+        let readers = Readers::open(&opened.path)?;
+        let pulse = Arc::new(Pulse::new(opened.newest));
+        let writer = Writer::start(opened, Arc::clone(&pulse))?;
+        Ok(SqliteLedger { writer, readers, pulse })
     }
 
     async fn read<T: Send + 'static>(

@@ -11,6 +11,8 @@ mod ledger;
 mod ledger_rows;
 mod reader;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod text;
 mod writer;
 

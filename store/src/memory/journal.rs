@@ -1,0 +1,179 @@
+//! The journal on an imagined disk.
+
+use super::disk::{Contents, Disk, Handle};
+use crate::error::{Health, StoreError};
+use crate::journal::batch::{Batch, Ordered, State};
+use crate::journal::{Journal, JournalError, JournalQuery, RECORDS_MAX};
+use crate::ledger::PAGE_MAX;
+use async_trait::async_trait;
+use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
+use muster_core::ids::{EvacuationId, RequestId, VmId};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+/// The disk of a journal.
+pub type JournalDisk = Disk<JournalContents>;
+
+/// What a journal's disk holds.
+#[derive(Debug, Clone, Default)]
+pub struct JournalContents {
+    records: Vec<JournalRecord>,
+    requests: BTreeMap<RequestId, u64>,
+    evacuations: BTreeMap<EvacuationId, Ordered>,
+    moves: BTreeMap<(EvacuationId, VmId), MoveStatus>,
+}
+
+/// What a write changes of it.
+#[derive(Debug, Clone)]
+pub struct JournalChange {
+    records: Vec<JournalRecord>,
+    evacuations: Vec<Ordered>,
+    moves: Vec<MoveStatus>,
+}
+
+/// A journal, open on a disk.
+#[derive(Debug)]
+pub struct MemoryJournal {
+    handle: Handle<JournalContents>,
+}
+
+impl MemoryJournal {
+    /// Opens the journal of this disk, with what was synced there.
+    ///
+    /// # Errors
+    /// `InUse` while another handle is open.
+    pub fn open(disk: &JournalDisk) -> Result<Self, StoreError> {
+        Ok(MemoryJournal { handle: disk.open()? })
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    async fn append(&self, records: Vec<JournalRecord>) -> Result<u64, JournalError> {
+        if records.len() > RECORDS_MAX {
+            return Err(StoreError::TooMany { given: records.len(), most: RECORDS_MAX }.into());
+        }
+        self.handle
+            .write(|written| {
+                let mut batch = Batch::new(written.newest());
+                let Ok(answer) = batch.append(written, records);
+                (JournalChange::of(&batch), answer)
+            })
+            .await?
+    }
+
+    async fn find_request(&self, request: RequestId) -> Result<Option<(u64, JournalRecord)>, StoreError> {
+        self.handle.read(|contents| {
+            let sequence = *contents.requests.get(&request)?;
+            let record = contents.records.get(usize::try_from(sequence).ok()?.checked_sub(1)?)?;
+            Some((sequence, record.clone()))
+        })
+    }
+
+    async fn evacuations(&self) -> Result<Vec<EvacuationStatus>, StoreError> {
+        self.handle.read(|contents| {
+            let mut ordered: Vec<&Ordered> = contents.evacuations.values().collect();
+            ordered.sort_by_key(|ordered| ordered.sequence);
+            ordered.into_iter().map(|ordered| ordered.status.clone()).collect()
+        })
+    }
+
+    async fn evacuation(&self, evacuation: EvacuationId) -> Result<Option<EvacuationStatus>, StoreError> {
+        self.handle.read(|contents| contents.evacuations.get(&evacuation).map(|ordered| ordered.status.clone()))
+    }
+
+    async fn moves(
+        &self,
+        evacuation: EvacuationId,
+        after: Option<VmId>,
+        limit: usize,
+    ) -> Result<Vec<MoveStatus>, StoreError> {
+        self.handle.read(|contents| {
+            let fits = |status: &&MoveStatus| {
+                status.evacuation == evacuation && after.is_none_or(|after| status.planned.vm > after)
+            };
+            contents.moves.values().filter(fits).take(limit.min(PAGE_MAX)).cloned().collect()
+        })
+    }
+
+    async fn a_move(&self, evacuation: EvacuationId, vm: VmId) -> Result<Option<MoveStatus>, StoreError> {
+        self.handle.read(|contents| contents.moves.get(&(evacuation, vm)).cloned())
+    }
+
+    async fn records(&self, query: JournalQuery) -> Result<Vec<(u64, JournalRecord)>, StoreError> {
+        self.handle.read(|contents| {
+            let fits = |(sequence, record): &(u64, &JournalRecord)| {
+                *sequence > query.after_sequence
+                    && query.evacuation.is_none_or(|wanted| record.evacuation == wanted)
+                    && query.vm.is_none_or(|wanted| record.vm == Some(wanted))
+            };
+            let found = contents.numbered().filter(fits).take(query.limit.min(PAGE_MAX));
+            found.map(|(sequence, record)| (sequence, record.clone())).collect()
+        })
+    }
+
+    async fn wait_past(&self, after_sequence: u64) -> Result<u64, StoreError> {
+        self.handle.pulse.wait_past(after_sequence).await
+    }
+
+    fn newest(&self) -> u64 {
+        self.handle.pulse.newest()
+    }
+
+    fn health(&self) -> Health {
+        self.handle.pulse.health()
+    }
+}
+
+impl Contents for JournalContents {
+    type Change = JournalChange;
+
+    fn apply(&mut self, change: JournalChange) {
+        for record in change.records {
+            self.records.push(record);
+            let (sequence, request) = (self.newest(), self.records.last().and_then(|record| record.request));
+            if let Some(request) = request {
+                self.requests.insert(request, sequence);
+            }
+        }
+        self.evacuations.extend(change.evacuations.into_iter().map(|ordered| (ordered.status.id, ordered)));
+        let keyed = change.moves.into_iter().map(|status| ((status.evacuation, status.planned.vm), status));
+        self.moves.extend(keyed);
+    }
+
+    fn newest(&self) -> u64 {
+        self.records.len() as u64
+    }
+}
+
+impl JournalChange {
+    fn of(batch: &Batch) -> Self {
+        JournalChange {
+            records: batch.records().map(|(_, record)| record.clone()).collect(),
+            evacuations: batch.changed_evacuations().cloned().collect(),
+            moves: batch.changed_moves().cloned().collect(),
+        }
+    }
+}
+
+impl JournalContents {
+    fn numbered(&self) -> impl Iterator<Item = (u64, &JournalRecord)> {
+        (1..).zip(&self.records)
+    }
+}
+
+impl State for JournalContents {
+    type Error = Infallible;
+
+    fn request(&self, request: RequestId) -> Result<Option<u64>, Infallible> {
+        Ok(self.requests.get(&request).copied())
+    }
+
+    fn evacuation(&self, evacuation: EvacuationId) -> Result<Option<Ordered>, Infallible> {
+        Ok(self.evacuations.get(&evacuation).cloned())
+    }
+
+    fn a_move(&self, evacuation: EvacuationId, vm: VmId) -> Result<Option<MoveStatus>, Infallible> {
+        Ok(self.moves.get(&(evacuation, vm)).cloned())
+    }
+}
