@@ -186,7 +186,7 @@ pub enum Hold {
     LeftBehind,
     /// Its memory is lost and the runbook doesn't allow a cold start by itself.
     ColdStartNotAllowed,
-    /// Its memory is lost and the destination has no good disk.
+    /// Its memory is lost and the destination has no disk that a new attempt could start from.
     NoGoodDisk,
     /// Two copies run.
     SplitBrain,
@@ -194,6 +194,8 @@ pub enum Hold {
     Contradiction,
     /// It was to be moved running, and somebody has shut it down.
     NotRunning,
+    /// It was to be moved powered off, and it has an instance.
+    NotOff,
     /// Its roll entry never reached this site.
     NotOnRoll,
     /// A VM with its UUID is at the destination that no evacuation put there.
@@ -206,7 +208,7 @@ pub enum Hold {
 
 impl Hold {
     /// Every hold there is.
-    pub const ALL: [Hold; 14] = [
+    pub const ALL: [Hold; 15] = [
         Hold::SourceSilent,
         Hold::DestinationSilent,
         Hold::DestinationHostSilent,
@@ -217,6 +219,7 @@ impl Hold {
         Hold::SplitBrain,
         Hold::Contradiction,
         Hold::NotRunning,
+        Hold::NotOff,
         Hold::NotOnRoll,
         Hold::ForeignCopy,
         Hold::StepFails,
@@ -233,10 +236,13 @@ impl Hold {
             Hold::RetireOwed => "runs at the destination; the silent source still has to retire its sealed copy",
             Hold::LeftBehind => "left behind at the source, which is fenced",
             Hold::ColdStartNotAllowed => "its memory is lost, and a cold start is not allowed by itself",
-            Hold::NoGoodDisk => "its memory is lost, and the destination has no complete copy of its disk",
+            Hold::NoGoodDisk => {
+                "its memory is lost, and the destination has no disk that it could be started from anew"
+            }
             Hold::SplitBrain => "two copies run",
             Hold::Contradiction => "the evidence contradicts itself",
             Hold::NotRunning => "it was to be moved running, but it is shut down",
+            Hold::NotOff => "it was to be moved powered off, but it runs or is paused",
             Hold::NotOnRoll => "it is not on this evacuation's roll",
             Hold::ForeignCopy => "a VM with its UUID is at the destination that no evacuation put there",
             Hold::StepFails => "the next step keeps failing",
@@ -262,6 +268,7 @@ impl Hold {
             Hold::SplitBrain => "stop one of the two by hand, after comparing their disks; muster touches neither",
             Hold::Contradiction => "look at --explain VM and at both hypervisors; muster touches nothing",
             Hold::NotRunning => "start it at the source and retry, or move it with mode \"off\"",
+            Hold::NotOff => "shut it down and retry, or move it with mode \"live\" or \"cold\"",
             Hold::NotOnRoll => "retry the evacuation, so that the roll is written again",
             Hold::ForeignCopy => "find out whose it is; move it away or delete it, then retry",
             Hold::StepFails => "mend what its last error says, then retry",

@@ -54,6 +54,9 @@ impl Case<'_> {
             Some(Seal::NotOnRoll) => hold(migrated, Hold::NotOnRoll),
             Some(Seal::Unsealed | Seal::Sealed(_) | Seal::Gone { .. }) => match self.source {
                 SourceStanding::Silent | SourceStanding::Fenced => hold(migrated, Hold::RetireOwed),
+                SourceStanding::Gone | SourceStanding::Stopped if self.source_host_is_silent() => {
+                    hold(migrated, Hold::RetireOwed)
+                }
                 SourceStanding::Gone | SourceStanding::Stopped => act(migrated, Action::Retire),
                 SourceStanding::Busy | SourceStanding::Running | SourceStanding::Paused | SourceStanding::Several => {
                     wait(migrated, Wait::Job)

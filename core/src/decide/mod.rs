@@ -20,7 +20,7 @@ mod unstarted;
 use crate::definition::Mode;
 use crate::evidence::{
     CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Outcome, Record, Seal,
-    SourceEvidence,
+    SourceEvidence, SourceInstance, TransferTrace,
 };
 use crate::ids::Attempt;
 use crate::step::{Action, Decision, Hold, Step, Wait};
@@ -68,7 +68,7 @@ pub enum ColdStart {
 pub fn decide(order: &MoveOrder, evidence: &Evidence) -> Decision {
     let source = SourceStanding::of(evidence);
     let decision = match evidence.destination {
-        Heard::Silent => silent::decide(source, evidence),
+        Heard::Silent => silent::decide(order.mode, source, evidence),
         Heard::Answer(destination) => {
             let case = Case { order, evidence, destination, source };
             case.not_while_busy(case.decide())
@@ -107,6 +107,7 @@ impl Case<'_> {
             return hold(Verdict::SplitBrain, Hold::SplitBrain);
         }
         match self.destination.record {
+            Record::NotOnRoll if self.source_has_let_go() => doubt(Doubt::RecordsDisagree, Hold::Contradiction),
             Record::NotOnRoll => hold(Verdict::NotStarted, Hold::NotOnRoll),
             Record::Enrolled => self.enrolled(),
             Record::Abandoned { .. } => self.abandoned(),
@@ -150,6 +151,35 @@ impl Case<'_> {
         }
     }
 
+    /// The source's ledger says that it was handed over: no record of none at the destination fits that.
+    fn source_has_let_go(&self) -> bool {
+        matches!(self.seal(), Some(Seal::Gone { .. } | Seal::Retired))
+    }
+
+    /// The host that has the VM at the source does not answer, whatever the ledger there proves.
+    fn source_host_is_silent(&self) -> bool {
+        match self.evidence.source {
+            Heard::Silent => true,
+            Heard::Answer(answer) => answer.instance == SourceInstance::HostSilent,
+        }
+    }
+
+    /// By the source's own word no transfer of this attempt was ever begun, or, for what moves by its disk, none has
+    /// handed over: nothing can have arrived, whatever the destination's host would say.
+    fn nothing_can_have_arrived(&self) -> bool {
+        if self.source == SourceStanding::Busy && self.source_host_is_silent() {
+            return false;
+        }
+        match self.seal() {
+            Some(Seal::Unsealed | Seal::Sealed(TransferTrace::NotBegun)) => true,
+            Some(Seal::Sealed(TransferTrace::Failed)) if self.source == SourceStanding::Silent => true,
+            Some(
+                Seal::Sealed(TransferTrace::Begun | TransferTrace::Failed) | Seal::Gone { of_this_attempt: false },
+            ) => self.order.mode != Mode::Live && self.source == SourceStanding::Stopped,
+            Some(Seal::Gone { of_this_attempt: true } | Seal::NotOnRoll | Seal::Retired | Seal::Closed) | None => false,
+        }
+    }
+
     /// A retired copy without an event: retiring comes after the event, so one of the two ledgers is not what it was.
     fn retired_without_event(&self) -> bool {
         self.seal() == Some(Seal::Retired)
@@ -169,6 +199,9 @@ impl Case<'_> {
             ColdStart::Ordered => true,
         };
         if self.destination.disk == DiskEvidence::Partial {
+            hold(verdict, Hold::NoGoodDisk)
+        } else if allowed && self.destination.disk == DiskEvidence::Complete {
+            // The copy belongs to this attempt: another one would begin by destroying the last good disk.
             hold(verdict, Hold::NoGoodDisk)
         } else if allowed {
             act(verdict, first)

@@ -5,22 +5,50 @@
 
 use super::source::SourceStanding;
 use super::{doubt, hold, wait};
-use crate::evidence::{Evidence, Heard, Seal};
+use crate::definition::Mode;
+use crate::evidence::{Evidence, Heard, Seal, SourceEvidence, SourceInstance};
 use crate::step::{Decision, Hold, Wait};
 use crate::verdict::{Doubt, Verdict};
 
-pub(super) fn decide(source: SourceStanding, evidence: &Evidence) -> Decision {
+pub(super) fn decide(mode: Mode, source: SourceStanding, evidence: &Evidence) -> Decision {
     let retired = matches!(evidence.source, Heard::Answer(answer) if answer.seal == Seal::Retired);
     match source {
         SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
-        SourceStanding::Running if retired => doubt(Doubt::SourceAfterEvent, Hold::Contradiction),
+        SourceStanding::Running | SourceStanding::Paused if retired => {
+            doubt(Doubt::SourceAfterEvent, Hold::Contradiction)
+        }
         SourceStanding::Running => hold(Verdict::NotMigrated, Hold::DestinationSilent),
-        SourceStanding::Busy => wait(Verdict::NotMigrated, Wait::Job),
+        SourceStanding::Busy => wait(busy(mode, evidence), Wait::Job),
         SourceStanding::Gone if retired => hold(Verdict::FullyMigrated, Hold::DestinationSilent),
         SourceStanding::Silent
         | SourceStanding::Fenced
         | SourceStanding::Paused
         | SourceStanding::Gone
         | SourceStanding::Stopped => doubt(Doubt::DestinationSilent, Hold::DestinationSilent),
+    }
+}
+
+/// A job or call under way at the source: most often the transfer, but it may also be what follows a handover.
+fn busy(mode: Mode, evidence: &Evidence) -> Verdict {
+    let unknown = Verdict::Indeterminate(Doubt::DestinationSilent);
+    let Heard::Answer(SourceEvidence { seal, instance, .. }) = evidence.source else { return unknown };
+    match seal {
+        Seal::Unsealed | Seal::NotOnRoll => Verdict::NotMigrated,
+        Seal::Sealed(_) => match instance {
+            SourceInstance::Running | SourceInstance::Paused => Verdict::NotMigrated,
+            SourceInstance::Stopped if mode != Mode::Live => Verdict::NotMigrated,
+            SourceInstance::Stopped | SourceInstance::HostSilent | SourceInstance::Several => unknown,
+        },
+        Seal::Gone { .. } => unknown,
+        Seal::Retired => match instance {
+            SourceInstance::Stopped | SourceInstance::HostSilent => Verdict::FullyMigrated,
+            SourceInstance::Running | SourceInstance::Paused | SourceInstance::Several => {
+                Verdict::Indeterminate(Doubt::SourceAfterEvent)
+            }
+        },
+        Seal::Closed => match instance {
+            SourceInstance::Running | SourceInstance::Paused => Verdict::NotMigrated,
+            SourceInstance::Stopped | SourceInstance::HostSilent | SourceInstance::Several => unknown,
+        },
     }
 }

@@ -19,11 +19,14 @@ impl Case<'_> {
         if self.destination.other == OtherCopy::Running {
             return doubt(Doubt::ForeignCopy, Hold::ForeignCopy);
         }
+        if let Some(Seal::Closed | Seal::NotOnRoll) = self.seal() {
+            return self.source_takes_no_part();
+        }
         let decision = match kind {
             ArrivalKind::Transfer => self.transfer(),
             ArrivalKind::ColdStart => self.cold_start(),
         };
-        self.give_up_if_unwanted(attempt, decision)
+        self.give_up_if_unwanted(attempt, kind, decision)
     }
 
     fn transfer(&self) -> Decision {
@@ -39,15 +42,20 @@ impl Case<'_> {
 
     /// An attempt that nobody wants any more, or that a site refuses, is given up where a step forward stood, or
     /// where only the job keeps it alive.
-    fn give_up_if_unwanted(&self, attempt: Attempt, decision: Decision) -> Decision {
+    fn give_up_if_unwanted(&self, attempt: Attempt, kind: ArrivalKind, decision: Decision) -> Decision {
         let unwanted = self.order.goal == super::Goal::Undo || self.order.refused == Some(attempt);
         if !unwanted {
             return decision;
         }
-        let job_can_be_ended = self.source == SourceStanding::Busy && self.destination.copy != CopyState::Paused;
+        let has_arrived = matches!(self.destination.copy, CopyState::Paused | CopyState::Running);
+        let job_can_be_ended = kind == ArrivalKind::Transfer
+            && self.seal() == Some(Seal::Sealed(TransferTrace::Begun))
+            && self.source == SourceStanding::Busy
+            && !self.source_host_is_silent()
+            && !has_arrived;
         match decision.step {
             Step::Act(Action::MakePlaceholder | Action::Seal | Action::Transfer)
-            | Step::Hold(Hold::NotRunning | Hold::ForeignCopy | Hold::NotOnRoll) => {
+            | Step::Hold(Hold::NotRunning | Hold::NotOff | Hold::ForeignCopy | Hold::NotOnRoll) => {
                 act(decision.verdict, Action::Abandon)
             }
             Step::Wait(Wait::Job) if job_can_be_ended => act(decision.verdict, Action::AbortTransfer),
@@ -55,9 +63,34 @@ impl Case<'_> {
         }
     }
 
-    /// The placeholder, or not even that: no memory is at the destination, so handover is ruled out.
+    /// The source's ledger says that it takes no part in this move: nothing can be handed over any more.
+    fn source_takes_no_part(&self) -> Decision {
+        if self.source == SourceStanding::Busy {
+            let runs_here = self.destination.copy == CopyState::Running;
+            let unknown = Verdict::Indeterminate(Doubt::RunsWithoutEvent);
+            return wait(if runs_here { unknown } else { Verdict::NotMigrated }, Wait::Job);
+        }
+        match self.destination.copy {
+            CopyState::Absent | CopyState::Placeholder => act(Verdict::NotMigrated, Action::Abandon),
+            CopyState::Incoming
+            | CopyState::Paused
+            | CopyState::Running
+            | CopyState::Crashed
+            | CopyState::ShutDown
+            | CopyState::HostSilent => doubt(Doubt::RecordsDisagree, Hold::Contradiction),
+        }
+    }
+
+    /// The placeholder, or not even that: no memory is at the destination. What moves by its disk may have arrived all
+    /// the same.
     fn not_arrived(&self) -> Decision {
+        let moves_by_disk = self.order.mode != Mode::Live;
+        let disk_may_be_here =
+            self.destination.copy == CopyState::Placeholder && self.destination.disk != DiskEvidence::Partial;
         match self.source {
+            SourceStanding::Silent if moves_by_disk && disk_may_be_here && !self.nothing_can_have_arrived() => {
+                doubt(Doubt::SourceSilent, Hold::SourceSilent)
+            }
             SourceStanding::Silent => hold(Verdict::NotMigrated, Hold::SourceSilent),
             SourceStanding::Fenced if self.order.mode == Mode::Off => {
                 self.towards_cold_start(Verdict::NotMigrated, Action::Abandon)
@@ -66,6 +99,7 @@ impl Case<'_> {
             SourceStanding::Busy => wait(Verdict::NotMigrated, Wait::Job),
             SourceStanding::Running => self.line_of_a_move(),
             SourceStanding::Paused if self.is_sealed() => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Paused if self.order.mode == Mode::Off => hold(Verdict::NotMigrated, Hold::NotOff),
             SourceStanding::Paused => hold(Verdict::NotMigrated, Hold::NotRunning),
             SourceStanding::Gone => self.gone_without_memory_here(),
             SourceStanding::Stopped => self.stopped_without_memory_here(),
@@ -75,6 +109,10 @@ impl Case<'_> {
 
     /// Lines 2 to 4 of a move, each where the evidence stands.
     fn line_of_a_move(&self) -> Decision {
+        let is_off = self.source == SourceStanding::Stopped || self.source == SourceStanding::Gone;
+        if self.order.mode == Mode::Off && !is_off {
+            return hold(Verdict::NotMigrated, Hold::NotOff);
+        }
         if self.destination.other == OtherCopy::Foreign {
             return hold(Verdict::NotMigrated, Hold::ForeignCopy);
         }
@@ -116,10 +154,11 @@ impl Case<'_> {
         match self.source {
             SourceStanding::Busy => wait(Verdict::NotMigrated, Wait::Job),
             SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
+            SourceStanding::Gone if late => doubt(Doubt::HandoverUnderWay, Hold::Contradiction),
             SourceStanding::Gone => wait(Verdict::Indeterminate(Doubt::HandoverUnderWay), Wait::Handover),
             SourceStanding::Running => abandon_if(late, Verdict::NotMigrated),
             SourceStanding::Paused => abandon_if(late, Verdict::Indeterminate(Doubt::HandoverUnderWay)),
-            SourceStanding::Stopped => abandon_if(late, Verdict::MemoryLost),
+            SourceStanding::Stopped => abandon_if(late, self.lost_with_the_source()),
             SourceStanding::Fenced if late => self.towards_cold_start(Verdict::MemoryLost, Action::Abandon),
             SourceStanding::Fenced => wait(Verdict::MemoryLost, Wait::Handover),
             SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
@@ -136,7 +175,7 @@ impl Case<'_> {
             }
             SourceStanding::Busy => wait(Verdict::Indeterminate(Doubt::HandoverUnderWay), Wait::Job),
             SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
-            SourceStanding::Stopped => act(Verdict::MemoryLost, Action::Abandon),
+            SourceStanding::Stopped => act(self.lost_with_the_source(), Action::Abandon),
             SourceStanding::Fenced => self.arrived_paused_source_fenced(),
             SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
         }
@@ -182,10 +221,7 @@ impl Case<'_> {
     fn arrived_and_ended(&self) -> Decision {
         match self.source {
             SourceStanding::Running | SourceStanding::Paused => act(Verdict::NotMigrated, Action::Abandon),
-            SourceStanding::Gone | SourceStanding::Stopped if self.order.mode != Mode::Live => {
-                act(Verdict::NotMigrated, Action::Abandon)
-            }
-            SourceStanding::Gone | SourceStanding::Stopped => act(Verdict::MemoryLost, Action::Abandon),
+            SourceStanding::Gone | SourceStanding::Stopped => act(self.lost_with_the_source(), Action::Abandon),
             SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
             SourceStanding::Fenced => self.towards_cold_start(Verdict::MemoryLost, Action::Abandon),
             SourceStanding::Busy => wait(Verdict::Indeterminate(Doubt::HandoverUnderWay), Wait::Job),
@@ -197,14 +233,21 @@ impl Case<'_> {
     fn destination_host_silent(&self) -> Decision {
         let fenced = self.evidence.destination_host_fenced;
         let unknown = Doubt::DestinationHostSilent;
+        if self.nothing_can_have_arrived() {
+            let decision = self.not_arrived();
+            return match decision.step {
+                // Nothing can be placed on a silent host: the next attempt goes to another.
+                Step::Act(_) => act(decision.verdict, Action::Abandon),
+                Step::ObserveFenced | Step::Wait(_) | Step::Hold(_) | Step::Settled(_) => decision,
+            };
+        }
         match self.source {
             SourceStanding::Running => act(Verdict::NotMigrated, Action::Abandon),
             SourceStanding::Busy => wait(Verdict::Indeterminate(unknown), Wait::Job),
             SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
             SourceStanding::Paused if fenced => act(Verdict::NotMigrated, Action::Abandon),
             SourceStanding::Gone | SourceStanding::Stopped if fenced => {
-                let lost = if self.order.mode == Mode::Live { Verdict::MemoryLost } else { Verdict::NotMigrated };
-                act(lost, Action::Abandon)
+                act(self.lost_with_the_source(), Action::Abandon)
             }
             SourceStanding::Fenced if fenced => self.towards_cold_start(Verdict::MemoryLost, Action::Abandon),
             SourceStanding::Paused | SourceStanding::Gone | SourceStanding::Stopped | SourceStanding::Fenced => {
@@ -214,12 +257,26 @@ impl Case<'_> {
         }
     }
 
+    /// What a stopped source leaves where no whole copy counts: the memory is lost, if it was to be moved at all.
+    fn lost_with_the_source(&self) -> Verdict {
+        match self.order.mode {
+            Mode::Live => Verdict::MemoryLost,
+            Mode::Cold | Mode::Off => Verdict::NotMigrated,
+        }
+    }
+
     /// A cold start under way: the source must stay fenced or stopped until its event.
     fn cold_start(&self) -> Decision {
+        if self.destination.copy == CopyState::Running {
+            return self.runs_without_event();
+        }
         match self.source {
             SourceStanding::Running | SourceStanding::Paused => act(Verdict::NotMigrated, Action::Abandon),
             SourceStanding::Busy => wait(Verdict::NotMigrated, Wait::Job),
             SourceStanding::Silent => hold(Verdict::NotMigrated, Hold::SourceSilent),
+            SourceStanding::Gone if self.source_host_is_silent() && self.evidence.source_fenced => {
+                self.cold_start_source_fenced()
+            }
             // It answers again, and its disk is the newest.
             SourceStanding::Gone | SourceStanding::Stopped => act(Verdict::MemoryLost, Action::Abandon),
             SourceStanding::Fenced => self.cold_start_source_fenced(),
@@ -230,6 +287,9 @@ impl Case<'_> {
     fn cold_start_source_fenced(&self) -> Decision {
         let lost = Verdict::MemoryLost;
         match self.destination.copy {
+            CopyState::Absent | CopyState::Placeholder if self.destination.other == OtherCopy::Foreign => {
+                hold(lost, Hold::ForeignCopy)
+            }
             CopyState::Absent => self.towards_cold_start(lost, Action::MakePlaceholder),
             CopyState::Placeholder => self.towards_cold_start(lost, Action::Commit),
             CopyState::HostSilent if self.evidence.destination_host_fenced => act(lost, Action::Abandon),

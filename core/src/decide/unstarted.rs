@@ -6,13 +6,16 @@
 use super::source::SourceStanding;
 use super::{Case, act, doubt, hold, wait};
 use crate::definition::Mode;
-use crate::evidence::{ArrivalKind, CopyState, OtherCopy, Outcome, Record, Seal};
+use crate::evidence::{ArrivalKind, CopyState, DiskEvidence, OtherCopy, Outcome, Record, Seal};
 use crate::ids::Attempt;
-use crate::step::{Action, Decision, Hold, Wait};
+use crate::step::{Action, Decision, Hold, Step, Wait};
 use crate::verdict::{Doubt, Verdict};
 
 impl Case<'_> {
     pub(super) fn enrolled(&self) -> Decision {
+        if self.source_has_let_go() {
+            return doubt(Doubt::RecordsDisagree, Hold::Contradiction);
+        }
         match self.leftover() {
             OtherCopy::Absent => {}
             OtherCopy::Inert => return act(Verdict::NotStarted, Action::Discard),
@@ -24,11 +27,6 @@ impl Case<'_> {
             SourceStanding::Silent => hold(Verdict::NotStarted, Hold::SourceSilent),
             SourceStanding::Fenced => self.left_behind(),
             SourceStanding::Busy => wait(Verdict::NotStarted, Wait::Job),
-            SourceStanding::Running | SourceStanding::Paused | SourceStanding::Stopped | SourceStanding::Gone
-                if self.retired_without_event() || self.source == SourceStanding::Gone =>
-            {
-                doubt(Doubt::RecordsDisagree, Hold::Contradiction)
-            }
             SourceStanding::Running => self.next_attempt_or_back(Verdict::NotStarted, None),
             SourceStanding::Paused => self.resume_or_hold(Verdict::NotStarted, None),
             SourceStanding::Stopped => self.stopped_unstarted(),
@@ -40,11 +38,33 @@ impl Case<'_> {
         if self.retired_without_event() {
             return doubt(Doubt::RecordsDisagree, Hold::Contradiction);
         }
-        match self.leftover() {
-            OtherCopy::Running => return doubt(Doubt::AbandonedCopyRuns, Hold::Contradiction),
-            OtherCopy::Foreign => return hold(Verdict::NotMigrated, Hold::ForeignCopy),
-            OtherCopy::Absent | OtherCopy::Inert | OtherCopy::HoldsMemory => {}
+        if self.leftover() == OtherCopy::Running {
+            return self.abandoned_copy_runs();
         }
+        let decision = self.abandoned_by_source();
+        // A stranger at the destination changes what may be done, not what is proven.
+        match decision.step {
+            Step::Act(_) if self.destination.other == OtherCopy::Foreign => hold(decision.verdict, Hold::ForeignCopy),
+            Step::Act(_) | Step::ObserveFenced | Step::Wait(_) | Step::Hold(_) | Step::Settled(_) => decision,
+        }
+    }
+
+    fn abandoned_copy_runs(&self) -> Decision {
+        let own_runs = self.destination.copy == CopyState::Running;
+        match self.source {
+            SourceStanding::Gone if own_runs => act(Verdict::FullyMigrated, Action::Reopen),
+            SourceStanding::Busy => wait(Verdict::Indeterminate(Doubt::AbandonedCopyRuns), Wait::Job),
+            SourceStanding::Silent
+            | SourceStanding::Fenced
+            | SourceStanding::Running
+            | SourceStanding::Paused
+            | SourceStanding::Gone
+            | SourceStanding::Stopped
+            | SourceStanding::Several => doubt(Doubt::AbandonedCopyRuns, Hold::Contradiction),
+        }
+    }
+
+    fn abandoned_by_source(&self) -> Decision {
         match self.source {
             SourceStanding::Silent => self.abandoned_source_silent(),
             SourceStanding::Fenced => self.abandoned_source_fenced(),
@@ -57,7 +77,10 @@ impl Case<'_> {
     }
 
     fn abandoned_source_silent(&self) -> Decision {
+        let disk_may_have_come = self.order.mode != Mode::Live && self.destination.disk != DiskEvidence::Partial;
         let verdict = match self.destination.copy {
+            _ if self.nothing_can_have_arrived() => Verdict::NotMigrated,
+            CopyState::Placeholder if disk_may_have_come => Verdict::Indeterminate(Doubt::SourceSilent),
             CopyState::Paused | CopyState::Incoming | CopyState::Crashed | CopyState::ShutDown => {
                 Verdict::Indeterminate(Doubt::SourceSilent)
             }
@@ -69,11 +92,14 @@ impl Case<'_> {
 
     fn abandoned_source_busy(&self) -> Decision {
         let verdict = match self.destination.copy {
-            CopyState::Paused | CopyState::Incoming | CopyState::Crashed | CopyState::ShutDown => {
+            CopyState::Paused | CopyState::Crashed | CopyState::ShutDown => {
                 Verdict::Indeterminate(Doubt::HandoverUnderWay)
             }
+            CopyState::HostSilent if self.nothing_can_have_arrived() => Verdict::NotMigrated,
             CopyState::HostSilent => Verdict::Indeterminate(Doubt::DestinationHostSilent),
-            CopyState::Absent | CopyState::Placeholder | CopyState::Running => Verdict::NotMigrated,
+            CopyState::Absent | CopyState::Placeholder | CopyState::Incoming | CopyState::Running => {
+                Verdict::NotMigrated
+            }
         };
         wait(verdict, Wait::Job)
     }
@@ -83,7 +109,10 @@ impl Case<'_> {
         if self.copy_host_is_unknown() {
             return doubt(Doubt::DestinationHostSilent, Hold::DestinationHostSilent);
         }
-        match self.leftover() {
+        if self.destination.copy == CopyState::HostSilent && !self.evidence.destination_host_fenced {
+            return hold(verdict, Hold::DestinationHostSilent);
+        }
+        match self.rubbish() {
             // The copy is stale: its source may have run on and written since. Its disk is what counts.
             OtherCopy::Inert | OtherCopy::HoldsMemory => self.towards_cold_start(verdict, Action::Discard),
             OtherCopy::Absent | OtherCopy::Foreign | OtherCopy::Running => {
@@ -93,7 +122,7 @@ impl Case<'_> {
     }
 
     fn abandoned_source_runs(&self) -> Decision {
-        match self.leftover() {
+        match self.rubbish() {
             OtherCopy::Inert | OtherCopy::HoldsMemory => act(Verdict::NotMigrated, Action::Discard),
             OtherCopy::Absent | OtherCopy::Foreign | OtherCopy::Running => {
                 self.next_attempt_or_back(Verdict::NotMigrated, self.last_attempt())
@@ -115,6 +144,9 @@ impl Case<'_> {
         }
         match self.destination.copy {
             CopyState::Paused if gone => return act(Verdict::HandedOver, Action::Reopen),
+            CopyState::Incoming if gone && self.evidence.past_deadline => {
+                return doubt(Doubt::HandoverUnderWay, Hold::Contradiction);
+            }
             CopyState::Incoming if gone => {
                 return wait(Verdict::Indeterminate(Doubt::HandoverUnderWay), Wait::Handover);
             }
@@ -127,10 +159,28 @@ impl Case<'_> {
             | CopyState::ShutDown
             | CopyState::HostSilent => {}
         }
-        if self.order.mode == Mode::Live {
-            return self.stopped_live(self.last_attempt());
+        let disk_came =
+            self.destination.copy == CopyState::Placeholder && self.destination.disk != DiskEvidence::Partial;
+        match self.order.mode {
+            // Its proof stands, but its disk can't be reached there: as fenced as its host is. An older copy's memory is
+            // kept all the same, until the source answers.
+            Mode::Live
+                if self.source_host_is_silent()
+                    && self.evidence.source_fenced
+                    && self.destination.other != OtherCopy::HoldsMemory =>
+            {
+                return self.abandoned_source_fenced();
+            }
+            Mode::Live => return self.stopped_live(self.last_attempt()),
+            Mode::Cold | Mode::Off if self.source_host_is_silent() && gone && disk_came => {
+                return act(Verdict::HandedOver, Action::Reopen);
+            }
+            Mode::Cold | Mode::Off if self.source_host_is_silent() => {
+                return hold(Verdict::NotMigrated, Hold::SourceSilent);
+            }
+            Mode::Cold | Mode::Off => {}
         }
-        match self.leftover() {
+        match self.rubbish() {
             OtherCopy::Inert => act(Verdict::NotMigrated, Action::Discard),
             OtherCopy::Absent | OtherCopy::HoldsMemory | OtherCopy::Foreign | OtherCopy::Running => {
                 self.next_attempt_or_back(Verdict::NotMigrated, self.last_attempt())
@@ -140,7 +190,9 @@ impl Case<'_> {
 
     /// Sealed and stopped: its memory is lost, start it where its disk is the newest. Unsealed: somebody shut it down.
     fn stopped_live(&self, last: Option<Attempt>) -> Decision {
-        if self.is_sealed() {
+        if self.is_sealed() && self.source_host_is_silent() {
+            hold(Verdict::MemoryLost, Hold::SourceSilent)
+        } else if self.is_sealed() {
             act(Verdict::MemoryLost, Action::StartSource)
         } else if self.wants_another_attempt(last) {
             hold(Verdict::NotMigrated, Hold::NotRunning)
@@ -168,8 +220,12 @@ impl Case<'_> {
 
     /// A sealed paused guest is a handover's remnant and goes on; an unsealed one was paused by somebody.
     fn resume_or_hold(&self, verdict: Verdict, last: Option<Attempt>) -> Decision {
-        if self.is_sealed() {
+        if self.contradicts_its_proof() {
+            hold(verdict, Hold::Contradiction)
+        } else if self.is_sealed() {
             act(verdict, Action::ResumeSource)
+        } else if self.wants_another_attempt(last) && self.order.mode == Mode::Off {
+            hold(verdict, Hold::NotOff)
         } else if self.wants_another_attempt(last) {
             hold(verdict, Hold::NotRunning)
         } else {
@@ -190,8 +246,13 @@ impl Case<'_> {
             Some(Seal::Unsealed | Seal::Sealed(_) | Seal::Gone { .. }) => true,
             Some(Seal::NotOnRoll | Seal::Retired | Seal::Closed) | None => false,
         };
-        if !self.wants_another_attempt(last) {
+        let has_instance = matches!(self.source, SourceStanding::Running | SourceStanding::Paused);
+        if self.contradicts_its_proof() {
+            hold(verdict, Hold::Contradiction)
+        } else if !self.wants_another_attempt(last) {
             self.back(verdict)
+        } else if self.order.mode == Mode::Off && has_instance {
+            hold(verdict, Hold::NotOff)
         } else if source_takes_part {
             act(verdict, Action::OpenAttempt(ArrivalKind::Transfer))
         } else if self.seal() == Some(Seal::Closed) {
@@ -223,6 +284,12 @@ impl Case<'_> {
         }
     }
 
+    /// The source is proven gone and has an instance all the same.
+    fn contradicts_its_proof(&self) -> bool {
+        let has_instance = matches!(self.source, SourceStanding::Running | SourceStanding::Paused);
+        has_instance && matches!(self.seal(), Some(Seal::Gone { .. }))
+    }
+
     fn last_attempt(&self) -> Option<Attempt> {
         match self.destination.record {
             Record::Abandoned { attempt } | Record::Started { attempt, .. } | Record::Completed { attempt, .. } => {
@@ -234,17 +301,30 @@ impl Case<'_> {
 
     /// The host of the attempt is silent and nobody has sworn that it is fenced.
     fn copy_host_is_unknown(&self) -> bool {
-        self.destination.copy == CopyState::HostSilent && !self.evidence.destination_host_fenced
+        self.destination.copy == CopyState::HostSilent
+            && !self.evidence.destination_host_fenced
+            && !self.nothing_can_have_arrived()
+    }
+
+    /// What of muster's own is left and may be cleaned up; a stranger is not.
+    fn rubbish(&self) -> OtherCopy {
+        match self.destination.other {
+            OtherCopy::Foreign => self.own_leftover(),
+            OtherCopy::Absent | OtherCopy::Inert | OtherCopy::HoldsMemory | OtherCopy::Running => self.leftover(),
+        }
     }
 
     /// The worst of what is left at the destination, the given-up attempt's own copy included.
     fn leftover(&self) -> OtherCopy {
-        let own = match self.destination.copy {
+        self.own_leftover().max(self.destination.other)
+    }
+
+    fn own_leftover(&self) -> OtherCopy {
+        match self.destination.copy {
             CopyState::Absent | CopyState::HostSilent => OtherCopy::Absent,
             CopyState::Placeholder | CopyState::Crashed | CopyState::ShutDown => OtherCopy::Inert,
             CopyState::Incoming | CopyState::Paused => OtherCopy::HoldsMemory,
             CopyState::Running => OtherCopy::Running,
-        };
-        own.max(self.destination.other)
+        }
     }
 }

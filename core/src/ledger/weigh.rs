@@ -169,23 +169,27 @@ fn seal(at: &AtSource, reading: &SiteReading, attempt: Option<Attempt>) -> Seal 
     match &at.state {
         SourceState::Unsealed => Seal::Unsealed,
         // The ledger's word is not enough: the stored definition must show it too.
-        SourceState::Sealed { .. } if reading.sight.sightings.iter().any(|seen| seen.stored == Stored::Real) => {
-            Seal::Unsealed
-        }
+        SourceState::Sealed { .. } | SourceState::Gone { .. } if shows_real_definition(reading) => Seal::Unsealed,
         SourceState::Sealed { transfer: None } => Seal::Sealed(TransferTrace::NotBegun),
-        SourceState::Sealed { transfer: Some(transfer) } if Some(transfer.attempt) != attempt => {
+        // With the destination silent the recorded attempt is unknown; the last one stands for it then.
+        SourceState::Sealed { transfer: Some(transfer) }
+            if attempt.is_some_and(|attempt| attempt != transfer.attempt) =>
+        {
             Seal::Sealed(TransferTrace::NotBegun)
         }
         SourceState::Sealed { transfer: Some(transfer) } if transfer.failed.is_some() => {
             Seal::Sealed(TransferTrace::Failed)
         }
         SourceState::Sealed { transfer: Some(_) } => Seal::Sealed(TransferTrace::Begun),
-        // With the destination silent the recorded attempt is unknown; the proof then stands for the last one.
         SourceState::Gone { transfer } => {
             Seal::Gone { of_this_attempt: attempt.is_none_or(|attempt| attempt == transfer.attempt) }
         }
         SourceState::Retired => Seal::Retired,
     }
+}
+
+fn shows_real_definition(reading: &SiteReading) -> bool {
+    reading.sight.sightings.iter().any(|seen| seen.stored == Stored::Real)
 }
 
 fn source_instance(reading: &SiteReading) -> SourceInstance {

@@ -52,6 +52,7 @@ pub(super) fn broken_by_hold(
         Hold::SplitBrain => runners(evidence) >= 2,
         Hold::Contradiction => doubtful || records_disagree(evidence),
         Hold::NotRunning => order.mode != Mode::Off && !source_silent && source_shows(evidence) != SourceShows::Runs,
+        Hold::NotOff => order.mode == Mode::Off && !source_silent && source_shows(evidence) != SourceShows::Off,
         // Only whoever settles can know these.
         Hold::StepFails | Hold::Overdue => false,
         Hold::NotOnRoll => {
