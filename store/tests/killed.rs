@@ -2,6 +2,8 @@
 //!
 //! The test runs itself again as the process that is killed.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use muster_store::sqlite::SqliteLedger;

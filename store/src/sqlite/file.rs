@@ -70,6 +70,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 /// in it.
 pub(super) fn open_read_only(path: &Path, schema: &Schema) -> Result<(PathBuf, Connection), StoreError> {
     let path = resolve(path)?;
+    std::fs::metadata(&path).map_err(|error| file_error(&path, "looking at it", error))?;
     let read = |connection: Connection| -> Result<Connection, StoreError> {
         identify(&connection, &path, schema)?;
         check_version(&connection, schema, &path, Purpose::Reading)?;
@@ -228,7 +229,14 @@ fn check_version(connection: &Connection, schema: &Schema, path: &Path, purpose:
 
 /// Reads the whole file for broken pages and its history for gaps; returns the newest sequence number.
 fn check_whole(connection: &Connection, schema: &Schema, path: &Path) -> Result<u64, StoreError> {
+    // With commits in the log the file may end anywhere: they were being carried over.
+    let settled = log_is_empty(path);
+    let length = std::fs::metadata(path).map_err(|error| file_error(path, "looking at it", error))?.len();
     let check = || -> Result<u64, Fault> {
+        let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        if settled && !length.is_multiple_of(page.cast_unsigned()) {
+            return Err(Fault::Nonsense(format!("it is cut off: {length} bytes are no whole number of pages")));
+        }
         let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if found != "ok" {
             return Err(Fault::Nonsense(found));
