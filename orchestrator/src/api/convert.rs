@@ -1,0 +1,190 @@
+//! What people see: statuses from the journal, with what the sites told last about what is under way.
+
+use crate::parts::Pair;
+use crate::seats::Live;
+use muster_core::definition::Mode;
+use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PauseReason};
+use muster_core::ids::EvacuationId;
+use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
+use muster_core::reading::{Instance, Job, Sighting, SiteReading, Stored};
+use muster_proto::v1 as pb;
+
+/// An evacuation.
+pub(super) fn evacuation(status: &EvacuationStatus, counts: pb::MoveCounts, live: Live) -> pb::Evacuation {
+    let (state, paused_because) = state(status.state);
+    let mut warnings = live.warnings;
+    warnings.extend(live.trouble);
+    pb::Evacuation {
+        evacuation: status.id.to_string(),
+        name: status.name.clone(),
+        source_site: status.source_site.to_string(),
+        destination_site: status.destination_site.to_string(),
+        state: state.into(),
+        paused_because: paused_because.to_owned(),
+        cancelled: status.cancelled,
+        ordered_by: status.by.clone(),
+        ordered_at_ms: status.ordered_at.0,
+        finished_at_ms: status.finished_at.map(|at| at.0),
+        counts: Some(counts),
+        warnings,
+    }
+}
+
+fn state(state: EvacuationState) -> (pb::EvacuationState, &'static str) {
+    match state {
+        EvacuationState::Planning => (pb::EvacuationState::Planning, ""),
+        EvacuationState::Planned => (pb::EvacuationState::Planned, ""),
+        EvacuationState::Running => (pb::EvacuationState::Running, ""),
+        EvacuationState::Paused(reason) => (pb::EvacuationState::Paused, because(reason)),
+        EvacuationState::Finished => (pb::EvacuationState::Finished, ""),
+    }
+}
+
+fn because(reason: PauseReason) -> &'static str {
+    match reason {
+        PauseReason::Order => "somebody ordered it",
+        PauseReason::FailureBudget => {
+            "more moves failed than the runbook's budget allows; resume to go on all the same"
+        }
+        PauseReason::ClaimLost => "somebody else holds the claim; it goes on once they have released it",
+    }
+}
+
+/// Counts one move, or with `-1` takes it out again.
+pub(super) fn count(counts: &mut pb::MoveCounts, state: MoveState, by: i32) {
+    let place = match state {
+        MoveState::Waiting => &mut counts.waiting,
+        MoveState::Moving(_) => &mut counts.moving,
+        MoveState::Held(_) => &mut counts.held,
+        MoveState::Migrated => &mut counts.migrated,
+        MoveState::StayedAtSource => &mut counts.stayed_at_source,
+    };
+    *place = place.saturating_add_signed(by);
+}
+
+/// A move. Without the sites' links only what the journal knows is shown.
+pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: Option<&Pair>) -> pb::Move {
+    let planned = &status.planned;
+    let source = sites.and_then(|pair| pair.source.feed().last_reading(planned.vm));
+    let destination = sites.and_then(|pair| pair.destination.feed().last_reading(planned.vm));
+    let job = source.as_deref().filter(|_| is_under_way(status.state)).and_then(job);
+    let words = Words::of(status.state);
+    let arrival_host = destination.as_deref().and_then(|reading| arrival_host(evacuation.id, reading));
+    pb::Move {
+        evacuation: status.evacuation.to_string(),
+        vm: planned.vm.to_string(),
+        name: planned.name.as_str().to_owned(),
+        mode: mode(planned.mode).to_owned(),
+        wave: planned.wave,
+        source_site: evacuation.source_site.to_string(),
+        source_host: planned.source_host.to_string(),
+        destination_site: evacuation.destination_site.to_string(),
+        destination_host: arrival_host.unwrap_or_else(|| planned.destination_host.to_string()),
+        memory_mib: planned.memory_mib,
+        state: words.state.into(),
+        verdict: status.verdict.name().to_owned(),
+        step: words.step.to_owned(),
+        phase: job.map(|job| job.phase.word().to_owned()).unwrap_or_default(),
+        phase_done_basis_points: job.map_or(0, |job| job.done_basis_points.into()),
+        attempts: status.attempts,
+        error: status.error.clone().unwrap_or_default(),
+        held_because: words.held_because.to_owned(),
+        remedy: words.remedy.to_owned(),
+        ordered_by: status.by.clone(),
+        started_at_ms: status.started_at.map(|at| at.0),
+        ended_at_ms: status.ended_at.map(|at| at.0),
+        downtime_ms: status.downtime_ms,
+        dirty_rate_mib_s: job.map_or(0, |job| job.dirty_rate_mib_s),
+        sent_mib: job.map_or(0, |job| job.sent_mib),
+        source_copy: source_copy(status, source.as_deref()).to_owned(),
+    }
+}
+
+/// A state in words.
+struct Words {
+    state: pb::MoveState,
+    step: &'static str,
+    held_because: &'static str,
+    remedy: &'static str,
+}
+
+impl Words {
+    fn of(state: MoveState) -> Self {
+        let plain = |state| Words { state, step: "", held_because: "", remedy: "" };
+        match state {
+            MoveState::Waiting => plain(pb::MoveState::Waiting),
+            MoveState::Moving(action) => Words { step: action.words(), ..plain(pb::MoveState::Moving) },
+            MoveState::Held(hold) => {
+                Words { held_because: hold.sentence(), remedy: hold.remedy(), ..plain(pb::MoveState::Held) }
+            }
+            MoveState::Migrated => plain(pb::MoveState::Migrated),
+            MoveState::StayedAtSource => plain(pb::MoveState::StayedAtSource),
+        }
+    }
+}
+
+fn is_under_way(state: MoveState) -> bool {
+    match state {
+        MoveState::Moving(_) | MoveState::Held(_) => true,
+        MoveState::Waiting | MoveState::Migrated | MoveState::StayedAtSource => false,
+    }
+}
+
+fn job(reading: &SiteReading) -> Option<Job> {
+    reading.sight.sightings.iter().find_map(|sighting| sighting.job)
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Live => "live",
+        Mode::Cold => "cold",
+        Mode::Off => "off",
+    }
+}
+
+/// Where the attempt that counts went, if it isn't where it was planned for.
+fn arrival_host(evacuation: EvacuationId, reading: &SiteReading) -> Option<String> {
+    match &reading.standing {
+        Some(Standing::Destination(at)) if at.evacuation == evacuation => match &at.record {
+            ArrivalRecord::Started(started) => Some(started.host.to_string()),
+            ArrivalRecord::Completed(completed) => Some(completed.started.host.to_string()),
+            ArrivalRecord::Closed(_) => reading
+                .sight
+                .sightings
+                .iter()
+                .find(|sighting| sighting.instance == Instance::Running)
+                .map(|sighting| sighting.host.to_string()),
+            ArrivalRecord::Enrolled | ArrivalRecord::Abandoned(_) => None,
+        },
+        Some(Standing::Destination(_) | Standing::Source(_)) | None => None,
+    }
+}
+
+/// What the source's copy is: what its hypervisors show, else what its ledger says, else what the move's end proves.
+fn source_copy(status: &MoveStatus, source: Option<&SiteReading>) -> &'static str {
+    const RUNNABLE: &str = "Runnable";
+    const SEALED: &str = "Sealed";
+    const NOT_RUNNABLE: &str = "Not Runnable";
+    let stored = |sighting: &Sighting| match sighting.stored {
+        Stored::Real => Some(RUNNABLE),
+        Stored::Sealed => Some(SEALED),
+        Stored::Retired => Some(NOT_RUNNABLE),
+        Stored::Nothing | Stored::Placeholder => None,
+    };
+    if let Some(shown) = source.and_then(|reading| reading.sight.sightings.iter().find_map(stored)) {
+        return shown;
+    }
+    match source.and_then(|reading| reading.standing.as_ref()) {
+        Some(Standing::Source(at)) if at.evacuation == status.evacuation => match &at.state {
+            SourceState::Unsealed => RUNNABLE,
+            SourceState::Sealed { .. } | SourceState::Gone { .. } => SEALED,
+            SourceState::Retired => NOT_RUNNABLE,
+        },
+        Some(Standing::Source(_) | Standing::Destination(_)) | None => match status.state {
+            MoveState::Migrated => NOT_RUNNABLE,
+            MoveState::StayedAtSource => RUNNABLE,
+            MoveState::Waiting | MoveState::Moving(_) | MoveState::Held(_) if status.started_at.is_none() => RUNNABLE,
+            MoveState::Waiting | MoveState::Moving(_) | MoveState::Held(_) => "",
+        },
+    }
+}

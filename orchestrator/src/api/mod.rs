@@ -1,0 +1,198 @@
+//! muster.v1, served. It reads the journal and the feeds, journals orders and leaves them at the seats; it never
+//! commands a site on a move's behalf (releasing a retired copy is no part of a move).
+
+mod audit;
+mod convert;
+mod evacuations;
+mod moves;
+mod page;
+mod recover;
+mod watch;
+
+use crate::error::OrchestratorError;
+use crate::parts::{Orchestrator, Pair};
+use muster_core::evacuation::EvacuationStatus;
+use muster_core::ids::{EvacuationId, RequestId};
+use muster_proto::channel::server;
+use muster_proto::convert::{InvalidMessage, parsed, text};
+use muster_proto::limits::MESSAGE_MAX_BYTES;
+use muster_proto::v1 as pb;
+use muster_proto::v1::evacuations_server::{Evacuations, EvacuationsServer};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Router;
+use tonic::{Request, Response, Status};
+
+/// Most calls at once on one connection.
+pub const CONNECTION_CALLS_MAX: usize = 64;
+/// Most watchers at once.
+pub const WATCHERS_MAX: usize = 256;
+
+/// Who ordered, where nobody says so.
+const NOBODY: &str = "unknown";
+
+/// The service.
+struct Api {
+    house: Arc<Orchestrator>,
+    watchers: Arc<Semaphore>,
+}
+
+/// A gRPC server with muster.v1, yet to be given its connections: a simulation calls `serve_with_incoming` with streams in
+/// memory.
+#[must_use]
+pub fn router(orchestrator: Arc<Orchestrator>) -> Router {
+    // Watchers never end by themselves while their evacuation runs: the orchestrator's end ends them.
+    let api = Api { house: orchestrator, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)) };
+    let service = EvacuationsServer::new(api)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES)
+        .max_encoding_message_size(MESSAGE_MAX_BYTES);
+    server().concurrency_limit_per_connection(CONNECTION_CALLS_MAX).add_service(service)
+}
+
+/// Serves muster.v1 until `stop` is cancelled and the calls under way have ended.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(
+    orchestrator: Arc<Orchestrator>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let incoming = TcpListenerStream::new(listener);
+    router(orchestrator).serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await
+}
+
+#[tonic::async_trait]
+impl Evacuations for Api {
+    type WatchEvacuationStream = ReceiverStream<Result<pb::WatchEvacuationResponse, Status>>;
+    type RecoverEvacuationStream = ReceiverStream<Result<pb::RollCallLine, Status>>;
+
+    async fn create_evacuation(
+        &self,
+        request: Request<pb::CreateEvacuationRequest>,
+    ) -> Result<Response<pb::Evacuation>, Status> {
+        Ok(Response::new(self.create(request.into_inner()).await?))
+    }
+
+    async fn get_evacuation(
+        &self,
+        request: Request<pb::GetEvacuationRequest>,
+    ) -> Result<Response<pb::Evacuation>, Status> {
+        let status = self.named_or_newest(&request.into_inner().evacuation).await?;
+        Ok(Response::new(self.shown(&status).await?))
+    }
+
+    async fn list_evacuations(
+        &self,
+        request: Request<pb::ListEvacuationsRequest>,
+    ) -> Result<Response<pb::ListEvacuationsResponse>, Status> {
+        Ok(Response::new(self.list(request.into_inner()).await?))
+    }
+
+    async fn list_moves(
+        &self,
+        request: Request<pb::ListMovesRequest>,
+    ) -> Result<Response<pb::ListMovesResponse>, Status> {
+        Ok(Response::new(self.moves(request.into_inner()).await?))
+    }
+
+    async fn get_vm(&self, request: Request<pb::GetVmRequest>) -> Result<Response<pb::GetVmResponse>, Status> {
+        let moves = self.moves_of_vm(&request.into_inner().vm).await?;
+        Ok(Response::new(pb::GetVmResponse { moves }))
+    }
+
+    async fn watch_evacuation(
+        &self,
+        request: Request<pb::WatchEvacuationRequest>,
+    ) -> Result<Response<Self::WatchEvacuationStream>, Status> {
+        Ok(Response::new(self.watch(&request.into_inner().evacuation).await?))
+    }
+
+    async fn pause_evacuation(
+        &self,
+        request: Request<pb::ChangeEvacuationRequest>,
+    ) -> Result<Response<pb::Evacuation>, Status> {
+        Ok(Response::new(self.change(request.into_inner(), evacuations::Change::Pause).await?))
+    }
+
+    async fn resume_evacuation(
+        &self,
+        request: Request<pb::ChangeEvacuationRequest>,
+    ) -> Result<Response<pb::Evacuation>, Status> {
+        Ok(Response::new(self.change(request.into_inner(), evacuations::Change::Resume).await?))
+    }
+
+    async fn cancel_evacuation(
+        &self,
+        request: Request<pb::ChangeEvacuationRequest>,
+    ) -> Result<Response<pb::Evacuation>, Status> {
+        Ok(Response::new(self.change(request.into_inner(), evacuations::Change::Cancel).await?))
+    }
+
+    async fn retry_moves(&self, request: Request<pb::RetryMovesRequest>) -> Result<Response<pb::Evacuation>, Status> {
+        Ok(Response::new(self.retry(request.into_inner()).await?))
+    }
+
+    async fn release_vm(
+        &self,
+        request: Request<pb::ReleaseVmRequest>,
+    ) -> Result<Response<pb::ReleaseVmResponse>, Status> {
+        let released = Box::pin(self.release(request.into_inner())).await?;
+        Ok(Response::new(pb::ReleaseVmResponse { r#move: Some(released) }))
+    }
+
+    async fn recover_evacuation(
+        &self,
+        request: Request<pb::RecoverEvacuationRequest>,
+    ) -> Result<Response<Self::RecoverEvacuationStream>, Status> {
+        Ok(Response::new(Box::pin(self.recover(request.into_inner())).await?))
+    }
+
+    async fn explain_vm(
+        &self,
+        request: Request<pb::ExplainVmRequest>,
+    ) -> Result<Response<pb::ExplainVmResponse>, Status> {
+        Ok(Response::new(Box::pin(self.explain(request.into_inner())).await?))
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<pb::ListAuditRequest>,
+    ) -> Result<Response<pb::ListAuditResponse>, Status> {
+        Ok(Response::new(self.audit(request.into_inner()).await?))
+    }
+}
+
+impl Api {
+    /// The evacuation of this id; for an empty one, the newest.
+    async fn named_or_newest(&self, given: &str) -> Result<EvacuationStatus, OrchestratorError> {
+        if !given.is_empty() {
+            return self.named(given).await;
+        }
+        let newest = self.house.journal().evacuations().await?.pop();
+        newest.ok_or(OrchestratorError::NoEvacuation { evacuation: None })
+    }
+
+    /// The evacuation of this id.
+    async fn named(&self, given: &str) -> Result<EvacuationStatus, OrchestratorError> {
+        let evacuation: EvacuationId = parsed("evacuation", given)?;
+        crate::evacuate::status_of(self.house.journal().as_ref(), evacuation).await
+    }
+
+    /// Both sites' links, to show what they told last. None where one isn't known any more.
+    async fn sites(&self, status: &EvacuationStatus) -> Option<Pair> {
+        self.house.pair(&status.source_site, &status.destination_site).await.ok()
+    }
+}
+
+/// Who orders.
+fn ordered_by(given: String) -> Result<String, InvalidMessage> {
+    if given.is_empty() { Ok(NOBODY.to_owned()) } else { text("ordered_by", given) }
+}
+
+fn request_id(given: &str) -> Result<RequestId, InvalidMessage> {
+    muster_proto::convert::request_id(given)
+}

@@ -1,0 +1,212 @@
+//! Moves: showing them, trying them again, and releasing a retired copy.
+
+use super::{Api, convert, ordered_by, page, request_id};
+use crate::error::OrchestratorError;
+use crate::evacuate::{all_moves, status_of};
+use crate::parts::Pair;
+use muster_core::evacuation::{EvacuationState, EvacuationStatus, JournalKind, JournalRecord, MoveState, MoveStatus};
+use muster_core::ids::{EvacuationId, VmId, clip};
+use muster_core::ledger::{SourceState, Standing};
+use muster_core::reading::SiteReading;
+use muster_core::token::{Epoch, Sequence, Token};
+use muster_proto::convert::{SiteAction, SiteCommand, parsed, require_items, text};
+use muster_proto::limits::ITEMS_MAX;
+use muster_proto::v1 as pb;
+use muster_recovery::claim::{ClaimRequest, claim, release};
+use muster_store::RECORDS_MAX;
+use std::collections::{BTreeMap, BTreeSet};
+use tonic::Status;
+
+/// Most evacuations, the newest first, in which a VM is looked for.
+pub(crate) const EVACUATIONS_SEARCHED_MAX: usize = 1_000;
+
+impl Api {
+    pub(super) async fn moves(&self, request: pb::ListMovesRequest) -> Result<pb::ListMovesResponse, Status> {
+        let size = page::size(request.page_size)?;
+        let status = self.named_or_newest(&request.evacuation).await?;
+        let list = format!("moves/{}", status.id);
+        let after: Option<VmId> = match page::after(&list, &request.page_token)? {
+            Some(last) => Some(parsed("page_token", &last)?),
+            None => None,
+        };
+        let found = self.house.journal().moves(status.id, after, size).await.map_err(OrchestratorError::from)?;
+        let sites = self.sites(&status).await;
+        let next_page_token = match found.last() {
+            Some(last) => page::token(&list, &last.planned.vm.to_string()),
+            None => String::new(),
+        };
+        let moves = found.iter().map(|one| convert::a_move(&status, one, sites.as_ref())).collect();
+        Ok(pb::ListMovesResponse { moves, next_page_token })
+    }
+
+    /// The moves of one VM, the newest evacuation's first.
+    pub(super) async fn moves_of_vm(&self, given: &str) -> Result<Vec<pb::Move>, Status> {
+        let mut moves = Vec::new();
+        for (evacuation, status) in self.find(given).await? {
+            let sites = self.sites(&evacuation).await;
+            moves.push(convert::a_move(&evacuation, &status, sites.as_ref()));
+        }
+        Ok(moves)
+    }
+
+    /// A VM by its UUID, or by its name if only one has it.
+    pub(super) async fn find(&self, given: &str) -> Result<Vec<(EvacuationStatus, MoveStatus)>, OrchestratorError> {
+        let journal = self.house.journal();
+        let evacuations = journal.evacuations().await?.into_iter().rev().take(EVACUATIONS_SEARCHED_MAX);
+        let id: Option<VmId> = given.parse().ok();
+        let mut found: Vec<(EvacuationStatus, MoveStatus)> = Vec::new();
+        for evacuation in evacuations {
+            match id {
+                Some(vm) => {
+                    found.extend(journal.a_move(evacuation.id, vm).await?.map(|status| (evacuation, status)));
+                }
+                None => {
+                    let all = all_moves(journal.as_ref(), evacuation.id).await?;
+                    let named = all.into_iter().filter(|one| one.planned.name.as_str() == given);
+                    found.extend(named.map(|status| (evacuation.clone(), status)));
+                }
+            }
+        }
+        let vms: BTreeSet<VmId> = found.iter().map(|(_, status)| status.planned.vm).collect();
+        match vms.len() {
+            0 => Err(OrchestratorError::NoVm { vm: clip(given) }),
+            1 => Ok(found),
+            _ => {
+                let ids: Vec<String> = vms.iter().map(ToString::to_string).collect();
+                Err(OrchestratorError::Ambiguous { name: clip(given), ids: clip(&ids.join(", ")) })
+            }
+        }
+    }
+
+    /// Grants further attempts, and has what is held looked at again.
+    pub(super) async fn retry(&self, request: pb::RetryMovesRequest) -> Result<pb::Evacuation, Status> {
+        let id = request_id(&request.request_id)?;
+        let by = ordered_by(request.ordered_by)?;
+        let evacuation: EvacuationId = parsed("evacuation", &request.evacuation)?;
+        require_items("vms", request.vms.len(), ITEMS_MAX)?;
+        let wanted: Result<BTreeSet<VmId>, _> = request.vms.iter().map(|vm| parsed("vms", vm)).collect();
+        let wanted = wanted?;
+        if !self.is_repeated(id, evacuation, &by, &JournalKind::RetryOrdered).await? {
+            let seat = self.house.seats.of(evacuation);
+            let mut driven = seat.driven.lock().await;
+            let status = status_of(self.house.journal().as_ref(), evacuation).await?;
+            let vms = self.to_retry(&status, wanted).await?;
+            let pen = self.house.pen_of(evacuation, &by);
+            let mut request = Some(id);
+            let records: Vec<JournalRecord> =
+                vms.iter().map(|vm| pen.record(request.take(), Some(*vm), JournalKind::RetryOrdered)).collect();
+            for batch in records.chunks(RECORDS_MAX) {
+                if !self.ordered(batch.to_vec()).await? {
+                    break;
+                }
+            }
+            if !vms.is_empty() {
+                seat.leave(vms);
+                self.house.drive_locked(evacuation, None, &mut driven);
+            }
+        }
+        Ok(self.shown(&self.named(&request.evacuation).await?).await?)
+    }
+
+    /// Which VMs are tried again: those wanted, or all that are held.
+    async fn to_retry(
+        &self,
+        status: &EvacuationStatus,
+        wanted: BTreeSet<VmId>,
+    ) -> Result<Vec<VmId>, OrchestratorError> {
+        if status.state == EvacuationState::Planning {
+            let what = format!("evacuation {} is still being planned", status.id);
+            return Err(OrchestratorError::OutOfOrder { reason: "PLANNING", what, mend: "call again in a moment" });
+        }
+        let moves = all_moves(self.house.journal().as_ref(), status.id).await?;
+        let states: BTreeMap<VmId, MoveState> = moves.iter().map(|one| (one.planned.vm, one.state)).collect();
+        if wanted.is_empty() {
+            let held = states.iter().filter(|(_, state)| matches!(state, MoveState::Held(_)));
+            return Ok(held.map(|(vm, _)| *vm).collect());
+        }
+        let refused: Vec<(VmId, &'static str)> =
+            wanted.iter().filter_map(|vm| Some((*vm, why_not(states.get(vm).copied())?))).collect();
+        if refused.is_empty() {
+            Ok(wanted.into_iter().collect())
+        } else {
+            Err(OrchestratorError::NotRetried { vms: refused })
+        }
+    }
+
+    /// Makes a retired copy at the source runnable again.
+    pub(super) async fn release(&self, request: pb::ReleaseVmRequest) -> Result<pb::Move, Status> {
+        let id = request_id(&request.request_id)?;
+        let by = ordered_by(request.ordered_by)?;
+        let reason = text("reason", request.reason)?;
+        let found = self.find(&request.vm).await?;
+        let migrated = found.into_iter().find(|(_, status)| status.state == MoveState::Migrated);
+        let Some((evacuation, status)) = migrated else {
+            let what = format!("VM {} has not migrated, so nothing of it is retired", clip(&request.vm));
+            let mend = "release what shows as Not Runnable";
+            return Err(OrchestratorError::OutOfOrder { reason: "NOT_MIGRATED", what, mend }.into());
+        };
+        let vm = status.planned.vm;
+        let kind = JournalKind::ReleaseOrdered { reason: reason.clone() };
+        if !self.is_repeated(id, evacuation.id, &by, &kind).await? {
+            let record = self.house.pen_of(evacuation.id, &by).record(Some(id), Some(vm), kind);
+            self.ordered(vec![record]).await?;
+        }
+        let pair = self.house.pair(&evacuation.source_site, &evacuation.destination_site).await?;
+        self.release_at_source(&pair, evacuation.id, vm, reason).await?;
+        Ok(convert::a_move(&evacuation, &status, Some(&pair)))
+    }
+
+    async fn release_at_source(
+        &self,
+        pair: &Pair,
+        evacuation: EvacuationId,
+        vm: VmId,
+        reason: String,
+    ) -> Result<(), OrchestratorError> {
+        let reading = pair.source.observe_one(evacuation, vm, None).await?;
+        if !is_retired(evacuation, &reading) {
+            // It was released before, by this call or another.
+            return Ok(());
+        }
+        let action = SiteAction::Release { reason };
+        // Under the claim that is held, if its tokens still count; else under one of its own.
+        let held = self.house.seats.of(evacuation).live().epoch.filter(|epoch| reading.floor.epoch <= *epoch);
+        if let Some(epoch) = held {
+            let token = token_above(epoch, reading.floor);
+            pair.source.execute(evacuation, SiteCommand { vm, token, action }).await?;
+            return Ok(());
+        }
+        let env = self.house.env().as_ref();
+        let request = ClaimRequest { evacuation, holder: self.house.holder(), vms: &[vm], take_over: None };
+        let epoch = claim(&pair.destination, Some(&pair.source), env, &request).await?;
+        let token = Token { epoch, sequence: Sequence(1) };
+        let executed = pair.source.execute(evacuation, SiteCommand { vm, token, action }).await;
+        release(&pair.destination, env, evacuation, epoch).await?;
+        executed?;
+        Ok(())
+    }
+}
+
+/// Why a move can't be tried again; none if it can.
+fn why_not(state: Option<MoveState>) -> Option<&'static str> {
+    match state {
+        Some(MoveState::Held(_) | MoveState::Waiting) => None,
+        Some(MoveState::Moving(_)) => Some("it is under way"),
+        Some(MoveState::Migrated) => Some("it has migrated"),
+        Some(MoveState::StayedAtSource) => {
+            Some("its move is over at both sites: it stayed at the source; order a new evacuation for it")
+        }
+        None => Some("it is not in this evacuation"),
+    }
+}
+
+fn is_retired(evacuation: EvacuationId, reading: &SiteReading) -> bool {
+    match &reading.standing {
+        Some(Standing::Source(at)) if at.evacuation == evacuation => matches!(at.state, SourceState::Retired),
+        Some(Standing::Source(_) | Standing::Destination(_)) | None => false,
+    }
+}
+
+fn token_above(epoch: Epoch, floor: Token) -> Token {
+    if floor.epoch == epoch { floor.next() } else { Token { epoch, sequence: Sequence(1) } }
+}

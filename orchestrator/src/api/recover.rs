@@ -1,0 +1,266 @@
+//! Calling the roll, and explaining one line of it. Applying adds nothing to what the drivers do anyhow: it makes a
+//! person's assertions and orders durable, has what is held looked at again, and calls the roll afterwards.
+
+use super::{Api, ordered_by, request_id};
+use crate::error::OrchestratorError;
+use crate::evacuate::{all_moves, status_of};
+use crate::parts::Pair;
+use muster_core::claim::{Assertion, Fenced};
+use muster_core::evacuation::{EvacuationState, EvacuationStatus, JournalKind, JournalRecord, MoveState};
+use muster_core::evidence::Heard;
+use muster_core::ids::{EvacuationId, HostName, RequestId, VmId};
+use muster_core::ledger::RollEntry;
+use muster_core::runbook::Runbook;
+use muster_core::step::{Hold, Step};
+use muster_core::verdict::Verdict;
+use muster_proto::convert::{AssertFenced, InvalidMessage, Problem, parsed, require_items, text};
+use muster_proto::limits::{ASSERTIONS_MAX, ITEMS_MAX, STREAM_BUFFER};
+use muster_proto::v1 as pb;
+use muster_recovery::error::RecoveryError;
+use muster_recovery::explain::{explain, next};
+use muster_recovery::roll_call::{Account, RollCallLine, Wishes, roll_call};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+/// How long an applied recovery waits for what is held to be looked at, before it calls the roll.
+pub(crate) const SETTLE_WAIT: Duration = Duration::from_secs(30);
+
+/// What a person has ordered and sworn to.
+struct Orders {
+    request: RequestId,
+    by: String,
+    fenced: Vec<(Fenced, String)>,
+    cold_start: BTreeSet<VmId>,
+}
+
+impl Api {
+    pub(super) async fn recover(
+        &self,
+        request: pb::RecoverEvacuationRequest,
+    ) -> Result<ReceiverStream<Result<pb::RollCallLine, Status>>, Status> {
+        let apply = request.apply;
+        let named = request.evacuation.clone();
+        let orders = orders(request)?;
+        let changes_something = !orders.fenced.is_empty() || !orders.cold_start.is_empty();
+        if changes_something && !apply {
+            let what = "an assertion or an order is durable, so a report takes none".to_owned();
+            let mend = "set apply, or leave them out";
+            return Err(OrchestratorError::OutOfOrder { reason: "REPORT_ONLY", what, mend }.into());
+        }
+        let status = self.named_or_newest(&named).await?;
+        let pair = self.house.pair(&status.source_site, &status.destination_site).await?;
+        if apply {
+            self.apply(&status, &pair, &orders).await?;
+        }
+        let lines = self.lines(&status, &pair, None).await?;
+        let (told, stream) = mpsc::channel(STREAM_BUFFER);
+        tokio::spawn(async move {
+            for line in lines {
+                if told.send(Ok(shown(&line))).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(ReceiverStream::new(stream))
+    }
+
+    pub(super) async fn explain(&self, request: pb::ExplainVmRequest) -> Result<pb::ExplainVmResponse, Status> {
+        let found = self.find(&request.vm).await?;
+        let wanted: Option<EvacuationId> =
+            if request.evacuation.is_empty() { None } else { Some(parsed("evacuation", &request.evacuation)?) };
+        let in_wanted = |id: EvacuationId| wanted.is_none_or(|wanted| wanted == id);
+        let found = found.into_iter().find(|(evacuation, _)| in_wanted(evacuation.id));
+        let Some((evacuation, status)) = found else {
+            return Err(OrchestratorError::NoVm { vm: muster_core::ids::clip(&request.vm) }.into());
+        };
+        let pair = self.house.pair(&evacuation.source_site, &evacuation.destination_site).await?;
+        let lines = self.lines(&evacuation, &pair, Some(status.planned.vm)).await?;
+        match lines.first() {
+            Some(line) => Ok(pb::ExplainVmResponse { lines: explain(line), verdict: Some(shown(line)) }),
+            None => Err(OrchestratorError::NoVm { vm: muster_core::ids::clip(&request.vm) }.into()),
+        }
+    }
+
+    /// Makes the orders and assertions durable, and has what is held looked at.
+    async fn apply(&self, status: &EvacuationStatus, pair: &Pair, orders: &Orders) -> Result<(), OrchestratorError> {
+        let seat = self.house.seats.of(status.id);
+        {
+            let mut driven = seat.driven.lock().await;
+            let status = status_of(self.house.journal().as_ref(), status.id).await?;
+            let held = self.order_cold_starts(&status, orders).await?;
+            self.assert(status.id, pair, orders).await?;
+            if status.state == EvacuationState::Finished {
+                return Ok(());
+            }
+            seat.leave(held.into_iter().chain(orders.cold_start.iter().copied()));
+            self.house.drive_locked(status.id, None, &mut driven);
+        }
+        let until = tokio::time::sleep(SETTLE_WAIT);
+        tokio::pin!(until);
+        if !seat.wait_quiet(SETTLE_WAIT).await {
+            return Ok(());
+        }
+        // A cold start waits for its turn like any other attempt; the rest has been looked at by now.
+        let journal = self.house.journal();
+        loop {
+            let newest = journal.newest();
+            let mut under_way = false;
+            for vm in &orders.cold_start {
+                let state = journal.a_move(status.id, *vm).await?.map(|one| one.state);
+                under_way |= matches!(state, Some(MoveState::Moving(_) | MoveState::Waiting));
+            }
+            if !under_way {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                past = journal.wait_past(newest) => past?,
+                () = &mut until => return Ok(()),
+            };
+        }
+    }
+
+    /// Journals them, and returns what is held now.
+    async fn order_cold_starts(
+        &self,
+        status: &EvacuationStatus,
+        orders: &Orders,
+    ) -> Result<Vec<VmId>, OrchestratorError> {
+        let moves = all_moves(self.house.journal().as_ref(), status.id).await?;
+        let states: BTreeMap<VmId, MoveState> = moves.iter().map(|one| (one.planned.vm, one.state)).collect();
+        let why_not = |vm: &VmId| match states.get(vm) {
+            Some(MoveState::Held(_) | MoveState::Waiting | MoveState::Moving(_)) => None,
+            Some(MoveState::Migrated | MoveState::StayedAtSource) => Some((*vm, "its move is over")),
+            None => Some((*vm, "it is not in this evacuation")),
+        };
+        let refused: Vec<(VmId, &'static str)> = orders.cold_start.iter().filter_map(why_not).collect();
+        let kind = JournalKind::ColdStartOrdered;
+        let first = orders.cold_start.first();
+        let repeated = first.is_some() && self.is_repeated(orders.request, status.id, &orders.by, &kind).await?;
+        if !repeated && !refused.is_empty() {
+            return Err(OrchestratorError::NotRetried { vms: refused });
+        }
+        if first.is_some() && !repeated {
+            let pen = self.house.pen_of(status.id, &orders.by);
+            let mut request = Some(orders.request);
+            let records: Vec<JournalRecord> =
+                orders.cold_start.iter().map(|vm| pen.record(request.take(), Some(*vm), kind.clone())).collect();
+            self.ordered(records).await?;
+        }
+        Ok(states.iter().filter(|(_, state)| matches!(state, MoveState::Held(_))).map(|(vm, _)| *vm).collect())
+    }
+
+    /// Writes down what a person has sworn to, once.
+    async fn assert(&self, evacuation: EvacuationId, pair: &Pair, orders: &Orders) -> Result<(), OrchestratorError> {
+        if orders.fenced.is_empty() {
+            return Ok(());
+        }
+        let claims = pair.destination.claims(evacuation).await?;
+        for (fenced, reason) in &orders.fenced {
+            let stands = |one: &Assertion| one.fenced == *fenced && one.reason == *reason && one.by == orders.by;
+            if claims.assertions.iter().any(stands) {
+                continue;
+            }
+            let assertion = AssertFenced {
+                request: RequestId(self.house.env().new_id()),
+                evacuation,
+                fenced: fenced.clone(),
+                reason: reason.clone(),
+                by: orders.by.clone(),
+            };
+            pair.destination.assert_fenced(assertion).await?;
+        }
+        Ok(())
+    }
+
+    /// The roll, or one VM's line of it, as it is called now.
+    async fn lines(
+        &self,
+        status: &EvacuationStatus,
+        pair: &Pair,
+        only: Option<VmId>,
+    ) -> Result<Vec<RollCallLine>, OrchestratorError> {
+        let mut roll: BTreeMap<VmId, RollEntry> = pair.destination.roll(status.id).await?;
+        roll.retain(|vm, _| only.is_none_or(|only| only == *vm));
+        if roll.is_empty() {
+            return Err(RecoveryError::NoEvacuation { evacuation: Some(status.id) }.into());
+        }
+        let claims = pair.destination.claims(status.id).await?;
+        let moves = all_moves(self.house.journal().as_ref(), status.id).await?;
+        let attempts = Runbook::parse(&status.runbook).map(|runbook| runbook.retry.attempts).unwrap_or_default();
+        let wishes = Wishes {
+            undo: status.cancelled,
+            cold_start: moves.iter().filter(|one| one.cold_start_ordered).map(|one| one.planned.vm).collect(),
+            further_attempts: attempts,
+        };
+        let mut lines = roll_call(&pair.destination, Some(&pair.source), &roll, &claims, &wishes).await;
+        let known: BTreeMap<VmId, _> = moves.into_iter().map(|one| (one.planned.vm, one)).collect();
+        for line in &mut lines {
+            let Some(one) = known.get(&line.entry.vm) else { continue };
+            // Found by settling only: a look sees a step that could be taken, not that it keeps failing.
+            if let MoveState::Held(hold @ (Hold::StepFails | Hold::Overdue)) = one.state {
+                line.decision.step = Step::Hold(hold);
+                line.error.clone_from(&one.error);
+            }
+        }
+        Ok(lines)
+    }
+}
+
+fn orders(request: pb::RecoverEvacuationRequest) -> Result<Orders, Status> {
+    require_items("assert_hosts_fenced", request.assert_hosts_fenced.len(), ASSERTIONS_MAX)?;
+    require_items("cold_start_vms", request.cold_start_vms.len(), ITEMS_MAX)?;
+    let mut fenced = Vec::new();
+    if let Some(reason) = request.assert_source_fenced_reason {
+        fenced.push((Fenced::Source, text("assert_source_fenced_reason", reason)?));
+    }
+    for host in request.assert_hosts_fenced {
+        let name: HostName = parsed("assert_hosts_fenced.host", &host.host)?;
+        fenced.push((Fenced::Host(name), text("assert_hosts_fenced.reason", host.reason)?));
+    }
+    let mut cold_start = BTreeSet::new();
+    for (place, vm) in request.cold_start_vms.iter().enumerate() {
+        if !cold_start.insert(parsed("cold_start_vms", vm)?) {
+            return Err(InvalidMessage::new(format!("cold_start_vms[{place}]"), Problem::Repeated { first: 0 }).into());
+        }
+    }
+    // A report changes nothing, so it needs no id.
+    let request_given = if request.apply { request_id(&request.request_id)? } else { RequestId(uuid::Uuid::nil()) };
+    Ok(Orders { request: request_given, by: ordered_by(request.ordered_by)?, fenced, cold_start })
+}
+
+fn shown(line: &RollCallLine) -> pb::RollCallLine {
+    let doubt = match line.decision.verdict {
+        Verdict::Indeterminate(doubt) => doubt.sentence(),
+        Verdict::NotStarted
+        | Verdict::NotMigrated
+        | Verdict::HandedOver
+        | Verdict::FullyMigrated
+        | Verdict::MemoryLost
+        | Verdict::SplitBrain => "",
+    };
+    let hold = match line.account() {
+        Account::Held(hold) => Some(hold),
+        Account::Settled | Account::CanGoOn => None,
+    };
+    pb::RollCallLine {
+        vm: line.entry.vm.to_string(),
+        name: line.entry.definition.name.as_str().to_owned(),
+        verdict: line.decision.verdict.name().to_owned(),
+        doubt: doubt.to_owned(),
+        step: next(line.decision.step),
+        held_because: hold.map(|hold| hold.sentence().to_owned()).unwrap_or_default(),
+        remedy: hold.map(|hold| hold.remedy().to_owned()).unwrap_or_default(),
+        settled: line.account() == Account::Settled,
+        as_of_ms: match &line.readings.destination {
+            Heard::Answer(reading) => reading.at.0,
+            Heard::Silent => 0,
+        },
+        // A roll call raises no floors.
+        fenced: false,
+        error: line.error.clone().unwrap_or_default(),
+    }
+}

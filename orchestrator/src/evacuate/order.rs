@@ -1,0 +1,222 @@
+//! Making an evacuation of a runbook: read it whole, look at both sites, plan, and write all of it down. Nothing at
+//! either site changes here.
+
+use crate::error::OrchestratorError;
+use crate::parts::{EVACUATIONS_OPEN_MAX, Orchestrator, Pair};
+use crate::pen::Pen;
+use muster_core::evacuation::{EvacuationStatus, JournalKind, JournalRecord, MoveState, MoveStatus, PlannedMove};
+use muster_core::evidence::Outcome;
+use muster_core::ids::{EvacuationId, RequestId, VmId};
+use muster_core::ledger::RollEntry;
+use muster_core::plan::{Finding, Plan, plan};
+use muster_core::runbook::Runbook;
+use muster_core::verdict::Verdict;
+use muster_store::{Journal, JournalError, PAGE_MAX};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What is ordered.
+pub(crate) struct EvacuationOrder {
+    /// The call.
+    pub(crate) request: RequestId,
+    /// The runbook's text.
+    pub(crate) runbook: String,
+    /// By whom.
+    pub(crate) by: String,
+    /// Begin and keep nothing.
+    pub(crate) validate_only: bool,
+}
+
+/// What came of it.
+pub(crate) enum Ordered {
+    /// It is begun, now or by an earlier call of the same request.
+    Begun(EvacuationStatus),
+    /// It could be begun: this is what it would be.
+    Valid { status: EvacuationStatus, moves: usize, warnings: Vec<String> },
+}
+
+/// Orders an evacuation.
+pub(crate) async fn order(house: &Arc<Orchestrator>, order: EvacuationOrder) -> Result<Ordered, OrchestratorError> {
+    if house.stop.is_cancelled() {
+        return Err(OrchestratorError::Stopping);
+    }
+    if let Some(earlier) = repeated(house, &order).await? {
+        return Ok(Ordered::Begun(earlier));
+    }
+    let runbook = Runbook::parse(&order.runbook).map_err(|mistakes| OrchestratorError::Runbook { mistakes })?;
+    let open = house.open_evacuations().await?.len();
+    if open >= EVACUATIONS_OPEN_MAX {
+        return Err(OrchestratorError::TooMany { what: "too many evacuations are open", most: EVACUATIONS_OPEN_MAX });
+    }
+    let plan = make_plan(house, &runbook).await?;
+    let evacuation = EvacuationId(house.env().new_id());
+    let pen = house.pen_of(evacuation, &order.by);
+    let ordered = pen.record(Some(order.request), None, ordered_kind(&runbook, &order.runbook));
+    let warnings: Vec<String> = plan.warnings.iter().map(Finding::to_string).collect();
+    if order.validate_only {
+        let status = EvacuationStatus::ordered(&ordered).ok_or(OrchestratorError::NoEvacuation { evacuation: None })?;
+        return Ok(Ordered::Valid { status, moves: plan.moves.len(), warnings });
+    }
+    let seat = house.seats.of(evacuation);
+    seat.warn(warnings);
+    // No driver may begin on a plan that is half written.
+    let mut driven = seat.driven.lock().await;
+    let mut records = vec![ordered];
+    records.extend(planned_records(&pen, &plan));
+    match pen.write(records).await {
+        Ok(()) => {}
+        Err(JournalError::RequestKnown { .. }) => {
+            drop(driven);
+            return match repeated(house, &order).await? {
+                Some(earlier) => Ok(Ordered::Begun(earlier)),
+                None => Err(OrchestratorError::RequestIdReused { request: order.request }),
+            };
+        }
+        Err(error) => return Err(error.into()),
+    }
+    house.drive_locked(evacuation, Some(plan.roll(evacuation).collect()), &mut driven);
+    drop(driven);
+    Ok(Ordered::Begun(status_of(house.journal().as_ref(), evacuation).await?))
+}
+
+/// Plans anew what was ordered and never completely planned, since whoever did it was ended. What the earlier plan has
+/// and the new one hasn't is over before it began.
+pub(super) async fn plan_anew(
+    house: &Orchestrator,
+    status: &EvacuationStatus,
+) -> Result<(Runbook, Vec<RollEntry>), OrchestratorError> {
+    let runbook = Runbook::parse(&status.runbook).map_err(|mistakes| OrchestratorError::Runbook { mistakes })?;
+    let plan = make_plan(house, &runbook).await?;
+    let pen = house.pen(status.id);
+    let now: BTreeSet<VmId> = plan.moves.iter().map(|planned| planned.vm).collect();
+    let before = all_moves(house.journal().as_ref(), status.id).await?;
+    let mut records: Vec<JournalRecord> = before
+        .iter()
+        .filter(|earlier| !now.contains(&earlier.planned.vm))
+        .map(|earlier| pen.about(earlier.planned.vm, never_begun()))
+        .collect();
+    records.extend(planned_records(&pen, &plan));
+    pen.write(records).await?;
+    house.seats.of(status.id).warn(plan.warnings.iter().map(Finding::to_string).collect());
+    Ok((runbook, plan.roll(status.id).collect()))
+}
+
+/// Ends an evacuation that can't be planned any more; nothing of it was begun.
+pub(super) async fn give_up(house: &Orchestrator, evacuation: EvacuationId) -> Result<(), OrchestratorError> {
+    let pen = house.pen(evacuation);
+    let before = all_moves(house.journal().as_ref(), evacuation).await?;
+    let over = before.iter().filter(|earlier| !is_over(earlier.state));
+    let mut records: Vec<JournalRecord> = vec![pen.line(JournalKind::Cancelled)];
+    records.extend(over.map(|earlier| pen.about(earlier.planned.vm, never_begun())));
+    records.push(pen.line(JournalKind::Finished));
+    pen.write(records).await?;
+    Ok(())
+}
+
+/// Every move of an evacuation, by VM.
+pub(crate) async fn all_moves(
+    journal: &dyn Journal,
+    evacuation: EvacuationId,
+) -> Result<Vec<MoveStatus>, OrchestratorError> {
+    let mut all: Vec<MoveStatus> = Vec::new();
+    loop {
+        let after = all.last().map(|last| last.planned.vm);
+        let page = journal.moves(evacuation, after, PAGE_MAX).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+/// Whether a move is over, by the journal.
+pub(crate) fn is_over(state: MoveState) -> bool {
+    match state {
+        MoveState::Migrated | MoveState::StayedAtSource => true,
+        MoveState::Waiting | MoveState::Moving(_) | MoveState::Held(_) => false,
+    }
+}
+
+pub(crate) async fn status_of(
+    journal: &dyn Journal,
+    evacuation: EvacuationId,
+) -> Result<EvacuationStatus, OrchestratorError> {
+    let status = journal.evacuation(evacuation).await?;
+    status.ok_or(OrchestratorError::NoEvacuation { evacuation: Some(evacuation) })
+}
+
+async fn make_plan(house: &Orchestrator, runbook: &Runbook) -> Result<Plan, OrchestratorError> {
+    let Pair { source, destination } = house.pair(&runbook.source, &runbook.destination).await?;
+    // Evidence of the wrong site is worse than none.
+    futures::try_join!(source.status(), destination.status())?;
+    let (leaving, going) = futures::try_join!(source.inventory(), destination.inventory())?;
+    plan(runbook, &leaving, &going).map_err(|findings| OrchestratorError::Blocked { findings })
+}
+
+async fn repeated(
+    house: &Orchestrator,
+    order: &EvacuationOrder,
+) -> Result<Option<EvacuationStatus>, OrchestratorError> {
+    let Some((_, earlier)) = house.journal().find_request(order.request).await? else { return Ok(None) };
+    let same = match &earlier.kind {
+        JournalKind::Ordered { runbook, .. } => {
+            *runbook == order.runbook && earlier.by == order.by && !order.validate_only
+        }
+        JournalKind::MovePlanned { .. }
+        | JournalKind::Planned
+        | JournalKind::Claimed { .. }
+        | JournalKind::RollWritten
+        | JournalKind::Paused { .. }
+        | JournalKind::Resumed
+        | JournalKind::Cancelled
+        | JournalKind::RetryOrdered
+        | JournalKind::ColdStartOrdered
+        | JournalKind::ReleaseOrdered { .. }
+        | JournalKind::StepIntended { .. }
+        | JournalKind::StepFailed { .. }
+        | JournalKind::AttemptFailed { .. }
+        | JournalKind::Held { .. }
+        | JournalKind::Settled { .. }
+        | JournalKind::Finished => false,
+    };
+    if same {
+        status_of(house.journal().as_ref(), earlier.evacuation).await.map(Some)
+    } else {
+        Err(OrchestratorError::RequestIdReused { request: order.request })
+    }
+}
+
+fn ordered_kind(runbook: &Runbook, text: &str) -> JournalKind {
+    JournalKind::Ordered {
+        name: runbook.name.clone(),
+        source_site: runbook.source.clone(),
+        destination_site: runbook.destination.clone(),
+        runbook: text.to_owned(),
+    }
+}
+
+fn planned_records<'p>(pen: &'p Pen, plan: &'p Plan) -> impl Iterator<Item = JournalRecord> + 'p {
+    let moves = plan.moves.iter().map(|planned| {
+        let planned = PlannedMove {
+            vm: planned.vm,
+            name: planned.name().clone(),
+            mode: planned.mode,
+            // A runbook has at most 100 waves.
+            wave: u32::try_from(planned.wave).unwrap_or(u32::MAX),
+            source_host: planned.source_host.clone(),
+            destination_host: planned.destination_host.clone(),
+            memory_mib: planned.memory_mib(),
+        };
+        pen.about(planned.vm, JournalKind::MovePlanned { planned })
+    });
+    moves.chain(std::iter::once_with(|| pen.line(JournalKind::Planned)))
+}
+
+fn never_begun() -> JournalKind {
+    JournalKind::Settled {
+        outcome: Outcome::StayedAtSource,
+        verdict: Verdict::NotStarted,
+        attempts: 0,
+        downtime_ms: None,
+    }
+}
