@@ -76,10 +76,11 @@ impl Site {
     fn keep_inert(self: &Arc<Self>, row: &VmRow, sight: &Sight) {
         let Some((changed, change)) = broken_seal(row, sight) else { return };
         let Some(section) = self.sections.enter(row.vm) else { return };
-        let (site, row, host) = (Arc::clone(self), row.clone(), changed.host.clone());
+        let (site, row, changed) = (Arc::clone(self), row.clone(), changed.clone());
         self.tasks.spawn(async move {
             let vm = row.vm;
-            if let Err(error) = site.make_inert(&row, &host, change).await {
+            if let Err(error) = site.make_inert(&row, &changed, change).await {
+                let host = &changed.host;
                 let message = format!("VM {vm} on {host} should be inert, and it can't be made so: {error}");
                 site.alarm(Some(vm), "NOT_INERT", &message);
             }
@@ -100,7 +101,8 @@ impl Site {
         self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).remove(&vm)
     }
 
-    async fn make_inert(&self, row: &VmRow, host: &HostName, change: VmChange) -> Result<(), SiteError> {
+    async fn make_inert(&self, row: &VmRow, changed: &Sighting, change: VmChange) -> Result<(), SiteError> {
+        let host = &changed.host;
         if self.records.row(row.vm).await? != *row {
             // Something was done with it in between; the next look finds what is left to do.
             return Ok(());
@@ -108,7 +110,7 @@ impl Site {
         let made = tokio::time::timeout(CALL_DEADLINE, self.call(host, row.vm, change)).await;
         let message = || "the call has not ended in time".to_owned();
         made.map_err(|_| HypervisorError::HostSilent { host: host.clone(), message: message() })??;
-        if self.take_unfinished(row.vm) {
+        if self.take_unfinished(row.vm) || changed.stored != Stored::Real {
             // Nobody changed it: an order of muster's own had not come through.
             return Ok(());
         }
@@ -179,7 +181,7 @@ fn may_have_gone_to(row: &VmRow, intent: &Intent, sight: &Sight, host: &HostName
     }
 }
 
-/// The stored definition that should be inert and isn't, and what makes it so again.
+/// The stored definition that isn't as inert as the ledger says, and what makes it so.
 fn broken_seal<'a>(row: &VmRow, sight: &'a Sight) -> Option<(&'a Sighting, VmChange)> {
     let Some(Enrolled { entry, standing: Standing::Source(AtSource { state, .. }) }) = &row.enrolled else {
         return None;
@@ -187,18 +189,22 @@ fn broken_seal<'a>(row: &VmRow, sight: &'a Sight) -> Option<(&'a Sighting, VmCha
     if row.intent.is_some() || sight.call_under_way {
         return None;
     }
-    // While a job is on it the hypervisor changes nothing.
-    let real = sight.sightings.iter().find(|seen| seen.stored == Stored::Real && seen.job.is_none())?;
     let place = Place { evacuation: entry.evacuation, vm: row.vm, token: row.floor };
+    // While a job is on it the hypervisor changes nothing.
+    let mut still = sight.sightings.iter().filter(|seen| seen.job.is_none());
     match state {
         SourceState::Unsealed => None,
         SourceState::Sealed { .. } | SourceState::Gone { .. } => {
+            let real = still.find(|seen| seen.stored == Stored::Real)?;
             Some((real, VmChange::DefineSealed { reason: sealed_reason(place) }))
         }
-        SourceState::Retired if matches!(real.instance, Instance::Off(_)) => {
-            Some((real, VmChange::DefineRetired { reason: retired_reason(entry) }))
+        // One that runs after it was retired is for a person; the verdict says so.
+        SourceState::Retired => {
+            let is_loose = |seen: &&Sighting| {
+                let is_off = matches!(seen.instance, Instance::Off(_));
+                is_off && matches!(seen.stored, Stored::Real | Stored::Sealed)
+            };
+            Some((still.find(is_loose)?, VmChange::DefineRetired { reason: retired_reason(entry) }))
         }
-        // It runs after it was retired: that is for a person; the verdict says so.
-        SourceState::Retired => None,
     }
 }

@@ -1,0 +1,12 @@
+//! A site's worker through its wire: two sites on a simulated world, in one process, on paused time.
+
+#![allow(unreachable_pub, reason = "a test has no outside")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+mod claims;
+mod fence;
+mod mend;
+mod moves;
+mod stage;
+mod watch;
+mod wire;
