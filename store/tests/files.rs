@@ -30,6 +30,9 @@ fn place() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
+/// How something is put at a path.
+type Make = fn(&Path);
+
 /// A closed ledger of several pages.
 async fn written(path: &Path) {
     let ledger = SqliteLedger::open(path).unwrap();
@@ -116,7 +119,7 @@ async fn a_newer_file_is_refused_and_left_as_it_is() {
 #[tokio::test]
 async fn what_is_something_else_is_refused_and_left_as_it_is() {
     let (directory, path) = place();
-    let foreign: [(&str, fn(&Path)); 3] = [
+    let foreign: [(&str, Make); 3] = [
         ("not a SQLite file", |path| fs::write(path, "shopping list: milk, bread and a hundred more things").unwrap()),
         ("another program's", |path| Connection::open(path).unwrap().execute_batch("CREATE TABLE milk (n)").unwrap()),
         ("a muster journal", |path| drop(SqliteJournal::open(path).unwrap())),
