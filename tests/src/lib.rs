@@ -1,1 +1,19 @@
 //! Worlds, faults, invariants, scenarios: muster tested through its public surface.
+//!
+//! [`Stage`] is two sites, an orchestrator and a world in one process, on paused time and from one seed: real services over
+//! streams in memory, the simulated hypervisors, the in-memory store engine. Its processes can be killed at any of their
+//! durable writes and calls ([`life`]), its network cut ([`network`]), and a judge ([`judge`]) compares verdicts with the
+//! world's truth. Everything that is replaced is replaced at a seam of the design; the product runs unmodified.
+
+pub mod env;
+pub mod hand;
+pub mod history;
+pub mod judge;
+pub mod life;
+pub mod network;
+pub mod orders;
+pub mod seams;
+pub mod stage;
+
+pub use hand::Hand;
+pub use stage::{Process, Stage, StageOptions};

@@ -1,0 +1,1 @@
+//! DESIGN §8, one file each.

@@ -1,0 +1,106 @@
+//! The life of one process of a stage, and the points at which it can be made to end.
+//!
+//! Every durable write and every call that a process makes goes through a seam; each is a point, counted as it comes. A
+//! plan names one of them and a moment. A dead process does nothing more: what it had under way never returns to it, its
+//! connections are gone, and what had reached the outside stays done.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::sync::CancellationToken;
+
+/// When, at its point, a process is hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Killed before the write or call takes effect.
+    Before,
+    /// Killed after it took effect, before it hears so.
+    After,
+    /// It lives, the call took effect, and its reply is lost.
+    ReplyLost,
+}
+
+/// Where a process is to be hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hit {
+    /// The count of its points, from 1.
+    pub point: u64,
+    /// When.
+    pub moment: Moment,
+}
+
+/// A process's life.
+#[derive(Debug, Clone)]
+pub struct Life {
+    ended: CancellationToken,
+    hit: Option<Hit>,
+    counted: Arc<AtomicU64>,
+    names: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Life {
+    /// A life that ends where `hit` says, or never by itself.
+    #[must_use]
+    pub fn new(hit: Option<Hit>) -> Self {
+        Life {
+            ended: CancellationToken::new(),
+            hit,
+            counted: Arc::new(AtomicU64::new(0)),
+            names: Arc::new(Mutex::default()),
+        }
+    }
+
+    /// Ends it now.
+    pub fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Waits for its end.
+    pub async fn until_ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// The names of the points passed so far, in order.
+    #[must_use]
+    pub fn points(&self) -> Vec<&'static str> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Passes a point: a write or call named `name`. `lost` is what the caller hears when its reply is lost; a point
+    /// without one can't lose its reply.
+    pub async fn point<T>(&self, name: &'static str, effect: impl Future<Output = T>, lost: Option<T>) -> T {
+        if self.has_ended() {
+            return std::future::pending().await;
+        }
+        let count = self.counted.fetch_add(1, Ordering::SeqCst) + 1;
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+        let moment = self.hit.filter(|hit| hit.point == count).map(|hit| hit.moment);
+        if moment == Some(Moment::Before) {
+            self.end();
+            return std::future::pending().await;
+        }
+        let outcome = effect.await;
+        if moment == Some(Moment::After) {
+            self.end();
+        }
+        if self.has_ended() {
+            return std::future::pending().await;
+        }
+        match (moment, lost) {
+            (Some(Moment::ReplyLost), Some(lost)) => lost,
+            (Some(Moment::Before | Moment::After | Moment::ReplyLost) | None, _) => outcome,
+        }
+    }
+
+    /// Something that changes nothing outside: it only stops returning once the process is dead.
+    pub async fn alive<T>(&self, reading: impl Future<Output = T>) -> T {
+        let outcome = reading.await;
+        if self.has_ended() { std::future::pending().await } else { outcome }
+    }
+}

@@ -1,0 +1,455 @@
+//! A stage: a world with two sites, their workers and an orchestrator, each a process that can be killed and started again.
+
+use crate::env::SimulatedEnv;
+use crate::judge::violation;
+use crate::life::{Hit, Life};
+use crate::network::{Network, Port};
+use crate::seams::{MortalHypervisor, MortalJournal, MortalLedger};
+use muster_core::definition::{Definition, Disk, Mode};
+use muster_core::env::Env;
+use muster_core::ids::{HostName, SiteName, VmId, VmName};
+use muster_orchestrator::{Orchestrator, OrchestratorParts};
+use muster_proto::channel::SiteAddress;
+use muster_proto::v1::evacuations_client::EvacuationsClient;
+use muster_recovery::link::{Patience, SiteLink};
+use muster_recovery::recover::{RecoverOrder, Recovered, Sites, recover};
+use muster_recovery::roll_call::Wishes;
+use muster_recovery::settle::Deadlines;
+use muster_store::memory::{JournalDisk, LedgerDisk, MemoryJournal, MemoryLedger};
+use muster_worker::hypervisor::sim::direct::DirectHypervisors;
+use muster_worker::hypervisor::sim::engine::{self, WorldHandle};
+use muster_worker::hypervisor::sim::world::{Fault, Truth, VmSpec, WorldConfig};
+use muster_worker::peers::Peers;
+use muster_worker::service;
+use muster_worker::site::{Site, SiteParts};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+/// How often the world is looked at by who waits for something.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often it is looked at before it never comes to pass.
+const LOOKS_MAX: u32 = 30_000;
+
+/// The processes of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Process {
+    /// The source's worker.
+    Source,
+    /// The destination's worker.
+    Destination,
+    /// The orchestrator.
+    Orchestrator,
+    /// Whoever calls: a person's tool, or `muster recover`.
+    Caller,
+}
+
+impl Process {
+    /// Its port on the stage's network.
+    #[must_use]
+    pub fn port(self) -> Port {
+        match self {
+            Process::Source => 7701,
+            Process::Destination => 7702,
+            Process::Orchestrator => 7700,
+            Process::Caller => 7799,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Process::Source => "source",
+            Process::Destination => "destination",
+            Process::Orchestrator => "orchestrator",
+            Process::Caller => "caller",
+        }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(self) -> SiteAddress {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port())).into()
+    }
+}
+
+/// How a stage is set.
+#[derive(Debug, Clone)]
+pub struct StageOptions {
+    /// What everything random is drawn from.
+    pub seed: u64,
+    /// Hosts on each side.
+    pub hosts: u32,
+    /// Memory of each host, in MiB.
+    pub host_memory_mib: u64,
+    /// How things may take in recovery.
+    pub deadlines: Deadlines,
+}
+
+impl Default for StageOptions {
+    fn default() -> Self {
+        let deadlines = Deadlines { transfer_ms: 60_000, handover_ms: 3_000, silence_ms: 3_000 };
+        StageOptions { seed: 1, hosts: 2, host_memory_mib: 256 * 1024, deadlines }
+    }
+}
+
+/// The stage.
+pub struct Stage {
+    /// The world, for faults and for its truth.
+    pub world: WorldHandle,
+    /// The network between the processes.
+    pub network: Network,
+    /// The source.
+    pub source: SiteName,
+    /// The destination.
+    pub destination: SiteName,
+    options: StageOptions,
+    began: Instant,
+    ledgers: BTreeMap<Process, LedgerDisk>,
+    journal: JournalDisk,
+    lives: BTreeMap<Process, Life>,
+    incarnations: BTreeMap<Process, u32>,
+    end: CancellationToken,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.lives.values().for_each(Life::end);
+        self.end.cancel();
+    }
+}
+
+impl Stage {
+    /// Sets a stage: the world and both workers; no orchestrator yet.
+    ///
+    /// # Panics
+    /// If the stage can't be set, which is the test's own fault.
+    pub async fn set(options: StageOptions) -> Stage {
+        let config = WorldConfig::two_sites(options.seed, options.hosts, options.host_memory_mib).expect("sane names");
+        Self::set_in(options, &config).await
+    }
+
+    /// Sets a stage in a world of one's own. Its first site is the source, its second the destination.
+    ///
+    /// # Panics
+    /// If the stage can't be set, which is the test's own fault.
+    pub async fn set_in(options: StageOptions, config: &WorldConfig) -> Stage {
+        let end = CancellationToken::new();
+        let world = engine::start(config, end.clone()).expect("a sane world");
+        let mut stage = Stage {
+            world,
+            network: Network::default(),
+            source: config.sites[0].name.clone(),
+            destination: config.sites[1].name.clone(),
+            options,
+            began: Instant::now(),
+            ledgers: BTreeMap::from([
+                (Process::Source, LedgerDisk::new("source.ledger")),
+                (Process::Destination, LedgerDisk::new("destination.ledger")),
+            ]),
+            journal: JournalDisk::new("orchestrator.journal"),
+            lives: BTreeMap::new(),
+            incarnations: BTreeMap::new(),
+            end,
+        };
+        stage.start_worker(Process::Source, None).await;
+        stage.start_worker(Process::Destination, None).await;
+        stage
+    }
+
+    /// Makes a VM on the source's first host, with 1 GiB of memory and autostart.
+    ///
+    /// # Panics
+    /// If it can't be made, which is the test's own fault.
+    pub async fn vm(&self, name: &str, mode: Mode, disk: Disk) -> VmId {
+        self.vm_of(definition(name, disk), mode).await
+    }
+
+    /// Makes a VM of a definition of one's own on the source's first host. It is tagged with its mode.
+    ///
+    /// # Panics
+    /// If it can't be made, which is the test's own fault.
+    pub async fn vm_of(&self, mut definition: Definition, mode: Mode) -> VmId {
+        let vm = VmId(Uuid::new_v5(&Uuid::NAMESPACE_URL, definition.name.as_str().as_bytes()));
+        let (site, host) = (self.source.clone(), self.source_host(1));
+        let runs = mode != Mode::Off;
+        definition.tags.push(mode_word(mode).to_owned());
+        self.world.create_vm(VmSpec { vm, site, host, definition, runs }).await.expect("room for a VM");
+        vm
+    }
+
+    /// The source's host of this number, from 1.
+    ///
+    /// # Panics
+    /// Never for sane numbers.
+    #[must_use]
+    pub fn source_host(&self, number: u32) -> HostName {
+        format!("{}-{number}", self.source).parse().expect("a host's name")
+    }
+
+    /// The destination's host of this number, from 1.
+    ///
+    /// # Panics
+    /// Never for sane numbers.
+    #[must_use]
+    pub fn destination_host(&self, number: u32) -> HostName {
+        format!("{}-{number}", self.destination).parse().expect("a host's name")
+    }
+
+    /// Starts a worker on its ledger, as after a crash or for the first time; it is waited for until it works.
+    pub async fn start_worker(&mut self, process: Process, hit: Option<Hit>) -> Life {
+        let (life, env) = self.born(process, hit);
+        let name = match process {
+            Process::Destination => self.destination.clone(),
+            Process::Source | Process::Orchestrator | Process::Caller => self.source.clone(),
+        };
+        let peers = BTreeMap::from([
+            (self.source.clone(), Process::Source.address()),
+            (self.destination.clone(), Process::Destination.address()),
+        ]);
+        // Whatever was not synced when the last incarnation ended is lost.
+        self.ledgers[&process].crash(0);
+        let ledger = MemoryLedger::open(&self.ledgers[&process]).expect("a ledger");
+        let site = Site::start(SiteParts {
+            name: name.clone(),
+            ledger: Arc::new(MortalLedger::new(Arc::new(ledger), life.clone())),
+            hypervisor: Arc::new(MortalHypervisor::new(
+                Arc::new(DirectHypervisors::new(self.world.clone(), name)),
+                life.clone(),
+            )),
+            peers: Peers::new(self.network.dial_from(process.port(), life.clone()), peers),
+            env,
+        });
+        let incoming = self.network.listen(process.port(), life.clone());
+        let router = service::router(Arc::clone(&site), CancellationToken::new());
+        let served = life.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = served.until_ended() => {}
+                _ = router.serve_with_incoming(ReceiverStream::new(incoming)) => {}
+            }
+        });
+        let working = site.until_working();
+        tokio::select! {
+            biased;
+            () = life.until_ended() => {}
+            () = working => {}
+            // A site that is unplugged comes up later.
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+        life
+    }
+
+    /// Starts the orchestrator on its journal.
+    ///
+    /// # Panics
+    /// If it can't start, which is the test's own fault.
+    pub async fn start_orchestrator(&mut self, hit: Option<Hit>) -> Life {
+        let (life, env) = self.born(Process::Orchestrator, hit);
+        let sites = BTreeMap::from([
+            (self.source.clone(), Process::Source.address()),
+            (self.destination.clone(), Process::Destination.address()),
+        ]);
+        self.journal.crash(0);
+        let journal = MemoryJournal::open(&self.journal).expect("a journal");
+        let parts = OrchestratorParts {
+            name: "orchestrator".to_owned(),
+            journal: Arc::new(MortalJournal::new(Arc::new(journal), life.clone())),
+            sites,
+            dial: self.network.dial_from(Process::Orchestrator.port(), life.clone()),
+            env,
+            patience: patience(),
+        };
+        let incoming = self.network.listen(Process::Orchestrator.port(), life.clone());
+        let lived = life.clone();
+        tokio::spawn(async move {
+            let serve = async move {
+                let orchestrator = Orchestrator::start(parts).await.expect("an orchestrator");
+                let router = muster_orchestrator::router(orchestrator);
+                let _ = router.serve_with_incoming(ReceiverStream::new(incoming)).await;
+            };
+            tokio::select! {
+                biased;
+                () = lived.until_ended() => {}
+                () = serve => {}
+            }
+        });
+        life
+    }
+
+    /// Kills a process as SIGKILL does: nothing that it had under way returns to it.
+    pub fn kill(&mut self, process: Process) {
+        if let Some(life) = self.lives.get(&process) {
+            life.end();
+        }
+        if let Some(ledger) = self.ledgers.get(&process) {
+            ledger.crash(0);
+        }
+        if process == Process::Orchestrator {
+            self.journal.crash(0);
+        }
+    }
+
+    /// A client of the orchestrator.
+    ///
+    /// # Panics
+    /// Never: the address is a constant.
+    pub async fn client(&self) -> EvacuationsClient<Channel> {
+        let dial = self.network.dial_from(Process::Caller.port(), Life::new(None));
+        let channel = dial.dial(&Process::Orchestrator.address()).await.expect("an address");
+        EvacuationsClient::new(channel)
+    }
+
+    /// A link to a worker, as `muster recover` has it.
+    ///
+    /// # Panics
+    /// Never: the addresses are constants.
+    pub async fn link(&mut self, process: Process) -> Arc<SiteLink> {
+        let (life, env) = self.born(Process::Caller, None);
+        let dial = self.network.dial_from(Process::Caller.port(), life);
+        let name = if process == Process::Destination { self.destination.clone() } else { self.source.clone() };
+        let link = SiteLink::connect(name, &process.address(), dial.as_ref(), env, patience()).await;
+        link.expect("an address")
+    }
+
+    /// `muster recover` against the workers, without an orchestrator.
+    ///
+    /// # Panics
+    /// If it can't be carried out: the test then sees why.
+    pub async fn recover(&mut self, apply: bool, with_source: bool) -> Recovered {
+        let order = self.recover_order(apply);
+        self.recover_as(&order, with_source).await
+    }
+
+    /// A plain order to recover, to be changed by the test.
+    #[must_use]
+    pub fn recover_order(&self, apply: bool) -> RecoverOrder {
+        RecoverOrder {
+            evacuation: None,
+            apply,
+            wishes: Wishes { further_attempts: 3, ..Wishes::default() },
+            source_fenced: None,
+            hosts_fenced: Vec::new(),
+            take_over: None,
+            by: "operator".to_owned(),
+            deadlines: self.options.deadlines,
+        }
+    }
+
+    /// `muster recover` with an order of one's own.
+    ///
+    /// # Panics
+    /// If it can't be carried out: the test then sees why.
+    pub async fn recover_as(&mut self, order: &RecoverOrder, with_source: bool) -> Recovered {
+        let destination = self.link(Process::Destination).await;
+        let source = if with_source { Some(self.link(Process::Source).await) } else { None };
+        let (_, env) = self.born(Process::Caller, None);
+        recover(&Sites { destination, source }, &env, order).await.expect("a recovery")
+    }
+
+    /// Time and ids for whoever calls.
+    pub fn caller_env(&mut self) -> Arc<dyn Env> {
+        self.born(Process::Caller, None).1
+    }
+
+    /// Makes something go wrong in the world.
+    ///
+    /// # Panics
+    /// If it can't be made, which is the test's own fault.
+    pub async fn inject(&self, fault: Fault) {
+        self.world.inject(fault).await.expect("a fault that can be made");
+    }
+
+    /// The truth about one VM.
+    ///
+    /// # Panics
+    /// If the world has ended, or never had it.
+    pub async fn truth_of(&self, vm: VmId) -> Truth {
+        self.world.truth_of(vm).await.expect("a world").expect("a VM")
+    }
+
+    /// Waits until the truth about a VM is as wanted.
+    ///
+    /// # Panics
+    /// If that takes longer than ten minutes.
+    pub async fn until_true(&self, vm: VmId, wanted: impl Fn(&Truth) -> bool) -> Truth {
+        for _ in 0..LOOKS_MAX {
+            let truth = self.truth_of(vm).await;
+            if wanted(&truth) {
+                return truth;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        panic!("never so: {:#?}", self.truth_of(vm).await);
+    }
+
+    /// The truth about every VM.
+    ///
+    /// # Panics
+    /// If the world has ended.
+    pub async fn truth(&self) -> BTreeMap<VmId, Truth> {
+        let truth = self.world.truth().await.expect("a world");
+        truth.into_iter().map(|truth| (truth.vm, truth)).collect()
+    }
+
+    /// Fails the test if anything is so that may never be so.
+    ///
+    /// # Panics
+    /// If any VM ran twice, is lost, or ran on what it mustn't.
+    pub async fn assert_no_violation(&self) {
+        for truth in self.truth().await.values() {
+            if let Some(violation) = violation(truth) {
+                panic!("{violation}: {truth:#?}");
+            }
+        }
+    }
+
+    fn born(&mut self, process: Process, hit: Option<Hit>) -> (Life, Arc<dyn Env>) {
+        let incarnation = self.incarnations.entry(process).or_default();
+        *incarnation += 1;
+        let life = Life::new(hit);
+        let env = SimulatedEnv::new(self.began, self.options.seed, process.word(), *incarnation);
+        if process != Process::Caller {
+            self.lives.insert(process, life.clone());
+        }
+        (life, Arc::new(env))
+    }
+}
+
+/// A definition with 1 GiB of memory and autostart.
+///
+/// # Panics
+/// If the name is none.
+#[must_use]
+pub fn definition(name: &str, disk: Disk) -> Definition {
+    Definition {
+        name: name.parse::<VmName>().expect("a VM's name"),
+        memory_mib: 1024,
+        vcpus: 1,
+        disk,
+        autostart: true,
+        tags: Vec::new(),
+        document: String::new(),
+    }
+}
+
+/// A mode as runbooks write it.
+#[must_use]
+pub fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Live => "live",
+        Mode::Cold => "cold",
+        Mode::Off => "off",
+    }
+}
+
+/// Short enough for simulated faults, long enough for simulated work.
+fn patience() -> Patience {
+    Patience { call: Duration::from_secs(5), command: Duration::from_secs(30), alive: Duration::from_secs(3) }
+}
