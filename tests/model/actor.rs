@@ -220,10 +220,6 @@ fn settle(protocol: &Protocol, state: &mut State, actor: usize, looked: Looked) 
     if looked.freshness == Freshness::Fenced && !check::is_true(state, decision.verdict, &looked.source) {
         state.breaks(Broken::Verdict(decision.verdict));
     }
-    // A side that was silent has not had its floor raised: an older command may still take effect there, so that
-    // nothing streamed may carry the move forward until a fenced observe has heard both.
-    let half = protocol.whole_fence_first && matches!(looked.source, Heard::Silent);
-    let next = if half { Phase::Doubting } else { Phase::Idle };
     if let (Freshness::Fenced, Step::Hold(hold)) = (looked.freshness, decision.step)
         && !check::has_cause(hold, &looked.source)
     {
@@ -231,9 +227,9 @@ fn settle(protocol: &Protocol, state: &mut State, actor: usize, looked: Looked) 
     }
     let next = match decision.step {
         Step::ObserveFenced => Phase::Doubting,
-        Step::Wait(_) | Step::Hold(_) => next,
+        Step::Wait(_) | Step::Hold(_) => Phase::Idle,
         Step::Settled(_) => Phase::Over,
-        Step::Act(action) if act(protocol, state, actor, action, &looked.destination) => next,
+        Step::Act(action) if act(protocol, state, actor, action, &looked.destination) => Phase::Idle,
         Step::Act(_) => return false,
     };
     state.actors[actor].phase = next;

@@ -142,6 +142,14 @@ fn unsealing_without_a_look_leaves_the_vm_off() {
     assert_red("blind unsealing", broken, &["8 settles when left alone"]);
 }
 
+/// Started halfway, the real definition stored and the ledger still sealed: it looks like a VM that its owner shut down.
+/// Should the weighing ever tell the two apart, this turns clean and may go.
+#[test]
+fn a_start_that_ends_halfway_looks_like_an_owners_shutdown() {
+    let broken = Protocol { inert_before_end: false, ..Protocol::shipped(2, 2) };
+    assert_red("inert too late", broken, &["holds have a cause"]);
+}
+
 /// What the successor reads and sends before it has fenced takes effect under its greater claim, however old it is.
 #[test]
 fn a_claim_that_begins_on_streams_loses_its_way() {

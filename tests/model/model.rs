@@ -33,8 +33,6 @@ pub(crate) struct Protocol {
     pub(crate) inert_before_end: bool,
     /// A new claim begins with a fenced observe.
     pub(crate) claim_doubts: bool,
-    /// A new claim acts on streams only after a fenced observe that both sides answered.
-    pub(crate) whole_fence_first: bool,
     /// Which end each actor wants.
     pub(crate) goals: [Goal; 2],
     /// Most attempts.
@@ -73,7 +71,6 @@ impl Protocol {
             unseal_looks: true,
             inert_before_end: true,
             claim_doubts: true,
-            whole_fence_first: true,
             goals: [Goal::Finish; 2],
             attempts_max,
             faults,

@@ -75,14 +75,11 @@ pub(crate) fn call_lands(protocol: &Protocol, state: &mut State, side: Side) {
     }
 }
 
-/// The hypervisor refuses the call, or fails in it.
+/// The hypervisor refuses the call, or fails in it. What came of it all the same, only a look tells.
 pub(crate) fn call_fails(protocol: &Protocol, state: &mut State, side: Side) {
     let watched = call(state, side).take().is_some_and(|call| call.watched);
     if watched {
-        if protocol.inert_before_end {
-            make_inert_again(state, side);
-        }
-        mutation_ended(state, side, MutationResult::Failed { error: String::new() });
+        end_by_look(protocol, state, side, MutationResult::Failed { error: String::new() });
     }
 }
 
@@ -95,8 +92,13 @@ pub(crate) fn crash(state: &mut State, side: Side, call_lost: bool) {
     };
 }
 
-/// The restarted worker finds its intent, and no call under way any more. A look tells of some what came of them.
+/// The restarted worker finds its intent, and no call under way any more.
 pub(crate) fn end_unseen(protocol: &Protocol, state: &mut State, side: Side) {
+    end_by_look(protocol, state, side, MutationResult::Unseen);
+}
+
+/// A look tells of some mutations that they were done; of the others nothing, and they end as `otherwise`.
+fn end_by_look(protocol: &Protocol, state: &mut State, side: Side, otherwise: MutationResult) {
     let mutation = row(state, side).intent.as_ref().map(|intent| intent.mutation);
     let real = state.source.stored == Stored::Real;
     let done = match mutation {
@@ -110,7 +112,7 @@ pub(crate) fn end_unseen(protocol: &Protocol, state: &mut State, side: Side) {
     if protocol.inert_before_end {
         make_inert_again(state, side);
     }
-    mutation_ended(state, side, MutationResult::Unseen);
+    mutation_ended(state, side, otherwise);
 }
 
 /// An unsealing is done only when the guest still has its instance afterwards: if its host has restarted meanwhile, the
