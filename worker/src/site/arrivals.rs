@@ -1,6 +1,6 @@
 //! The destination's mutations: the placeholder, the event and the run that follows it, and discarding what was given up.
 //!
-//! [`Site::complete`] is the point of no return of every move: the event is durable before the VM is let run.
+//! Invariant 3 (Order): [`Site::complete`] is the point of no return of every move: the event is durable before the VM is let run.
 
 use super::Site;
 use super::mutation::{Place, Planned};

@@ -1,6 +1,6 @@
 //! The source's mutations: seal, transfer, and every way back.
 //!
-//! Nothing here lets the source's copy run before the destination was asked whether the VM has arrived there: a source
+//! Invariants 1 and 6 (One runner, Forward only): nothing here lets the source's copy run before the destination was asked whether the VM has arrived there: a source
 //! that comes back after it was given up obeys no order to run anything until it has read the destination's events.
 
 use super::Site;

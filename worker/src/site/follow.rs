@@ -2,7 +2,7 @@
 //! loop, in batches; it sleeps until something changes.
 //!
 //! Before a site takes work, and whenever changes may have been missed, everything is compared anew. Nothing of one VM
-//! may hold this loop up: it waits for looks, each with a deadline, and never for a change to be made.
+//! may hold this loop up (invariant 10, Isolated): it waits for looks, each with a deadline, and never for a change to be made.
 
 use super::{Site, Working};
 use crate::error::SiteError;

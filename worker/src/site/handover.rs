@@ -6,7 +6,7 @@
 //!            ├─ off, a cold move              ─▶ ask the destination whether its disk is complete ─▶ Gone or TransferFailed
 //!            └─ paused                        ─▶ nothing: the hypervisor may still resume it
 //! ```
-//! It must never take "paused" or "off" for "gone", and never commit with any token but the transfer's.
+//! Invariants 1 and 3 (One runner, Order). It must never take "paused" or "off" for "gone", and never commit with any token but the transfer's.
 
 use super::Site;
 use crate::error::SiteError;

@@ -4,8 +4,9 @@
 //!  enter the VM's section ─▶ plan (look, test) ─▶ ledger: floor test + intent, durable
 //!        ─▶ hypervisor ─▶ ledger: what came of it ─▶ leave the section
 //! ```
-//! It runs in a task of its own: a caller that goes away, or stops waiting, cuts nothing short. A call whose end is not
-//! known leaves its intent standing; the follower of the hypervisors clears it once the call has ended.
+//! Invariant 4 (Fenced): the floor test and the intent are one ledger transaction, and an intent stands until its call
+//! can't take effect any more. A mutation runs in a task of its own: a caller that goes away, or stops waiting, cuts
+//! nothing short. A call whose end is not known leaves its intent standing; [`super::mend`] clears it.
 
 use super::{CALL_DEADLINE, Site};
 use crate::error::SiteError;

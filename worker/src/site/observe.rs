@@ -1,4 +1,6 @@
 //! Readings: what the ledger holds and what the hypervisors show, together, now.
+//!
+//! Invariant 5 (Silent is not absent): a look that was not answered is an error, never an empty sight.
 
 use super::mutation::Place;
 use super::{LOOK_DEADLINE, Site};
