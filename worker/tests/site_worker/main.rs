@@ -7,6 +7,7 @@ mod claims;
 mod fence;
 mod mend;
 mod moves;
+mod seams;
 mod stage;
 mod watch;
 mod wire;
