@@ -1,0 +1,73 @@
+//! What may be written on the command line. Structure only; what it means together is checked in `orders`.
+
+mod client;
+mod daemons;
+mod demo;
+mod recover;
+
+pub(crate) use client::{
+    AuditArgs, ChangeArgs, EvacuateArgs, ListArgs, OrchestratorAddress, Person, ReleaseArgs, RetryArgs, ShowArgs,
+    StatusArgs,
+};
+pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
+pub(crate) use demo::DemoArgs;
+pub(crate) use recover::RecoverArgs;
+
+use crate::exit;
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Moves every VM of one site to another, and afterwards accounts for each of them.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, after_help = exit::HELP, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// How results are written: for people, or as JSON with stable field names
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub(crate) output: Format,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables and sentences
+    Text,
+    /// One object; where something is watched, one object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Break an evacuation for real, on simulated sites, and see every VM accounted for
+    Demo(DemoArgs),
+    /// Evacuate a site, as a runbook says
+    Evacuate(EvacuateArgs),
+    /// How an evacuation stands
+    Status(StatusArgs),
+    /// All evacuations, newest first
+    List(ListArgs),
+    /// Every move of one VM
+    Show(ShowArgs),
+    /// Start nothing new; what is under way goes on
+    Pause(ChangeArgs),
+    /// Go on with a paused evacuation
+    Resume(ChangeArgs),
+    /// Leave the rest where it is: what has not arrived goes back to the source, as it was
+    Cancel(ChangeArgs),
+    /// Give held and failed VMs further attempts
+    Retry(RetryArgs),
+    /// Make a retired copy at the source runnable again; the VM may then run twice
+    Release(ReleaseArgs),
+    /// Call the roll: what is proven of every VM. With --apply: finish, undo or hold each
+    #[command(after_help = recover::HELP)]
+    Recover(RecoverArgs),
+    /// Who did what: orders, steps and what came of them
+    Audit(AuditArgs),
+    /// Run the daemon that plans, schedules and drives evacuations
+    Orchestrator(OrchestratorArgs),
+    /// Run the daemon of a site: it drives the hypervisors and owns the ledger
+    Worker(WorkerArgs),
+    /// Run a simulated world of sites, hosts and links, as the demonstration does
+    #[command(after_help = daemons::WORLD_HELP)]
+    World(WorldArgs),
+}

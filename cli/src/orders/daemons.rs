@@ -1,0 +1,189 @@
+//! What daemons and the demonstration are told.
+
+use super::{address, usage};
+use crate::args::{DemoArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
+use crate::error::CliError;
+use muster_core::ids::SiteName;
+use muster_proto::channel::{SiteAddress, require_loopback};
+use muster_worker::hypervisor::sim::world::{
+    Clock, FinishBreak, HOSTS_MAX, LinkConfig, SiteConfig, Timing, WorldConfig,
+};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Where a daemon listens and when it stops besides on signals.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Serving {
+    pub(crate) listen: SocketAddr,
+    pub(crate) stop_with_stdin: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct OrchestratorOrder {
+    pub(crate) serving: Serving,
+    pub(crate) journal: PathBuf,
+    pub(crate) sites: BTreeMap<SiteName, SiteAddress>,
+}
+
+#[derive(Debug)]
+pub(crate) struct WorkerOrder {
+    pub(crate) serving: Serving,
+    pub(crate) site: SiteName,
+    pub(crate) ledger: PathBuf,
+    pub(crate) hypervisor: HypervisorAt,
+    pub(crate) peers: BTreeMap<SiteName, SiteAddress>,
+}
+
+/// A site's hypervisors.
+#[derive(Debug)]
+pub(crate) enum HypervisorAt {
+    /// In a simulated world that listens here.
+    Simulated(SiteAddress),
+}
+
+#[derive(Debug)]
+pub(crate) struct WorldOrder {
+    pub(crate) serving: Serving,
+    pub(crate) config: WorldConfig,
+}
+
+#[derive(Debug)]
+pub(crate) struct DemoOrder {
+    pub(crate) vms: u32,
+    pub(crate) seed: u64,
+    pub(crate) faults: bool,
+    pub(crate) keep: Option<PathBuf>,
+}
+
+impl TryFrom<OrchestratorArgs> for OrchestratorOrder {
+    type Error = CliError;
+    fn try_from(args: OrchestratorArgs) -> Result<Self, CliError> {
+        let sites = named_addresses("--site", &args.sites)?;
+        Ok(OrchestratorOrder { serving: serving(&args.daemon)?, journal: args.journal, sites })
+    }
+}
+
+impl TryFrom<WorkerArgs> for WorkerOrder {
+    type Error = CliError;
+    fn try_from(args: WorkerArgs) -> Result<Self, CliError> {
+        let site: SiteName = args.site.parse()?;
+        let peers = named_addresses("--peer", &args.peers)?;
+        if peers.contains_key(&site) {
+            return Err(CliError::Usage {
+                what: format!("--peer {site}: this is the site itself"),
+                mend: "name the other sites alone".to_owned(),
+            });
+        }
+        Ok(WorkerOrder {
+            serving: serving(&args.daemon)?,
+            site,
+            ledger: args.ledger,
+            hypervisor: hypervisor(&args.hypervisor)?,
+            peers,
+        })
+    }
+}
+
+impl TryFrom<WorldArgs> for WorldOrder {
+    type Error = CliError;
+    fn try_from(args: WorldArgs) -> Result<Self, CliError> {
+        let mut counts: BTreeMap<SiteName, u32> = BTreeMap::new();
+        for given in &args.sites {
+            let (name, hosts) = pair("--site", given, "paris=4")?;
+            let hosts = hosts.parse::<u32>().ok().filter(|hosts| (1..=HOSTS_MAX).contains(&(*hosts as usize)));
+            let hosts = hosts.ok_or_else(|| CliError::Usage {
+                what: format!("--site {given}: not a number of hosts"),
+                mend: format!("give 1 to {HOSTS_MAX}"),
+            })?;
+            if counts.insert(name.clone(), hosts).is_some() {
+                return Err(twice("--site", &name));
+            }
+        }
+        let mut sites = Vec::new();
+        for (name, hosts) in &counts {
+            let mut site = SiteConfig::uniform(name.clone(), *hosts, args.host_memory_mib)?;
+            site.hosts.iter_mut().for_each(|host| host.nic_mib_s = args.nic_mib_s);
+            sites.push(site);
+        }
+        let names: Vec<SiteName> = counts.into_keys().collect();
+        let links = names.iter().enumerate().flat_map(|(at, first)| {
+            let rate_mib_s = args.link_mib_s;
+            names[at + 1..]
+                .iter()
+                .map(move |second| LinkConfig { between: (first.clone(), second.clone()), rate_mib_s })
+        });
+        let config = WorldConfig {
+            seed: args.seed,
+            links: links.collect(),
+            sites,
+            timing: Timing::default(),
+            finish_break: FinishBreak::BySeed,
+            clock: Clock::Running { simulated_ms_per_ms: args.time_scale },
+        };
+        Ok(WorldOrder { serving: serving(&args.daemon)?, config })
+    }
+}
+
+impl TryFrom<DemoArgs> for DemoOrder {
+    type Error = CliError;
+    fn try_from(args: DemoArgs) -> Result<Self, CliError> {
+        if let Some(directory) = &args.keep
+            && std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+        {
+            return Err(CliError::Usage {
+                what: format!("--keep {}: the directory is not empty", directory.display()),
+                mend: "give an empty one, or one that is not there yet".to_owned(),
+            });
+        }
+        Ok(DemoOrder { vms: args.vms, seed: args.seed, faults: !args.no_faults, keep: args.keep })
+    }
+}
+
+fn serving(args: &crate::args::DaemonArgs) -> Result<Serving, CliError> {
+    let listen = match args.listen.strip_prefix("localhost:") {
+        Some(port) => port.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        None => args.listen.parse().ok(),
+    };
+    let listen = listen.ok_or_else(|| CliError::Usage {
+        what: format!("--listen {:?} is not an address", args.listen),
+        mend: "write it like 127.0.0.1:7700, with port 0 for any free one".to_owned(),
+    })?;
+    let listen = require_loopback(listen).map_err(|error| usage("--listen", &error))?;
+    Ok(Serving { listen, stop_with_stdin: args.stop_with_stdin })
+}
+
+fn named_addresses(flag: &str, given: &[String]) -> Result<BTreeMap<SiteName, SiteAddress>, CliError> {
+    let mut addresses = BTreeMap::new();
+    for one in given {
+        let (name, at) = pair(flag, one, "paris=127.0.0.1:7701")?;
+        if addresses.insert(name.clone(), address(flag, at)?).is_some() {
+            return Err(twice(flag, &name));
+        }
+    }
+    Ok(addresses)
+}
+
+fn pair<'a>(flag: &str, given: &'a str, example: &str) -> Result<(SiteName, &'a str), CliError> {
+    let Some((name, value)) = given.split_once('=') else {
+        return Err(CliError::Usage {
+            what: format!("{flag} {given:?} has no '='"),
+            mend: format!("write it like {flag} {example}"),
+        });
+    };
+    Ok((name.parse()?, value))
+}
+
+fn twice(flag: &str, name: &SiteName) -> CliError {
+    CliError::Usage { what: format!("{flag} {name} is given twice"), mend: "give each site once".to_owned() }
+}
+
+fn hypervisor(given: &str) -> Result<HypervisorAt, CliError> {
+    match given.split_once(':') {
+        Some(("sim", at)) => Ok(HypervisorAt::Simulated(address("--hypervisor", at)?)),
+        Some(_) | None => Err(CliError::Usage {
+            what: format!("--hypervisor {given:?} is of no known kind"),
+            mend: "write sim:ADDR, with the address of a simulated world".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,192 @@
+//! The command line as a validated whole. An order stands only if all of it can be meant; then it is carried out.
+
+mod daemons;
+mod recover;
+
+pub(crate) use daemons::{DemoOrder, HypervisorAt, OrchestratorOrder, Serving, WorkerOrder, WorldOrder};
+pub(crate) use recover::{RecoverOrder, SourceAt, Way};
+
+use crate::args::{Cli, Command, OrchestratorAddress, Person};
+use crate::error::CliError;
+use muster_core::ids::{EvacuationId, TEXT_MAX_BYTES, VmId};
+use muster_core::runbook::{RUNBOOK_MAX_BYTES, Runbook};
+use muster_proto::channel::SiteAddress;
+use std::io::Read;
+use std::path::Path;
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Demo(DemoOrder),
+    World(WorldOrder),
+    Worker(WorkerOrder),
+    Orchestrator(OrchestratorOrder),
+    Recover(Box<RecoverOrder>),
+    Client(SiteAddress, ClientOrder),
+}
+
+/// What an orchestrator is asked for.
+#[derive(Debug)]
+pub(crate) enum ClientOrder {
+    Evacuate { runbook: String, then: AfterStart, by: String },
+    Status { evacuation: Option<EvacuationId>, watch: bool },
+    List,
+    Show { vm: VmGiven },
+    Change { change: EvacuationChange, evacuation: Option<EvacuationId>, by: String },
+    Retry { evacuation: EvacuationId, vms: Vec<VmGiven>, by: String },
+    Release { vm: VmGiven, reason: String, by: String },
+    Audit { evacuation: Option<EvacuationId>, vm: Option<VmGiven> },
+}
+
+/// What follows once an evacuation has been accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterStart {
+    /// Nothing was started: it was only to be checked.
+    NothingStarted,
+    /// Leave it alone.
+    Leave,
+    /// Watch it to its end.
+    Watch,
+}
+
+/// How an evacuation's course is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EvacuationChange {
+    Pause,
+    Resume,
+    Cancel,
+}
+
+/// A VM as a person names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VmGiven {
+    /// By its UUID.
+    Id(VmId),
+    /// By its name.
+    Name(String),
+}
+
+impl VmGiven {
+    /// As it was written.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            VmGiven::Id(vm) => vm.to_string(),
+            VmGiven::Name(name) => name.clone(),
+        }
+    }
+}
+
+impl TryFrom<Cli> for Order {
+    type Error = CliError;
+    fn try_from(cli: Cli) -> Result<Self, CliError> {
+        Ok(match cli.command {
+            Command::Demo(args) => Order::Demo(args.try_into()?),
+            Command::World(args) => Order::World(args.try_into()?),
+            Command::Worker(args) => Order::Worker(args.try_into()?),
+            Command::Orchestrator(args) => Order::Orchestrator(args.try_into()?),
+            Command::Recover(args) => Order::Recover(Box::new((*Box::new(args)).try_into()?)),
+            Command::Evacuate(args) => {
+                let runbook = read_runbook(&args.runbook)?;
+                let then = match (args.validate_only, args.watch) {
+                    (true, _) => AfterStart::NothingStarted,
+                    (false, true) => AfterStart::Watch,
+                    (false, false) => AfterStart::Leave,
+                };
+                let order = ClientOrder::Evacuate { runbook, then, by: person(args.person)? };
+                Order::Client(orchestrator(&args.orchestrator)?, order)
+            }
+            Command::Status(args) => {
+                let evacuation = evacuation(args.evacuation.as_deref())?;
+                Order::Client(orchestrator(&args.orchestrator)?, ClientOrder::Status { evacuation, watch: args.watch })
+            }
+            Command::List(args) => Order::Client(orchestrator(&args.orchestrator)?, ClientOrder::List),
+            Command::Show(args) => {
+                Order::Client(orchestrator(&args.orchestrator)?, ClientOrder::Show { vm: vm(&args.vm)? })
+            }
+            Command::Pause(args) => change(EvacuationChange::Pause, args)?,
+            Command::Resume(args) => change(EvacuationChange::Resume, args)?,
+            Command::Cancel(args) => change(EvacuationChange::Cancel, args)?,
+            Command::Retry(args) => {
+                let vms = args.vms.iter().map(|given| vm(given)).collect::<Result<_, _>>()?;
+                let order = ClientOrder::Retry { evacuation: args.evacuation.parse()?, vms, by: person(args.person)? };
+                Order::Client(orchestrator(&args.orchestrator)?, order)
+            }
+            Command::Release(args) => {
+                let reason = text("--reason", args.reason)?;
+                let order = ClientOrder::Release { vm: vm(&args.vm)?, reason, by: person(args.person)? };
+                Order::Client(orchestrator(&args.orchestrator)?, order)
+            }
+            Command::Audit(args) => {
+                let evacuation = evacuation(args.evacuation.as_deref())?;
+                let vm = args.vm.as_deref().map(vm).transpose()?;
+                Order::Client(orchestrator(&args.orchestrator)?, ClientOrder::Audit { evacuation, vm })
+            }
+        })
+    }
+}
+
+fn change(change: EvacuationChange, args: crate::args::ChangeArgs) -> Result<Order, CliError> {
+    let evacuation = evacuation(args.evacuation.as_deref())?;
+    let order = ClientOrder::Change { change, evacuation, by: person(args.person)? };
+    Ok(Order::Client(orchestrator(&args.orchestrator)?, order))
+}
+
+/// Reads a runbook and checks it whole, before anybody is called.
+fn read_runbook(path: &Path) -> Result<String, CliError> {
+    let unread = |source| CliError::File { path: path.to_owned(), doing: "reading the runbook", source };
+    let file = std::fs::File::open(path).map_err(unread)?;
+    let limit = u64::try_from(RUNBOOK_MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut text = String::new();
+    file.take(limit).read_to_string(&mut text).map_err(unread)?;
+    match Runbook::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(mistakes) => Err(CliError::Runbook { path: path.to_owned(), mistakes }),
+    }
+}
+
+fn orchestrator(given: &OrchestratorAddress) -> Result<SiteAddress, CliError> {
+    address("--orchestrator", &given.orchestrator)
+}
+
+/// An address that can be dialled. Without TLS that is loopback alone.
+fn address(flag: &str, given: &str) -> Result<SiteAddress, CliError> {
+    let address: SiteAddress = given.parse().map_err(|error| usage(flag, &error))?;
+    if address.is_loopback() {
+        Ok(address)
+    } else {
+        Err(CliError::Usage {
+            what: format!("{flag}: {address} is not a loopback address"),
+            mend: "without TLS only loopback may be used, like 127.0.0.1:7700".to_owned(),
+        })
+    }
+}
+
+fn evacuation(given: Option<&str>) -> Result<Option<EvacuationId>, CliError> {
+    Ok(given.map(str::parse).transpose()?)
+}
+
+fn vm(given: &str) -> Result<VmGiven, CliError> {
+    match given.parse::<VmId>() {
+        Ok(vm) => Ok(VmGiven::Id(vm)),
+        Err(_) => {
+            let name: muster_core::ids::VmName = given.parse()?;
+            Ok(VmGiven::Name(name.to_string()))
+        }
+    }
+}
+
+fn person(given: Person) -> Result<String, CliError> {
+    text("--by", given.by)
+}
+
+/// A text that will be kept: neither empty, nor longer than a record holds, nor with control characters.
+fn text(flag: &str, given: String) -> Result<String, CliError> {
+    muster_proto::convert::text(flag, given).map_err(|error| CliError::Usage {
+        what: error.to_string(),
+        mend: format!("give 1 to {TEXT_MAX_BYTES} bytes of text"),
+    })
+}
+
+fn usage(flag: &str, error: &dyn std::fmt::Display) -> CliError {
+    CliError::Usage { what: format!("{flag}: {error}"), mend: "see --help".to_owned() }
+}

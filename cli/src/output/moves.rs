@@ -1,0 +1,153 @@
+//! Moves: of an evacuation, or all of one VM.
+
+use super::{given, instant, span, table};
+use muster_proto::v1 as wire;
+use serde::Serialize;
+
+/// One VM's part in an evacuation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Move {
+    pub(crate) evacuation: String,
+    pub(crate) vm: String,
+    pub(crate) name: String,
+    /// "live", "cold" or "off".
+    pub(crate) mode: String,
+    pub(crate) wave: u32,
+    pub(crate) source_site: String,
+    pub(crate) source_host: String,
+    pub(crate) destination_site: String,
+    pub(crate) destination_host: String,
+    pub(crate) memory_mib: u64,
+    /// "waiting", "moving", "held", "migrated" or "stayed_at_source".
+    pub(crate) state: &'static str,
+    pub(crate) verdict: Option<String>,
+    pub(crate) step: Option<String>,
+    pub(crate) phase: Option<String>,
+    pub(crate) phase_done_basis_points: u32,
+    pub(crate) attempts: u32,
+    pub(crate) error: Option<String>,
+    pub(crate) held_because: Option<String>,
+    pub(crate) remedy: Option<String>,
+    pub(crate) ordered_by: String,
+    pub(crate) started_at_ms: Option<u64>,
+    pub(crate) ended_at_ms: Option<u64>,
+    pub(crate) downtime_ms: Option<u64>,
+    pub(crate) dirty_rate_mib_s: u64,
+    pub(crate) sent_mib: u64,
+    pub(crate) source_copy: String,
+}
+
+/// Every move of one VM, newest first.
+#[derive(Debug, Serialize)]
+pub(crate) struct Vm {
+    pub(crate) moves: Vec<Move>,
+}
+
+impl From<wire::Move> for Move {
+    fn from(message: wire::Move) -> Self {
+        Move {
+            state: state(message.state()),
+            evacuation: message.evacuation,
+            vm: message.vm,
+            name: message.name,
+            mode: message.mode,
+            wave: message.wave,
+            source_site: message.source_site,
+            source_host: message.source_host,
+            destination_site: message.destination_site,
+            destination_host: message.destination_host,
+            memory_mib: message.memory_mib,
+            verdict: given(&message.verdict),
+            step: given(&message.step),
+            phase: given(&message.phase),
+            phase_done_basis_points: message.phase_done_basis_points,
+            attempts: message.attempts,
+            error: given(&message.error),
+            held_because: given(&message.held_because),
+            remedy: given(&message.remedy),
+            ordered_by: message.ordered_by,
+            started_at_ms: message.started_at_ms,
+            ended_at_ms: message.ended_at_ms,
+            downtime_ms: message.downtime_ms,
+            dirty_rate_mib_s: message.dirty_rate_mib_s,
+            sent_mib: message.sent_mib,
+            source_copy: message.source_copy,
+        }
+    }
+}
+
+/// Moves, a row each.
+pub(crate) fn text(moves: &[Move]) -> String {
+    let mut table = table(["VM", "Mode", "State", "Phase", "Attempts", "Downtime", "Host", "Source's copy", "Remarks"]);
+    for one in moves {
+        table.row([
+            one.name.clone(),
+            one.mode.clone(),
+            one.state.to_owned(),
+            phase(one),
+            one.attempts.to_string(),
+            one.downtime_ms.map(span).unwrap_or_default(),
+            format!("{} → {}", one.source_host, one.destination_host),
+            one.source_copy.clone(),
+            remarks(one),
+        ]);
+    }
+    table.to_string()
+}
+
+/// Every move of one VM, at length.
+pub(crate) fn vm_text(vm: &Vm) -> String {
+    let one = |one: &Move| {
+        let mut lines = vec![
+            format!("{} ({}), evacuation {}", one.name, one.vm, one.evacuation),
+            format!(
+                "  {} on {} → {} on {}, {}, {} MiB",
+                one.source_site, one.source_host, one.destination_site, one.destination_host, one.mode, one.memory_mib
+            ),
+            format!("  {}, {} attempts; ordered by {}", one.state, one.attempts, one.ordered_by),
+        ];
+        let optional = [
+            ("verdict", one.verdict.clone()),
+            ("step", one.step.clone()),
+            ("phase", one.phase.as_ref().map(|_| phase(one))),
+            ("started", one.started_at_ms.map(instant)),
+            ("ended", one.ended_at_ms.map(instant)),
+            ("downtime", one.downtime_ms.map(span)),
+            ("error", one.error.clone()),
+            ("held", one.held_because.clone()),
+            ("remedy", one.remedy.clone()),
+            ("source's copy", given(&one.source_copy)),
+        ];
+        lines.extend(optional.iter().filter_map(|(what, text)| text.as_ref().map(|text| format!("  {what}: {text}"))));
+        lines.join("\n")
+    };
+    vm.moves.iter().map(one).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The phase and how much of it is done.
+pub(crate) fn phase(one: &Move) -> String {
+    match &one.phase {
+        Some(phase) => format!("{phase} {} %", one.phase_done_basis_points / 100),
+        None => String::new(),
+    }
+}
+
+fn remarks(one: &Move) -> String {
+    match (&one.held_because, &one.remedy, &one.error) {
+        (Some(because), Some(remedy), _) => format!("{because}; {remedy}"),
+        (Some(because), None, _) => because.clone(),
+        (None, _, Some(error)) => error.clone(),
+        (None, _, None) => String::new(),
+    }
+}
+
+fn state(state: wire::MoveState) -> &'static str {
+    match state {
+        wire::MoveState::Unspecified => "unknown",
+        wire::MoveState::Waiting => "waiting",
+        wire::MoveState::Moving => "moving",
+        wire::MoveState::Held => "held",
+        wire::MoveState::Migrated => "migrated",
+        wire::MoveState::StayedAtSource => "stayed_at_source",
+    }
+}

@@ -1,0 +1,38 @@
+//! Orders, carried out. Decides nothing about a VM; every answer it shows is a daemon's, or recovery's.
+
+mod api;
+mod audit;
+mod client;
+mod daemon;
+mod evacuate;
+pub(crate) mod follow;
+mod orchestrator;
+mod progress;
+mod recover;
+mod worker;
+mod world;
+
+pub(crate) use api::Api;
+pub(crate) use progress::Progress;
+
+use crate::demo;
+use crate::env::SystemEnv;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::orders::Order;
+use crate::writer::Writer;
+use muster_core::env::Env;
+use std::sync::Arc;
+
+/// Carries an order out.
+pub(crate) async fn run(order: Order, writer: &Writer) -> Result<Exit, CliError> {
+    let env: Arc<dyn Env> = Arc::new(SystemEnv);
+    match order {
+        Order::Demo(order) => demo::run(order, writer).await,
+        Order::World(order) => world::run(order, writer).await,
+        Order::Worker(order) => worker::run(order, env, writer).await,
+        Order::Orchestrator(order) => orchestrator::run(order, env, writer).await,
+        Order::Recover(order) => recover::run(*order, env, writer).await,
+        Order::Client(address, order) => client::run(address, order, env, writer).await,
+    }
+}

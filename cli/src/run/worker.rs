@@ -1,0 +1,46 @@
+//! The daemon of a site.
+
+use super::daemon;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::orders::{HypervisorAt, WorkerOrder};
+use crate::writer::Writer;
+use muster_core::env::Env;
+use muster_proto::channel::TcpDial;
+use muster_store::sqlite::SqliteLedger;
+use muster_worker::hypervisor::Hypervisor;
+use muster_worker::hypervisor::sim::client::SimulatedHypervisors;
+use muster_worker::peers::Peers;
+use muster_worker::service::serve;
+use muster_worker::site::{Site, SiteParts};
+use std::sync::Arc;
+
+pub(super) async fn run(order: WorkerOrder, env: Arc<dyn Env>, writer: &Writer) -> Result<Exit, CliError> {
+    let stop = daemon::stop_token(order.serving)?;
+    let hypervisor: Arc<dyn Hypervisor> = match &order.hypervisor {
+        HypervisorAt::Simulated(address) => {
+            Arc::new(SimulatedHypervisors::connect(&format!("http://{address}"), order.site.clone())?)
+        }
+    };
+    let path = order.ledger;
+    let opening = tokio::task::spawn_blocking(move || SqliteLedger::open(&path));
+    let ledger = opening.await.map_err(|error| died(&error))??;
+    let listener = daemon::bind(order.serving).await?;
+    let site = Site::start(SiteParts {
+        name: order.site,
+        ledger: Arc::new(ledger),
+        hypervisor,
+        peers: Peers::new(Arc::new(TcpDial), order.peers),
+        env,
+    });
+    daemon::say_listening(&listener, writer)?;
+    let served = serve(Arc::clone(&site), listener, stop).await;
+    site.stop().await;
+    served.map_err(|error| CliError::Daemon { what: "the worker", why: error.to_string(), class: error.class() })?;
+    Ok(Exit::Done)
+}
+
+fn died(error: &tokio::task::JoinError) -> CliError {
+    let why = format!("opening the ledger: {error}");
+    CliError::Daemon { what: "the worker", why, class: muster_core::class::Class::Bug }
+}

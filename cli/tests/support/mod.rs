@@ -1,0 +1,70 @@
+//! Runs the real command.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't run its command has failed")]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+/// A command that has ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn of(command: &mut Command) -> std::io::Result<Ran> {
+        let output = command.stdin(Stdio::null()).output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap_or(-1);
+        Ok(Ran { code, stdout: text(&output.stdout), stderr: text(&output.stderr) })
+    }
+}
+
+/// Runs `muster` to its end.
+pub(crate) fn muster(arguments: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    command.args(arguments).env_remove("MUSTER_ORCHESTRATOR").env_remove("MUSTER_LOG").env("USER", "tester");
+    Ran::of(&mut command).unwrap()
+}
+
+/// A daemon in a process of its own; killed when dropped.
+pub(crate) struct Daemon {
+    pub(crate) address: String,
+    child: Child,
+}
+
+impl Daemon {
+    pub(crate) fn start(arguments: &[&str]) -> Daemon {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_muster"))
+            .args(arguments)
+            .arg("--stop-with-stdin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        Daemon { address, child }
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&mut self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _already_gone = self.child.kill();
+        let _already_gone = self.child.wait();
+    }
+}
