@@ -172,7 +172,10 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(settler: &'a Settler, subject: &'a mut Move) -> Self {
-        Run { settler, subject, look: Look::Streamed, waiting: None, last_action: None, error: None, aborting: false }
+        // A claim's first look at a VM is fenced: only then can no command of an older claim still take effect.
+        let is_first = subject.sequence == Sequence(0);
+        let look = if is_first { Look::Fenced } else { Look::Streamed };
+        Run { settler, subject, look, waiting: None, last_action: None, error: None, aborting: false }
     }
 
     async fn settle(&mut self) -> Settled {

@@ -8,6 +8,7 @@ use super::mutation::{Place, Planned};
 use crate::error::SiteError;
 use crate::hypervisor::{HypervisorError, VmChange};
 use futures::FutureExt;
+use muster_core::class::Class;
 use muster_core::definition::{Definition, Mode};
 use muster_core::evidence::Outcome;
 use muster_core::ids::{Attempt, HostName, SiteName, VmId};
@@ -119,13 +120,7 @@ impl Site {
                 let entry = entry(&row, place)?.clone();
                 site.may_run_here(&entry, place).await?;
                 let seen = site.seen_here(place.vm).await?;
-                let work = async move {
-                    site.define_real(&seen.host, place.vm, entry.definition).await?;
-                    if matches!(seen.instance, Instance::Off(_)) {
-                        site.call(&seen.host, place.vm, VmChange::Start).await?;
-                    }
-                    Ok(MutationResult::Done)
-                };
+                let work = async move { site.give_back(&seen.host, &entry, place).await };
                 Ok(Planned { order: VmOrder::BeginStart, work: work.boxed() })
             }
             .boxed()
@@ -139,10 +134,7 @@ impl Site {
                 let entry = entry(&row, place)?.clone();
                 site.may_run_here(&entry, place).await?;
                 let seen = site.seen_here(place.vm).await?;
-                let work = async move {
-                    site.define_real(&seen.host, place.vm, entry.definition).await?;
-                    Ok(MutationResult::Done)
-                };
+                let work = async move { site.give_back(&seen.host, &entry, place).await };
                 Ok(Planned { order: VmOrder::BeginUnseal, work: work.boxed() })
             }
             .boxed()
@@ -189,6 +181,49 @@ impl Site {
             .boxed()
         };
         self.mutate(place, Box::new(planner)).await
+    }
+
+    /// The real definition back, and the guest running unless it is moved powered off: its host may have restarted
+    /// meanwhile, and only muster's seal kept it from booting. What ends halfway is sealed again before it counts as
+    /// ended, so that nobody takes it for its owner's shutdown.
+    async fn give_back(
+        &self,
+        host: &HostName,
+        entry: &RollEntry,
+        place: Place,
+    ) -> Result<MutationResult, HypervisorError> {
+        let vm = entry.vm;
+        self.define_real(host, vm, entry.definition.clone()).await?;
+        if entry.mode == Mode::Off || self.has_instance(host, vm).await? {
+            return Ok(MutationResult::Done);
+        }
+        let Err(error) = self.call(host, vm, VmChange::Start).await else { return Ok(MutationResult::Done) };
+        match error.class() {
+            Class::Unknown | Class::Bug => Err(error),
+            Class::Retry | Class::Refused => {
+                // The host may have booted it in between.
+                if self.has_instance(host, vm).await? {
+                    return Ok(MutationResult::Done);
+                }
+                let reason = sealed_reason(place);
+                let sealed = self.call(host, vm, VmChange::DefineSealed { reason }).await;
+                sealed.map_err(|unsealed| {
+                    let message = format!("{error}; and it could not be sealed again: {unsealed}");
+                    HypervisorError::HostSilent { host: host.clone(), message }
+                })?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn has_instance(&self, host: &HostName, vm: VmId) -> Result<bool, HypervisorError> {
+        let sight = self.hypervisor.look(&[vm]).await?.pop().unwrap_or_default();
+        if sight.silent_hosts.contains(host) {
+            let message = format!("whether VM {vm} runs there can't be seen");
+            return Err(HypervisorError::HostSilent { host: host.clone(), message });
+        }
+        let here = |seen: &&Sighting| seen.host == *host;
+        Ok(sight.sightings.iter().find(here).is_some_and(|seen| !matches!(seen.instance, Instance::Off(_))))
     }
 
     async fn define_real(&self, host: &HostName, vm: VmId, definition: Definition) -> Result<(), HypervisorError> {

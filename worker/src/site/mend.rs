@@ -6,10 +6,12 @@
 use super::departures::{retired_reason, sealed_reason};
 use super::follow::LOOK_AGAIN_EVERY;
 use super::mutation::Place;
+use super::sections::Section;
 use super::watch::News;
 use super::{CALL_DEADLINE, Site};
 use crate::error::SiteError;
 use crate::hypervisor::{HypervisorError, VmChange};
+use muster_core::definition::Mode;
 use muster_core::ids::{HostName, VmId};
 use muster_core::ledger::command::{FactKind, MutationResult};
 use muster_core::ledger::{ArrivalRecord, AtSource, Enrolled, Intent, Mutation, SourceState, Standing, VmRow};
@@ -37,11 +39,11 @@ impl Site {
     }
 
     /// An intent whose maker is gone, and whose call can't land any more, has ended.
-    async fn end_unseen_mutation(&self, row: VmRow, sight: Sight) -> Result<(VmRow, Sight), SiteError> {
+    async fn end_unseen_mutation(self: &Arc<Self>, row: VmRow, sight: Sight) -> Result<(VmRow, Sight), SiteError> {
         if row.intent.is_none() {
             return Ok((row, sight));
         }
-        let Some(_section) = self.sections.enter(row.vm) else { return Ok((row, sight)) };
+        let Some(section) = self.sections.enter(row.vm) else { return Ok((row, sight)) };
         // Both anew: while the section was its maker's, the call may have begun after the old sight.
         let row = self.records.row(row.vm).await?;
         let sight = self.look_one(row.vm).await?;
@@ -52,9 +54,33 @@ impl Site {
         let result = seen_result(&row, intent, &sight);
         if result == MutationResult::Unseen {
             self.note_unfinished(row.vm);
+            if let Some(half_back) = given_back_by_half(intent, &sight) {
+                self.seal_then_end(&row, intent, half_back.host.clone(), section);
+                return Ok((row, sight));
+            }
         }
         self.write_fact(row.vm, FactKind::MutationEnded { token: intent.token, result }).await?;
         Ok((self.records.row(row.vm).await?, sight))
+    }
+
+    /// Seals what was given back by half, and only then ends the mutation: in between it would look as if its owner had
+    /// shut it down. In a task of its own, for a hypervisor may take its time; the next look tries again if it fails.
+    fn seal_then_end(self: &Arc<Self>, row: &VmRow, intent: &Intent, host: HostName, section: Section) {
+        let Some(standing) = row.standing() else { return };
+        let (vm, token) = (row.vm, intent.token);
+        let reason = sealed_reason(Place { evacuation: standing.evacuation(), vm, token });
+        let site = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let sealing = site.call(&host, vm, VmChange::DefineSealed { reason });
+            if let Ok(Ok(())) = tokio::time::timeout(CALL_DEADLINE, sealing).await {
+                let kind = FactKind::MutationEnded { token, result: MutationResult::Unseen };
+                if let Err(error) = site.write_fact(vm, kind).await {
+                    tracing::error!(%vm, %error, "what came of a mutation could not be written down");
+                }
+            }
+            drop(section);
+            site.touch(vm);
+        });
     }
 
     /// Whether every host that the mutation's call may have gone to answers, or can't run anything any more by a
@@ -124,13 +150,16 @@ impl Site {
 /// What a look tells of a mutation whose end nobody saw.
 fn seen_result(row: &VmRow, intent: &Intent, sight: &Sight) -> MutationResult {
     let is_real = |seen: &Sighting| seen.stored == Stored::Real;
+    let moved_off = row.enrolled.as_ref().is_some_and(|enrolled| enrolled.entry.mode == Mode::Off);
+    let runs_as_before = |seen: &Sighting| moved_off || !matches!(seen.instance, Instance::Off(_));
     match intent.mutation {
         Mutation::Run => match running_copy(row, sight) {
             Some(copy) => MutationResult::Ran { downtime_ms: copy.stood_still_ms },
             None => MutationResult::Unseen,
         },
-        Mutation::Unseal if sight.sightings.iter().any(is_real) => MutationResult::Done,
-        Mutation::Start if sight.sightings.iter().any(|seen| is_real(seen) && seen.instance == Instance::Running) => {
+        Mutation::Unseal | Mutation::Start
+            if sight.sightings.iter().any(|seen| is_real(seen) && runs_as_before(seen)) =>
+        {
             MutationResult::Done
         }
         Mutation::Release if sight.sightings.iter().any(is_real) => MutationResult::Done,
@@ -144,6 +173,22 @@ fn seen_result(row: &VmRow, intent: &Intent, sight: &Sight) -> MutationResult {
         | Mutation::Abort
         | Mutation::Resume
         | Mutation::Retire => MutationResult::Unseen,
+    }
+}
+
+/// A copy whose real definition is back and which doesn't run, by an order to give it back that nobody saw the end of.
+fn given_back_by_half<'a>(intent: &Intent, sight: &'a Sight) -> Option<&'a Sighting> {
+    match intent.mutation {
+        Mutation::Unseal | Mutation::Start => sight.sightings.iter().find(|seen| seen.stored == Stored::Real),
+        Mutation::Place
+        | Mutation::Run
+        | Mutation::Discard
+        | Mutation::Seal
+        | Mutation::Transfer
+        | Mutation::Abort
+        | Mutation::Resume
+        | Mutation::Retire
+        | Mutation::Release => None,
     }
 }
 
