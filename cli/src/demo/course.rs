@@ -59,6 +59,9 @@ impl Course<'_> {
         self.account_for_the_lost_source().await?;
         self.bring_source_back().await?;
         self.restart(Part::Orchestrator).await?;
+        if !self.writer.is_json() {
+            self.progress = Progress::new(self.writer);
+        }
         let last = self.until("the evacuation's end", Snapshot::is_finished).await?;
         self.progress.finish(&last);
         Ok(())
@@ -89,11 +92,11 @@ impl Course<'_> {
     /// The roll is called against the destination alone, and judged.
     async fn account_for_the_lost_source(&mut self) -> Result<(), CliError> {
         let (call, truths) = self.roll_call_of_a_still_world().await?;
-        let wrong = judge("source lost", &call.lines, &truths, &self.stage.source, Sees::DestinationAlone);
-        self.say("muster recover, from the destination alone:");
-        self.say(&roll_call::text(&call));
-        let agrees = call.lines.len().saturating_sub(wrong.len());
-        self.say(&format!("the world's truth agrees for {agrees} of {} VMs", truths.len()));
+        let wrong = judge("source lost", &call.lines, &truths, &self.stage.ordered, Sees::DestinationAlone);
+        let agrees = truths.len().saturating_sub(wrong.len());
+        self.tell("\nThe roll, called by \"muster recover\" from the destination alone:");
+        self.tell(&roll_call::text(&call));
+        self.tell(&format!("The world's own truth agrees for {agrees} of {} VMs.\n", truths.len()));
         self.report.verdicts_source_lost = call.verdicts;
         self.report.held_source_lost = call.held;
         self.report.wrong.extend(wrong);
@@ -124,7 +127,7 @@ impl Course<'_> {
         let call = self.stage.recover_apply().await?;
         self.report.settled_after_return = Some(call.settled);
         if !call.settled {
-            self.say(&roll_call::text(&call));
+            self.tell(&roll_call::text(&call));
         }
         Ok(())
     }
@@ -175,6 +178,14 @@ impl Course<'_> {
         }
     }
 
+    /// A part of the result, for people.
+    fn tell(&self, text: &str) {
+        if !self.writer.is_json() {
+            self.writer.line(text);
+        }
+    }
+
+    /// Something beside the progress.
     fn say(&self, text: &str) {
         if !self.writer.is_json() {
             self.progress.say(text);

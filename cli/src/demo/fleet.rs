@@ -4,6 +4,7 @@ use crate::error::CliError;
 use muster_core::definition::{Definition, Disk};
 use muster_core::ids::{HostName, SiteName, VmId};
 use muster_worker::hypervisor::sim::world::{VmSpec, Workload};
+use std::collections::BTreeSet;
 use uuid::Builder;
 
 /// The memory sizes to draw from, in MiB.
@@ -15,7 +16,7 @@ const COLD_EVERY: u32 = 11;
 /// Every so many-th VM is powered off.
 const OFF_EVERY: u32 = 16;
 /// VMs that a host has, about.
-const VMS_PER_HOST: u32 = 50;
+const VMS_PER_HOST: u32 = 25;
 /// Fewest and most hosts of a site.
 const HOSTS: (u32, u32) = (4, 80);
 /// Most moves at once from and to one host.
@@ -94,6 +95,12 @@ fn workload(random: &mut fastrand::Rng, memory_mib: u64) -> Workload {
     } else {
         workload
     }
+}
+
+/// Those that are moved with their memory.
+pub(super) fn live(fleet: &[VmSpec]) -> BTreeSet<VmId> {
+    let is_live = |vm: &&VmSpec| vm.definition.tags.iter().any(|tag| tag == "mode-live");
+    fleet.iter().filter(is_live).map(|vm| vm.vm).collect()
 }
 
 /// The runbook that moves the fleet, as a person would write it for a world whose time is scaled.

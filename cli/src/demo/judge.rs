@@ -1,14 +1,15 @@
 //! Compares verdicts with the world's own truth. Knows nothing of how a verdict is reached.
 //!
 //! A verdict is wrong if the truth contradicts it, and also if it is `Indeterminate` where only one truth fits what
-//! can be seen: with the source lost, only memory at the destination without an event leaves two truths open.
+//! can be seen. With the source lost, two truths fit only where the destination holds what the VM moves by, without an
+//! event: memory, whole or arriving; of a cold or powered-off move, a complete disk.
 
 use crate::output::demo::Wrong;
 use crate::output::roll_call::Line;
-use muster_core::ids::SiteName;
+use muster_core::ids::{SiteName, VmId};
 use muster_core::reading::{Instance, Stored};
 use muster_worker::hypervisor::sim::world::{Place, Truth};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the roll call could see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,15 +20,24 @@ pub(super) enum Sees {
     Both,
 }
 
+/// What was ordered, as far as the judge has to know it.
+#[derive(Debug, Clone)]
+pub(super) struct Ordered {
+    /// The site that is left.
+    pub(super) source: SiteName,
+    /// The VMs that are moved with their memory; all others move by their disks.
+    pub(super) live: BTreeSet<VmId>,
+}
+
 /// Every verdict that the truth doesn't bear out, and every VM without exactly one.
-pub(super) fn judge(when: &str, lines: &[Line], truths: &[Truth], source: &SiteName, sees: Sees) -> Vec<Wrong> {
+pub(super) fn judge(when: &str, lines: &[Line], truths: &[Truth], ordered: &Ordered, sees: Sees) -> Vec<Wrong> {
     let mut by_vm: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
     for line in lines {
         by_vm.entry(line.vm.clone()).or_default().push(line);
     }
     let mut wrong = Vec::new();
     for truth in truths {
-        let facts = Facts::of(truth, source);
+        let facts = Facts::of(truth, ordered);
         let allowed = facts.allowed(sees);
         let verdict = match by_vm.remove(&truth.vm.to_string()).as_deref() {
             Some([line]) if allowed.contains(&line.verdict.as_str()) => continue,
@@ -52,9 +62,9 @@ pub(super) fn judge(when: &str, lines: &[Line], truths: &[Truth], source: &SiteN
 
 /// VMs that are not where a finished evacuation leaves them: at the destination, running if they ever ran, with nothing at
 /// the source that could start.
-pub(super) fn not_arrived(truths: &[Truth], source: &SiteName) -> Vec<Wrong> {
+pub(super) fn not_arrived(truths: &[Truth], ordered: &Ordered) -> Vec<Wrong> {
     let strays = truths.iter().filter_map(|truth| {
-        let facts = Facts::of(truth, source);
+        let facts = Facts::of(truth, ordered);
         let is_home = facts.real_at_destination && facts.runs_at_destination == truth.has_run;
         let is_inert = !facts.instance_at_source && !facts.real_at_source && !facts.sealed_at_source;
         (!is_home || !is_inert).then(|| Wrong {
@@ -87,12 +97,14 @@ struct Facts {
     off_and_real_at_destination: bool,
     disk_at_destination: bool,
     dark_at_destination: bool,
+    moves_by_disk: bool,
     job: bool,
     memory_lost: bool,
 }
 
 impl Facts {
-    fn of(truth: &Truth, source: &SiteName) -> Facts {
+    fn of(truth: &Truth, ordered: &Ordered) -> Facts {
+        let source = &ordered.source;
         let at_source = |fits: fn(&Place) -> bool| truth.places.iter().any(|at| at.site == *source && fits(at));
         let at_destination = |fits: fn(&Place) -> bool| truth.places.iter().any(|at| at.site != *source && fits(at));
         Facts {
@@ -113,6 +125,7 @@ impl Facts {
             }),
             disk_at_destination: at_destination(|at| at.disk_complete),
             dark_at_destination: at_destination(|at| !at.powered),
+            moves_by_disk: !ordered.live.contains(&truth.vm),
             job: truth.places.iter().any(|at| at.job),
             memory_lost: truth.memory_lost(),
         }
@@ -147,7 +160,11 @@ impl Facts {
         if self.arriving_at_destination {
             return vec!["NotMigrated", "Indeterminate"];
         }
-        self.without_memory_at_destination()
+        let mut allowed = self.without_memory_at_destination();
+        // The source may have let go of it for good, which only its own ledger shows.
+        let may_be_handed_over = self.moves_by_disk && self.disk_at_destination;
+        allowed.extend(may_be_handed_over.then_some("Indeterminate"));
+        allowed
     }
 
     /// Nobody is silent: only a handover under way leaves a doubt.
@@ -155,8 +172,7 @@ impl Facts {
         let has_memory_there = self.whole_at_destination || self.arriving_at_destination;
         if !has_memory_there {
             let mut allowed = self.without_memory_at_destination();
-            let is_gone = !self.instance_at_source && self.sealed_at_source && self.disk_at_destination;
-            allowed.extend(is_gone.then_some("HandedOver"));
+            allowed.extend(self.may_be_gone_with_its_disk().then_some("HandedOver"));
             return allowed;
         }
         if self.job || self.paused_at_source {
@@ -179,9 +195,12 @@ impl Facts {
         allowed.extend(untouched.then_some("NotStarted"));
         allowed.extend(self.memory_lost.then_some("MemoryLost"));
         // Cold and powered-off moves: the event may stand before its definition does.
-        let may_have_event = !self.instance_at_source && self.sealed_at_source && self.disk_at_destination;
-        allowed.extend(may_have_event.then_some("FullyMigrated"));
+        allowed.extend(self.may_be_gone_with_its_disk().then_some("FullyMigrated"));
         allowed
+    }
+
+    fn may_be_gone_with_its_disk(&self) -> bool {
+        self.moves_by_disk && !self.instance_at_source && self.sealed_at_source && self.disk_at_destination
     }
 
     fn words(&self) -> String {

@@ -91,9 +91,9 @@ async fn perform(order: &DemoOrder, directory: &Path, writer: &Writer, report: &
 async fn conclude(stage: &Stage, report: &mut Demo) -> Result<(), CliError> {
     let call = stage.roll_call().await?;
     let truths = stage.truth().await?;
-    report.wrong.extend(judge("at the end", &call.lines, &truths, &stage.source, Sees::Both));
+    report.wrong.extend(judge("at the end", &call.lines, &truths, &stage.ordered, Sees::Both));
     report.wrong_verdicts = count(report.wrong.len());
-    let strays = not_arrived(&truths, &stage.source);
+    let strays = not_arrived(&truths, &stage.ordered);
     let count_of = |fits: fn(&Truth) -> bool| count(truths.iter().filter(|truth| fits(truth)).count());
     report.ran_twice = count_of(|truth| truth.ran_twice || truth.disk_writers_max > 1);
     report.lost = count_of(|truth| truth.lost);

@@ -1,6 +1,7 @@
 //! The demonstration's world, sites and orchestrator: starts them, breaks them, asks them.
 
 use super::fleet::{self, HANDOVER_MS, SILENCE_MS, Size};
+use super::judge::Ordered;
 use super::process::{self, Daemon, free_ports};
 use crate::error::CliError;
 use crate::orders::DemoOrder;
@@ -33,7 +34,7 @@ const READY_ASKED_EVERY: Duration = Duration::from_millis(50);
 
 /// Everything that takes part.
 pub(super) struct Stage {
-    pub(super) source: SiteName,
+    pub(super) ordered: Ordered,
     pub(super) size: Size,
     pub(super) fleet: Vec<VmSpec>,
     pub(super) runbook: String,
@@ -99,7 +100,7 @@ impl Stage {
             Daemon::new("orchestrator", directory, orchestrator_arguments(at_orchestrator, sites, directory));
         let orchestrator_address = orchestrator.start().await?;
         Ok(Stage {
-            source,
+            ordered: Ordered { source, live: fleet::live(&fleet) },
             size,
             fleet,
             runbook,
@@ -140,7 +141,7 @@ impl Stage {
 
     /// Something happens to the source site as a whole.
     pub(super) async fn at_source(&self, fault: SiteFault) -> Result<(), CliError> {
-        self.inject(Fault::Site(self.source.clone(), fault)).await
+        self.inject(Fault::Site(self.ordered.source.clone(), fault)).await
     }
 
     /// What is really so.
