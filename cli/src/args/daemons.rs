@@ -66,10 +66,13 @@ pub(crate) struct WorldArgs {
     /// How many simulated milliseconds pass in a real one
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) time_scale: u32,
+    /// How many VMs, of mixed sizes and dirty rates, the first site has in the beginning
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) vms: u32,
 }
 
 /// What a world is good for, as `muster world --help` shows it.
 pub(crate) const WORLD_HELP: &str = "\
-A world holds hosts, links and guests in memory, behaves as hypervisors do, and knows the truth about every VM. It is
-empty in the beginning: whoever drives it, as \"muster demo\" does, makes VMs and faults over its control service. Connect
-workers to it with --hypervisor sim:ADDR. It has no security and must never be mistaken for real hypervisors.";
+A world holds hosts, links and guests in memory, behaves as hypervisors do, and knows the truth about every VM. Without
+--vms it is empty in the beginning: whoever drives it, as \"muster demo\" does, makes VMs and faults over its control
+service. Connect workers to it with --hypervisor sim:ADDR. It has no security and must never be mistaken for real hypervisors.";

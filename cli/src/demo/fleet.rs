@@ -20,7 +20,7 @@ const VMS_PER_HOST: u32 = 25;
 /// Fewest and most hosts of a site.
 const HOSTS: (u32, u32) = (4, 80);
 /// Most moves at once from and to one host.
-const MOVES_PER_HOST: u32 = 4;
+const MOVES_PER_HOST: u32 = 3;
 /// Most moves at once.
 const MOVES_MAX: u32 = 64;
 

@@ -222,3 +222,137 @@ impl Facts {
         words.join(", ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_core::reading::OffCause;
+
+    const OFF: Instance = Instance::Off(OffCause::ShutDown);
+
+    fn ordered(live: bool) -> Ordered {
+        let live = if live { BTreeSet::from([VmId(uuid::Uuid::nil())]) } else { BTreeSet::new() };
+        Ordered { source: "paris".parse().unwrap(), live }
+    }
+
+    fn place(site: &str, stored: Stored, instance: Instance) -> Place {
+        Place {
+            site: site.parse().unwrap(),
+            host: format!("{site}-1").parse().unwrap(),
+            powered: true,
+            reachable: true,
+            stored,
+            autostarts: false,
+            instance,
+            mark: None,
+            job: false,
+            generation: None,
+            stale: false,
+            disk_complete: true,
+            disk_stale: false,
+            failure: None,
+        }
+    }
+
+    fn truth(places: Vec<Place>) -> Truth {
+        Truth {
+            vm: VmId(uuid::Uuid::nil()),
+            name: "web-1".parse().unwrap(),
+            has_run: true,
+            places,
+            memory_generation: 1,
+            ran_twice: false,
+            disk_writers_max: 1,
+            ran_stale: false,
+            ran_on_partial_disk: false,
+            ended: None,
+            lost: false,
+            definition_intact: true,
+        }
+    }
+
+    fn line(verdict: &str) -> Line {
+        Line {
+            vm: uuid::Uuid::nil().to_string(),
+            name: "web-1".to_owned(),
+            verdict: verdict.to_owned(),
+            doubt: None,
+            step: String::new(),
+            held_because: None,
+            remedy: None,
+            settled: true,
+            as_of_ms: None,
+            fenced: false,
+            error: None,
+        }
+    }
+
+    fn right(truth: &Truth, live: bool, sees: Sees) -> Vec<&'static str> {
+        let all =
+            ["NotStarted", "NotMigrated", "HandedOver", "FullyMigrated", "MemoryLost", "SplitBrain", "Indeterminate"];
+        let is_right = |verdict: &&str| {
+            judge("now", &[line(verdict)], std::slice::from_ref(truth), &ordered(live), sees).is_empty()
+        };
+        all.into_iter().filter(is_right).collect()
+    }
+
+    #[test]
+    fn only_memory_at_the_destination_leaves_a_live_move_in_doubt() {
+        let untouched = truth(vec![place("paris", Stored::Real, Instance::Running)]);
+        assert_eq!(right(&untouched, true, Sees::DestinationAlone), ["NotStarted", "NotMigrated"]);
+        let begun = vec![
+            place("paris", Stored::Sealed, Instance::Running),
+            place("berlin", Stored::Placeholder, Instance::Off(OffCause::ShutDown)),
+        ];
+        assert_eq!(right(&truth(begun), true, Sees::DestinationAlone), ["NotMigrated"]);
+        let whole =
+            vec![place("paris", Stored::Sealed, Instance::Running), place("berlin", Stored::Real, Instance::Paused)];
+        assert_eq!(right(&truth(whole.clone()), true, Sees::DestinationAlone), ["Indeterminate"]);
+        assert_eq!(right(&truth(whole), true, Sees::Both), ["NotMigrated"]);
+    }
+
+    #[test]
+    fn a_complete_disk_leaves_a_cold_move_in_doubt_and_an_incomplete_one_does_not() {
+        let mut places = vec![place("paris", Stored::Sealed, OFF), place("berlin", Stored::Placeholder, OFF)];
+        let complete = truth(places.clone());
+        assert_eq!(right(&complete, false, Sees::DestinationAlone), ["NotMigrated", "FullyMigrated", "Indeterminate"]);
+        assert_eq!(right(&complete, false, Sees::Both), ["NotMigrated", "HandedOver", "FullyMigrated"]);
+        assert_eq!(right(&complete, true, Sees::DestinationAlone), ["NotMigrated"]);
+        places[1].disk_complete = false;
+        assert_eq!(right(&truth(places), false, Sees::DestinationAlone), ["NotMigrated"]);
+    }
+
+    #[test]
+    fn what_runs_at_the_destination_has_migrated_and_two_that_run_are_a_split_brain() {
+        let arrived = vec![place("paris", Stored::Retired, OFF), place("berlin", Stored::Real, Instance::Running)];
+        for sees in [Sees::DestinationAlone, Sees::Both] {
+            assert_eq!(right(&truth(arrived.clone()), true, sees), ["FullyMigrated"]);
+        }
+        let two =
+            vec![place("paris", Stored::Real, Instance::Running), place("berlin", Stored::Real, Instance::Running)];
+        assert_eq!(right(&truth(two), true, Sees::Both), ["SplitBrain"]);
+    }
+
+    #[test]
+    fn a_vm_without_exactly_one_line_is_wrong() {
+        let truths = [truth(vec![place("paris", Stored::Real, Instance::Running)])];
+        let wrong = |lines: &[Line]| judge("now", lines, &truths, &ordered(true), Sees::Both);
+        assert_eq!(wrong(&[]).len(), 1);
+        assert_eq!(wrong(&[line("NotStarted"), line("NotStarted")]).len(), 1);
+        let stranger = Line { vm: "x".to_owned(), ..line("NotStarted") };
+        assert_eq!(wrong(&[line("NotStarted"), stranger]).len(), 1);
+    }
+
+    #[test]
+    fn a_copy_that_could_start_at_the_source_has_not_been_left_behind_properly() {
+        let home = place("berlin", Stored::Real, Instance::Running);
+        let ended = |source: Stored| truth(vec![place("paris", source, OFF), home.clone()]);
+        assert!(not_arrived(&[ended(Stored::Retired)], &ordered(true)).is_empty());
+        for source in [Stored::Real, Stored::Sealed] {
+            assert_eq!(not_arrived(&[ended(source)], &ordered(true)).len(), 1);
+        }
+        let mut off = ended(Stored::Retired);
+        off.places[1].instance = OFF;
+        assert_eq!(not_arrived(&[off], &ordered(true)).len(), 1);
+    }
+}

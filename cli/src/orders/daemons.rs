@@ -6,7 +6,7 @@ use crate::error::CliError;
 use muster_core::ids::SiteName;
 use muster_proto::channel::{SiteAddress, require_loopback};
 use muster_worker::hypervisor::sim::world::{
-    Clock, FinishBreak, HOSTS_MAX, LinkConfig, SiteConfig, Timing, WorldConfig,
+    Clock, FinishBreak, FleetSpec, HOSTS_MAX, LinkConfig, SiteConfig, Timing, WorldConfig,
 };
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -46,6 +46,8 @@ pub(crate) enum HypervisorAt {
 pub(crate) struct WorldOrder {
     pub(crate) serving: Serving,
     pub(crate) config: WorldConfig,
+    /// The VMs that the first site has in the beginning.
+    pub(crate) fleet: Option<FleetSpec>,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,14 @@ impl TryFrom<WorldArgs> for WorldOrder {
                 .iter()
                 .map(move |second| LinkConfig { between: (first.clone(), second.clone()), rate_mib_s })
         });
+        let first = args.sites.first().and_then(|given| given.split_once('=')).map(|(name, _)| name.parse());
+        let fleet = match first {
+            Some(Ok(site)) if args.vms > 0 => {
+                // Disks of their own would need a runbook that says which VMs may be shut down.
+                Some(FleetSpec { local_disk: 0, ..FleetSpec::mixed(args.seed, site, args.vms) })
+            }
+            Some(Ok(_) | Err(_)) | None => None,
+        };
         let config = WorldConfig {
             seed: args.seed,
             links: links.collect(),
@@ -121,7 +131,7 @@ impl TryFrom<WorldArgs> for WorldOrder {
             finish_break: FinishBreak::BySeed,
             clock: Clock::Running { simulated_ms_per_ms: args.time_scale },
         };
-        Ok(WorldOrder { serving: serving(&args.daemon)?, config })
+        Ok(WorldOrder { serving: serving(&args.daemon)?, config, fleet })
     }
 }
 
