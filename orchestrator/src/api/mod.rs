@@ -11,9 +11,10 @@ mod watch;
 
 use crate::error::OrchestratorError;
 use crate::parts::{Orchestrator, Pair};
+use muster_core::class::Class;
 use muster_core::evacuation::EvacuationStatus;
 use muster_core::ids::{EvacuationId, RequestId};
-use muster_proto::channel::server;
+use muster_proto::channel::{DialError, require_loopback, server};
 use muster_proto::convert::{InvalidMessage, parsed, text};
 use muster_proto::limits::MESSAGE_MAX_BYTES;
 use muster_proto::v1 as pb;
@@ -26,8 +27,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status};
 
-/// Most calls at once on one connection.
-pub const CONNECTION_CALLS_MAX: usize = 64;
 /// Most watchers at once.
 pub const WATCHERS_MAX: usize = 256;
 
@@ -38,31 +37,64 @@ const NOBODY: &str = "unknown";
 struct Api {
     house: Arc<Orchestrator>,
     watchers: Arc<Semaphore>,
+    shutdown: CancellationToken,
 }
 
-/// A gRPC server with muster.v1, yet to be given its connections: a simulation calls `serve_with_incoming` with streams in
-/// memory.
+/// Why an orchestrator is not, or no longer, served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The listener can't say where it listens.
+    #[error("the listener's address can't be read: {0}")]
+    Listener(#[source] std::io::Error),
+    /// It listens where it may not without TLS.
+    #[error(transparent)]
+    NotLoopback(#[from] DialError),
+    /// The transport failed.
+    #[error("the server ended: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+impl ServeError {
+    /// What the caller may do now.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            ServeError::Listener(_) | ServeError::Transport(_) => Class::Retry,
+            ServeError::NotLoopback(error) => error.class(),
+        }
+    }
+}
+
+/// A gRPC server with muster.v1, yet to be given its connections: a simulation calls `serve_with_incoming` with streams
+/// in memory. Streams that never end by themselves end with the orchestrator.
 #[must_use]
 pub fn router(orchestrator: Arc<Orchestrator>) -> Router {
-    // Watchers never end by themselves while their evacuation runs: the orchestrator's end ends them.
-    let api = Api { house: orchestrator, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)) };
+    let stop = orchestrator.stop.child_token();
+    router_until(orchestrator, stop)
+}
+
+fn router_until(house: Arc<Orchestrator>, shutdown: CancellationToken) -> Router {
+    let api = Api { house, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)), shutdown };
     let service = EvacuationsServer::new(api)
         .max_decoding_message_size(MESSAGE_MAX_BYTES)
         .max_encoding_message_size(MESSAGE_MAX_BYTES);
-    server().concurrency_limit_per_connection(CONNECTION_CALLS_MAX).add_service(service)
+    server().add_service(service)
 }
 
-/// Serves muster.v1 until `stop` is cancelled and the calls under way have ended.
+/// Serves muster.v1 on this listener until `shutdown`, and then until the calls under way are answered. The orchestrator
+/// itself goes on; see [`Orchestrator::stop`].
 ///
 /// # Errors
-/// The listener fails.
+/// The listener is not on loopback, or the transport fails.
 pub async fn serve(
     orchestrator: Arc<Orchestrator>,
     listener: TcpListener,
-    stop: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
-    let incoming = TcpListenerStream::new(listener);
-    router(orchestrator).serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    require_loopback(listener.local_addr().map_err(ServeError::Listener)?)?;
+    let router = router_until(orchestrator, shutdown.clone());
+    router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned()).await?;
+    Ok(())
 }
 
 #[tonic::async_trait]

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 /// How long changes are gathered before they are told.
@@ -46,9 +47,10 @@ impl Api {
             counts: pb::MoveCounts::default(),
             sequence: self.house.journal().newest(),
         };
+        let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             let _seat = seat;
-            watcher.run().await;
+            watcher.run(shutdown).await;
         });
         Ok(ReceiverStream::new(stream))
     }
@@ -76,13 +78,14 @@ struct Changes {
 }
 
 impl Watcher {
-    async fn run(mut self) {
+    async fn run(mut self, shutdown: CancellationToken) {
         let told = self.told.clone();
         let end = tokio::select! {
             biased;
             // Whoever watched has gone, or the orchestrator stops.
             () = told.closed() => return,
             () = self.house.stop.clone().cancelled_owned() => Err(OrchestratorError::Stopping),
+            () = shutdown.cancelled() => Err(OrchestratorError::Stopping),
             end = self.tell_all() => end,
         };
         if let Err(error) = end {

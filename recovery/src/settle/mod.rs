@@ -242,6 +242,10 @@ impl<'a> Run<'a> {
 
     /// Waits for a change. Past its deadline a job is aborted, and what then still doesn't end is held.
     async fn wait(&mut self, wait: Wait, decision: &Decision, evidence: &Evidence, seen: &Seen) -> Option<Settled> {
+        if wait == Wait::Commit && seen.freshness == Freshness::Streamed && commit_is_fenced_out(seen) {
+            self.look = Look::Fenced;
+            return None;
+        }
         let now = self.settler.env.now();
         let since = match self.waiting {
             Some((same, since)) if same == wait => since,
@@ -348,6 +352,21 @@ impl<'a> Run<'a> {
         {
             self.error = Some(failed.clone());
         }
+    }
+}
+
+/// Whether the source's worker can't commit any more: it does so under its transfer's token and no other, and the
+/// destination's floor has passed that. Then nobody else will, and the guest stands still.
+fn commit_is_fenced_out(seen: &Seen) -> bool {
+    match (&seen.source, &seen.destination) {
+        (Heard::Answer(source), Heard::Answer(destination)) => match &source.standing {
+            Some(Standing::Source(at)) => match &at.state {
+                SourceState::Gone { transfer } => transfer.token < destination.floor,
+                SourceState::Unsealed | SourceState::Sealed { .. } | SourceState::Retired => false,
+            },
+            Some(Standing::Destination(_)) | None => false,
+        },
+        (Heard::Silent, _) | (_, Heard::Silent) => false,
     }
 }
 

@@ -1,0 +1,145 @@
+//! Whoever dies in the middle, and whoever else holds the claim.
+
+use crate::stage::{LONGEST_WAIT, Stage, assert_sound, runbook, runs_at, site};
+use muster_core::step::Side;
+use muster_proto::v1 as pb;
+use muster_proto::worker::v1 as wire;
+use muster_worker::hypervisor::sim::world::{Fault as WorldFault, SiteFault};
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn an_orchestrator_killed_at_any_moment_goes_on_by_itself() {
+    for after_ms in [0, 5, 40, 150, 400, 900, 1_500, 2_500] {
+        let mut stage = Stage::set(8).await;
+        stage.create_evacuation(&runbook("limits.total = 4")).await;
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(after_ms)).await;
+            stage.restart_orchestrator().await;
+        }
+        let began = tokio::time::Instant::now();
+        let finished = stage.until_finished().await;
+        // No guest stands still for a deadline: whoever fenced the commit out makes it itself.
+        assert!(began.elapsed() < Duration::from_secs(10), "killed after {after_ms} ms: {:?}", began.elapsed());
+        assert_eq!(finished.counts.unwrap().migrated, 8, "killed after {after_ms} ms: {finished:#?}");
+        stage.assert_all_run_at(Side::Destination).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_killed_at_any_moment_and_started_again_loses_nothing() {
+    for side in [Side::Source, Side::Destination] {
+        for after_ms in [0, 5, 200, 700, 1_300] {
+            let mut stage = Stage::set(6).await;
+            stage.create_evacuation(&runbook("limits.total = 3")).await;
+            tokio::time::sleep(Duration::from_millis(after_ms)).await;
+            let disk = stage.kill_worker(side);
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            stage.start_worker(side, disk).await;
+            let finished = stage.until_finished().await;
+            let counts = finished.counts.unwrap();
+            assert_eq!(counts.migrated + counts.stayed_at_source, 6, "{side} after {after_ms} ms: {finished:#?}");
+            for truth in stage.truth().await {
+                assert_sound(&truth);
+                assert_eq!(runs_at(&truth).len(), 1, "{truth:#?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_source_is_held_and_settled_when_it_comes_back() {
+    let mut stage = Stage::set(6).await;
+    stage.create_evacuation(&runbook("limits.total = 2\ndeadlines.silence_ms = 1000")).await;
+    stage.until(|evacuation| evacuation.counts.unwrap().migrated >= 2).await;
+    let disk = stage.kill_worker(Side::Source);
+    stage.world.inject(WorldFault::Site(site(Side::Source), SiteFault::PowerLoss)).await.unwrap();
+    let held = stage.until(|evacuation| evacuation.counts.unwrap().moving == 0).await;
+    assert!(held.counts.unwrap().held >= 1, "{held:#?}");
+    assert_eq!(held.state(), pb::EvacuationState::Running);
+    let report = pb::RecoverEvacuationRequest::default();
+    let mut lines = stage.client().await.recover_evacuation(report).await.unwrap().into_inner();
+    let mut verdicts = Vec::new();
+    while let Some(line) = lines.message().await.unwrap() {
+        verdicts.push((line.verdict, line.settled));
+    }
+    assert_eq!(verdicts.len(), 6);
+    assert!(verdicts.iter().any(|(verdict, settled)| verdict == "FullyMigrated" && *settled), "{verdicts:?}");
+
+    stage.world.inject(WorldFault::Site(site(Side::Source), SiteFault::PowerReturn)).await.unwrap();
+    stage.start_worker(Side::Source, disk).await;
+    let finished = stage.until_finished().await.counts.unwrap();
+    assert_eq!(finished.migrated + finished.stayed_at_source, 6);
+    for truth in stage.truth().await {
+        assert_sound(&truth);
+        assert_eq!(runs_at(&truth).len(), 1, "{truth:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_s_claim_is_waited_for_and_never_taken() {
+    let mut stage = Stage::set(6).await;
+    let begun = stage.create_evacuation(&runbook("limits.total = 1")).await;
+    stage.until(|evacuation| evacuation.counts.unwrap().migrated >= 1).await;
+    let claims = claims(&stage, &begun.evacuation).await;
+    let claim = wire::ClaimEvacuationRequest {
+        request_id: stage.request_id(),
+        evacuation: begun.evacuation.clone(),
+        holder: Some(wire::Holder { name: "a person".to_owned(), kind: wire::HolderKind::Recovery.into() }),
+        expected_epoch: claims.epoch,
+        at_least_epoch: claims.epoch,
+        take_over_reason: None,
+    };
+    let claimed = stage.site_client(Side::Destination).claim_evacuation(claim).await.unwrap().into_inner();
+    let lost = stage.until(|evacuation| evacuation.state() == pb::EvacuationState::Paused).await;
+    assert!(lost.paused_because.contains("claim"), "{lost:#?}");
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(self::claims(&stage, &begun.evacuation).await.epoch, claimed.epoch);
+
+    let release = wire::ReleaseClaimRequest {
+        request_id: stage.request_id(),
+        evacuation: begun.evacuation,
+        epoch: claimed.epoch,
+    };
+    stage.site_client(Side::Destination).release_claim(release).await.unwrap();
+    let finished = tokio::time::timeout(LONGEST_WAIT, stage.until_finished()).await.unwrap();
+    assert_eq!(finished.counts.unwrap().migrated, 6);
+    stage.assert_all_run_at(Side::Destination).await;
+}
+
+async fn claims(stage: &Stage, evacuation: &str) -> wire::Claims {
+    let listed = stage.site_client(Side::Destination).list_evacuations(wire::ListEvacuationsRequest {}).await;
+    let known = listed.unwrap().into_inner().evacuations;
+    known.into_iter().find(|one| one.evacuation == evacuation).expect("it is claimed")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vm_whose_source_is_gone_for_good_is_brought_up_by_a_person_s_order() {
+    let mut stage = Stage::set(3).await;
+    let begun = stage.create_evacuation(&runbook("limits.total = 1\ndeadlines.silence_ms = 1000")).await;
+    stage.until(|evacuation| evacuation.counts.unwrap().migrated == 1).await;
+    stage.kill_worker(Side::Source);
+    stage.world.inject(WorldFault::Site(site(Side::Source), SiteFault::PowerLoss)).await.unwrap();
+    stage.until(|evacuation| evacuation.counts.unwrap().held == 2).await;
+    let moves = stage.moves().await;
+    let held: Vec<String> =
+        moves.iter().filter(|one| one.state() == pb::MoveState::Held).map(|one| one.vm.clone()).collect();
+    let recover = pb::RecoverEvacuationRequest {
+        request_id: stage.request_id(),
+        evacuation: begun.evacuation,
+        apply: true,
+        assert_source_fenced_reason: Some("it burned down".to_owned()),
+        cold_start_vms: held,
+        ordered_by: "the test".to_owned(),
+        ..pb::RecoverEvacuationRequest::default()
+    };
+    let mut lines = stage.client().await.recover_evacuation(recover).await.unwrap().into_inner();
+    let mut verdicts = Vec::new();
+    while let Some(line) = lines.message().await.unwrap() {
+        verdicts.push(line.verdict);
+    }
+    assert_eq!(verdicts, ["FullyMigrated"; 3]);
+    for truth in stage.truth().await {
+        assert!(!truth.ran_twice, "{truth:#?}");
+        assert!(runs_at(&truth).contains(&site(Side::Destination)), "{truth:#?}");
+    }
+}

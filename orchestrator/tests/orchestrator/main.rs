@@ -1,0 +1,8 @@
+//! Evacuations over simulated sites, with everything but the network, the disks and the clock as in the daemons.
+
+#![allow(clippy::unwrap_used)]
+
+mod course;
+mod evacuations;
+mod faults;
+mod stage;
