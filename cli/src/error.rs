@@ -121,7 +121,7 @@ pub(crate) enum CliError {
         mend: String,
     },
     /// Somebody pressed Ctrl-C.
-    #[error("interrupted; what was begun goes on where it has a daemon of its own")]
+    #[error("interrupted; every process that it had started is stopped")]
     Interrupted,
 }
 

@@ -118,8 +118,9 @@ impl TryFrom<WorldArgs> for WorldOrder {
         let first = args.sites.first().and_then(|given| given.split_once('=')).map(|(name, _)| name.parse());
         let fleet = match first {
             Some(Ok(site)) if args.vms > 0 => {
-                // Disks of their own would need a runbook that says which VMs may be shut down.
-                Some(FleetSpec { local_disk: 0, ..FleetSpec::mixed(args.seed, site, args.vms) })
+                // Disks of their own would need a runbook that says which VMs may be shut down, and guests that write faster
+                // than they can be copied one that says when to give up.
+                Some(FleetSpec { local_disk: 0, busy: 0, ..FleetSpec::mixed(args.seed, site, args.vms) })
             }
             Some(Ok(_) | Err(_)) | None => None,
         };

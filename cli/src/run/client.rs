@@ -8,19 +8,12 @@ use crate::orders::{ClientOrder, EvacuationChange, VmGiven};
 use crate::output::evacuation::{Evacuation, List, Status, list_text, status_text, text};
 use crate::output::moves::{Move, Vm, vm_text};
 use crate::writer::Writer;
-use muster_core::env::Env;
 use muster_core::ids::EvacuationId;
 use muster_proto::channel::SiteAddress;
 use muster_proto::v1 as wire;
-use std::sync::Arc;
 
 /// Carries out what an orchestrator is asked for.
-pub(super) async fn run(
-    address: SiteAddress,
-    order: ClientOrder,
-    _env: Arc<dyn Env>,
-    writer: &Writer,
-) -> Result<Exit, CliError> {
+pub(super) async fn run(address: SiteAddress, order: ClientOrder, writer: &Writer) -> Result<Exit, CliError> {
     let api = Api::connect(address).await?;
     match order {
         ClientOrder::Evacuate { runbook, then, by } => evacuate::run(&api, &runbook, then, &by, writer).await,

@@ -33,6 +33,6 @@ pub(crate) async fn run(order: Order, writer: &Writer) -> Result<Exit, CliError>
         Order::Worker(order) => worker::run(order, env, writer).await,
         Order::Orchestrator(order) => orchestrator::run(order, env, writer).await,
         Order::Recover(order) => recover::run(*order, env, writer).await,
-        Order::Client(address, order) => client::run(address, order, env, writer).await,
+        Order::Client(address, order) => client::run(address, order, writer).await,
     }
 }

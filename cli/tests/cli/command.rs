@@ -1,11 +1,9 @@
 //! The `muster` command as a person meets it: help, mistakes, exit codes, daemons, and the demonstration.
 
-mod support;
-
+use crate::support::{Daemon, Ran, muster};
 use serde_json::Value;
 use std::io::Write;
 use std::process::Command;
-use support::{Daemon, Ran, muster};
 
 /// A port that nobody listens on.
 const NOBODY: &str = "127.0.0.1:1";

@@ -1,7 +1,5 @@
 //! Runs the real command.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't run its command has failed")]
-
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 

@@ -1,0 +1,7 @@
+//! The `muster` command, run as a person runs it.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't run its command has failed")]
+
+mod command;
+mod site;
+mod support;

@@ -1,0 +1,128 @@
+//! Two sites by hand: a world with a fleet, two workers, an orchestrator; every command that asks or orders.
+
+use crate::support::{Daemon, Ran, muster};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Two simulated sites and their daemons.
+struct Land {
+    directory: TempDir,
+    destination: Daemon,
+    source: Daemon,
+    orchestrator: Daemon,
+    _world: Daemon,
+}
+
+impl Land {
+    /// A fleet at paris; `time_scale` simulated milliseconds pass in a real one.
+    fn with_fleet(vms: u32, time_scale: u32) -> Land {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let (vms, scale) = (vms.to_string(), time_scale.to_string());
+        let sites = ["--site", "paris=2", "--site", "berlin=2", "--vms", &vms, "--time-scale", &scale];
+        let world = Daemon::start(&[&["world", "--listen", "127.0.0.1:0"], &sites[..]].concat());
+        let sim = format!("sim:{}", world.address);
+        let worker = |site: &str, peer: &[&str]| {
+            let ledger = file(site);
+            let arguments = ["worker", "--site", site, "--listen", "127.0.0.1:0", "--ledger", &ledger];
+            Daemon::start(&[&arguments[..], &["--hypervisor", &sim], peer].concat())
+        };
+        let destination = worker("berlin", &[]);
+        let berlin = format!("berlin={}", destination.address);
+        let source = worker("paris", &["--peer", &berlin]);
+        let paris = format!("paris={}", source.address);
+        let journal = file("journal");
+        let arguments = ["orchestrator", "--listen", "127.0.0.1:0", "--journal", &journal];
+        let orchestrator = Daemon::start(&[&arguments[..], &["--site", &paris, "--site", &berlin]].concat());
+        Land { directory, destination, source, orchestrator, _world: world }
+    }
+
+    fn runbook(&self, waves: &str) -> String {
+        let path = self.directory.path().join("runbook.toml");
+        let begin = "name = \"leave-paris\"\nsource.site = \"paris\"\ndestination.site = \"berlin\"\n";
+        std::fs::write(&path, format!("{begin}{waves}")).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Ran {
+        muster(&[arguments, &["--orchestrator", &self.orchestrator.address]].concat())
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let ran = self.ask(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {ran:?}"))
+    }
+}
+
+const ALL: &str = "[[select]]\nall = true\n";
+
+#[test]
+fn an_evacuation_is_ordered_watched_explained_and_accounted_for() {
+    let land = Land::with_fleet(16, 50);
+    let runbook = land.runbook(ALL);
+    let valid = land.json(&["evacuate", &runbook, "--validate-only"]);
+    assert_eq!((&valid["valid"], &valid["moves"]), (&Value::from(true), &Value::from(16)));
+    assert_eq!(land.json(&["list"])["evacuations"].as_array().unwrap().len(), 0, "validating starts nothing");
+
+    let watched = land.ask(&["evacuate", &runbook, "--watch", "--by", "ada", "--output", "json"]);
+    assert_eq!(watched.code, 0, "{watched:?}");
+    let last: Value = serde_json::from_str(watched.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["state"], &last["counts"]["migrated"]), (&Value::from("finished"), &Value::from(16)));
+    assert_eq!(last["ordered_by"], "ada");
+    let evacuation = last["evacuation"].as_str().unwrap();
+
+    let status = land.json(&["status", evacuation]);
+    let moves = status["moves"].as_array().unwrap();
+    assert_eq!(moves.len(), 16);
+    for one in moves {
+        assert_eq!(
+            (&one["state"], &one["verdict"]),
+            (&Value::from("migrated"), &Value::from("FullyMigrated")),
+            "{one}"
+        );
+        assert_eq!(one["source_copy"], "Not Runnable", "{one}");
+    }
+    let name = moves[0]["name"].as_str().unwrap();
+    assert_eq!(land.json(&["show", name])["moves"][0]["vm"], moves[0]["vm"]);
+    assert!(land.ask(&["show", name]).stdout.contains("source's copy: Not Runnable"));
+    assert!(land.ask(&["status"]).stdout.contains("16 VMs: 16 migrated"));
+    assert!(land.ask(&["list"]).stdout.contains("leave-paris"));
+    let audit = land.json(&["audit", "--vm", name]);
+    let lines = audit["lines"].as_array().unwrap();
+    assert!(!lines.is_empty() && lines.iter().all(|line| line["vm"] == moves[0]["vm"]), "{audit}");
+
+    let direct = ["--destination", &land.destination.address, "--source", &land.source.address];
+    for way in [vec![], direct.to_vec()] {
+        let call = land.json(&[&["recover"], &way[..]].concat());
+        assert_eq!((&call["verdicts"]["FullyMigrated"], &call["settled"]), (&Value::from(16), &Value::from(true)));
+        let told = land.ask(&[&["recover", "--explain", name], &way[..]].concat());
+        assert!(told.code == 0 && told.stdout.contains("verdict: FullyMigrated, since"), "{told:?}");
+    }
+    // Nothing is left to be settled, and doing it again changes nothing.
+    let again = land.json(&[&["recover", "--apply"], &direct[..]].concat());
+    assert_eq!((&again["settled"], &again["claim_kept"]), (&Value::from(true), &Value::from(false)));
+    assert_eq!(land.ask(&["retry", evacuation]).code, 0, "nothing is held, so nothing is retried");
+    assert_eq!(land.ask(&["retry", evacuation, name]).code, 4, "it has migrated");
+    let released = land.json(&["release", name, "--reason", "a test wants it back"]);
+    assert_eq!(released["moves"][0]["vm"], moves[0]["vm"], "{released}");
+}
+
+#[test]
+fn a_running_evacuation_is_paused_resumed_and_cancelled() {
+    let land = Land::with_fleet(24, 4);
+    let runbook = land.runbook(&format!("{ALL}[limits]\ntotal = 2\n"));
+    let evacuation = land.json(&["evacuate", &runbook]);
+    let evacuation = evacuation["evacuation"].as_str().unwrap();
+    assert_eq!(land.json(&["pause"])["state"], "paused");
+    let shown = land.ask(&["status"]);
+    assert!(shown.stdout.contains("paused"), "{shown:?}");
+    assert_ne!(land.json(&["resume", evacuation])["state"], "paused");
+    assert_eq!(land.json(&["cancel"])["cancelled"], true);
+    let watched = land.ask(&["status", "--watch"]);
+    assert_eq!(watched.code, 0, "cancelled on purpose: {watched:?}");
+    let counts = &land.json(&["status"])["counts"];
+    let ended = counts["stayed_at_source"].as_u64().unwrap() + counts["migrated"].as_u64().unwrap();
+    assert_eq!(ended, 24, "{counts}");
+    assert!(counts["stayed_at_source"].as_u64().unwrap() > 0, "{counts}");
+}
