@@ -59,6 +59,8 @@ impl RollCallLine {
         match self.decision.step {
             Step::Settled(_) => Account::Settled,
             Step::Act(Action::OpenAttempt(_)) if never_begun => Account::Settled,
+            // It is where it was, and the source has not even been told of it: whoever runs the evacuation on writes the roll again.
+            Step::Hold(Hold::NotOnRoll) if never_begun => Account::Settled,
             // Nothing of it was begun, so it is where it was; only the silence of the site is to be told.
             Step::Hold(hold) => Account::Held(hold),
             Step::Act(_) | Step::Wait(_) | Step::ObserveFenced => Account::CanGoOn,

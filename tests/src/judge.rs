@@ -1,19 +1,24 @@
-//! The judge: whether a verdict agrees with the world's truth. Written from the words of the verdicts alone; it knows nothing
-//! of how they are reached.
+//! The judge: whether a verdict, or a move's end, agrees with the world's truth. Written from the words of the verdicts
+//! alone; it knows nothing of how they are reached.
 
+use muster_core::definition::Mode;
 use muster_core::ids::SiteName;
-use muster_core::reading::Instance;
+use muster_core::reading::{Instance, Stored};
 use muster_core::verdict::{Doubt, Verdict};
-use muster_worker::hypervisor::sim::world::Truth;
+use muster_proto::v1 as pb;
+use muster_worker::hypervisor::sim::world::{Place, Truth};
 
 /// What is wrong with a verdict; none if it agrees with the truth.
 #[must_use]
-pub fn contradiction(verdict: Verdict, truth: &Truth, source: &SiteName, destination: &SiteName) -> Option<String> {
+pub fn contradiction(
+    verdict: Verdict,
+    mode: Mode,
+    truth: &Truth,
+    source: &SiteName,
+    destination: &SiteName,
+) -> Option<String> {
     let runs_at = |site: &SiteName| truth.runs_on().iter().any(|(at, _)| at == site);
-    let memory_at = |site: &SiteName| {
-        let whole = |instance: Instance| matches!(instance, Instance::Running | Instance::Paused | Instance::Incoming);
-        truth.places.iter().any(|place| place.site == *site && whole(place.instance))
-    };
+    let memory_at = |site: &SiteName| places_at(truth, site).any(holds_memory);
     let agrees = match verdict {
         Verdict::NotStarted | Verdict::NotMigrated => !runs_at(destination),
         Verdict::HandedOver => !memory_at(source),
@@ -21,8 +26,8 @@ pub fn contradiction(verdict: Verdict, truth: &Truth, source: &SiteName, destina
         Verdict::MemoryLost => truth.runs_on().is_empty(),
         Verdict::SplitBrain => truth.runs_on().len() > 1,
         Verdict::Indeterminate(doubt) => match doubt {
-            // Only memory that is, or may be, at the destination leaves two truths.
-            Doubt::SourceSilent | Doubt::HandoverUnderWay => memory_at(destination),
+            // Only what is, or may be, whole at the destination leaves two truths.
+            Doubt::SourceSilent | Doubt::HandoverUnderWay => may_have_arrived(mode, truth, destination),
             Doubt::DestinationSilent
             | Doubt::DestinationHostSilent
             | Doubt::RunsWithoutEvent
@@ -34,6 +39,26 @@ pub fn contradiction(verdict: Verdict, truth: &Truth, source: &SiteName, destina
         },
     };
     (!agrees).then(|| format!("{verdict:?}, but runs on {:?}, paused on {:?}", truth.runs_on(), truth.paused_on()))
+}
+
+/// What is wrong with how a move is shown to have ended; none if it agrees with the truth, or hasn't ended.
+#[must_use]
+pub fn wrong_end(a_move: &pb::Move, truth: &Truth, source: &SiteName, destination: &SiteName) -> Option<String> {
+    let runs_on: Vec<SiteName> = truth.runs_on().into_iter().map(|(site, _)| site).collect();
+    let stored = |site: &SiteName, kind: Stored| places_at(truth, site).any(|place| place.stored == kind);
+    let expected_to_run = a_move.mode != "off";
+    let agrees = match a_move.state() {
+        pb::MoveState::Migrated => {
+            let runs_right = if expected_to_run { runs_on == [destination.clone()] } else { runs_on.is_empty() };
+            runs_right && stored(destination, Stored::Real) && stored(source, Stored::Retired)
+        }
+        pb::MoveState::StayedAtSource => {
+            let runs_right = if expected_to_run { runs_on == [source.clone()] } else { runs_on.is_empty() };
+            runs_right && stored(source, Stored::Real) && places_at(truth, destination).next().is_none()
+        }
+        pb::MoveState::Waiting | pb::MoveState::Moving | pb::MoveState::Held | pb::MoveState::Unspecified => true,
+    };
+    (!agrees).then(|| format!("{} is shown as {:?}, but {truth:#?}", a_move.name, a_move.state()))
 }
 
 /// What may never be so of any VM, whatever happened; none if all is well.
@@ -49,4 +74,24 @@ pub fn violation(truth: &Truth) -> Option<String> {
     ];
     let found: Vec<&str> = broken.iter().filter(|(is_so, _)| *is_so).map(|(_, what)| *what).collect();
     (!found.is_empty()).then(|| format!("VM {} ({}): {}", truth.vm, truth.name, found.join(", ")))
+}
+
+/// A host that has lost power can't be asked: what was sent there may be there. What moves by its disk may have arrived
+/// as soon as that is good.
+fn may_have_arrived(mode: Mode, truth: &Truth, destination: &SiteName) -> bool {
+    places_at(truth, destination).any(|place| {
+        let disk_is_here = mode != Mode::Live && place.disk_complete;
+        holds_memory(place) || disk_is_here || !place.powered
+    })
+}
+
+fn holds_memory(place: &Place) -> bool {
+    match place.instance {
+        Instance::Running | Instance::Paused | Instance::Incoming => true,
+        Instance::Off(_) => false,
+    }
+}
+
+fn places_at<'a>(truth: &'a Truth, site: &SiteName) -> impl Iterator<Item = &'a Place> {
+    truth.places.iter().filter(move |place| place.site == *site)
 }

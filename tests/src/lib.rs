@@ -6,6 +6,8 @@
 //! world's truth. Everything that is replaced is replaced at a seam of the design; the product runs unmodified.
 
 pub mod env;
+pub mod faults;
+mod frames;
 pub mod hand;
 pub mod history;
 pub mod judge;

@@ -33,6 +33,7 @@ pub struct Hit {
 #[derive(Debug, Clone)]
 pub struct Life {
     ended: CancellationToken,
+    struck: CancellationToken,
     hit: Option<Hit>,
     counted: Arc<AtomicU64>,
     names: Arc<Mutex<Vec<&'static str>>>,
@@ -44,6 +45,7 @@ impl Life {
     pub fn new(hit: Option<Hit>) -> Self {
         Life {
             ended: CancellationToken::new(),
+            struck: CancellationToken::new(),
             hit,
             counted: Arc::new(AtomicU64::new(0)),
             names: Arc::new(Mutex::default()),
@@ -66,6 +68,11 @@ impl Life {
         self.ended.cancelled().await;
     }
 
+    /// Waits until it was hit where its plan says so. It lives on if only a reply was lost.
+    pub async fn until_struck(&self) {
+        self.struck.cancelled().await;
+    }
+
     /// The names of the points passed so far, in order.
     #[must_use]
     pub fn points(&self) -> Vec<&'static str> {
@@ -78,16 +85,14 @@ impl Life {
         if self.has_ended() {
             return std::future::pending().await;
         }
-        let count = self.counted.fetch_add(1, Ordering::SeqCst) + 1;
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
-        let moment = self.hit.filter(|hit| hit.point == count).map(|hit| hit.moment);
+        let moment = self.pass(name);
         if moment == Some(Moment::Before) {
-            self.end();
+            self.strike(Moment::Before);
             return std::future::pending().await;
         }
         let outcome = effect.await;
-        if moment == Some(Moment::After) {
-            self.end();
+        if let Some(moment) = moment {
+            self.strike(moment);
         }
         if self.has_ended() {
             return std::future::pending().await;
@@ -96,6 +101,34 @@ impl Life {
             (Some(Moment::ReplyLost), Some(lost)) => lost,
             (Some(Moment::Before | Moment::After | Moment::ReplyLost) | None, _) => outcome,
         }
+    }
+
+    /// A call to another process is about to be sent. Returns the moment at which it is to be hit, if it is the one.
+    pub(crate) fn begin_call(&self, name: &'static str) -> Option<Moment> {
+        let moment = self.pass(name);
+        if moment == Some(Moment::Before) {
+            self.strike(Moment::Before);
+        }
+        moment
+    }
+
+    /// The answer came of the call that is to be hit.
+    pub(crate) fn hit_answer(&self, moment: Moment) {
+        self.strike(moment);
+    }
+
+    fn pass(&self, name: &'static str) -> Option<Moment> {
+        let count = self.counted.fetch_add(1, Ordering::SeqCst) + 1;
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+        self.hit.filter(|hit| hit.point == count).map(|hit| hit.moment)
+    }
+
+    fn strike(&self, moment: Moment) {
+        match moment {
+            Moment::Before | Moment::After => self.end(),
+            Moment::ReplyLost => {}
+        }
+        self.struck.cancel();
     }
 
     /// Something that changes nothing outside: it only stops returning once the process is dead.

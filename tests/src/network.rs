@@ -1,6 +1,7 @@
 //! The network of a stage: streams in memory between processes that know each other by port. A dead process refuses
 //! connections; a cut path breaks those that are there and refuses new ones, in one direction or both.
 
+use crate::frames;
 use crate::life::Life;
 use futures::future::BoxFuture;
 use hyper_util::rt::TokioIo;
@@ -85,13 +86,12 @@ impl Network {
         let (far_inside, far) = tokio::io::duplex(PIPE_BYTES);
         let (client_life, pump_life) = (life.clone(), server_life.clone());
         tokio::spawn(async move {
-            let (mut near_inside, mut far_inside) = (near_inside, far_inside);
             tokio::select! {
                 biased;
                 () = broken.cancelled() => {}
                 () = client_life.until_ended() => {}
                 () = pump_life.until_ended() => {}
-                _ = tokio::io::copy_bidirectional(&mut near_inside, &mut far_inside) => {}
+                () = frames::carry(near_inside, far_inside, &client_life, call_of(to)) => {}
             }
         });
         let refused = |_| io::Error::new(io::ErrorKind::ConnectionRefused, "nobody accepts there");
@@ -101,6 +101,16 @@ impl Network {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call's name as a point of its caller's life.
+fn call_of(port: Port) -> &'static str {
+    match port {
+        7700 => "call: orchestrator",
+        7701 => "call: source",
+        7702 => "call: destination",
+        _ => "call: somebody",
     }
 }
 

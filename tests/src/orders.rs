@@ -2,10 +2,11 @@
 
 use crate::stage::Stage;
 use muster_core::ids::{EvacuationId, VmId};
+use muster_proto::status::{Fault, TRANSPORT};
 use muster_proto::v1 as pb;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tonic::{Code, Status};
+use tonic::Status;
 use uuid::Uuid;
 
 /// How often a person looks.
@@ -192,5 +193,5 @@ fn answered<T>(answer: Result<T, Status>) -> Option<T> {
 
 /// Nobody is there, or the connection broke: not the orchestrator's own word.
 fn is_silence(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Unknown)
+    Fault::from(status).reason == TRANSPORT
 }

@@ -1,7 +1,6 @@
 //! A stage: a world with two sites, their workers and an orchestrator, each a process that can be killed and started again.
 
 use crate::env::SimulatedEnv;
-use crate::judge::violation;
 use crate::life::{Hit, Life};
 use crate::network::{Network, Port};
 use crate::seams::{MortalHypervisor, MortalJournal, MortalLedger};
@@ -139,6 +138,9 @@ impl Stage {
     /// # Panics
     /// If the stage can't be set, which is the test's own fault.
     pub async fn set_in(options: StageOptions, config: &WorldConfig) -> Stage {
+        // Says what goes on where RUST_LOG asks for it; the first stage of a process sets it up.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().without_time().try_init();
         let end = CancellationToken::new();
         let world = engine::start(config, end.clone()).expect("a sane world");
         let mut stage = Stage {
@@ -396,18 +398,6 @@ impl Stage {
     pub async fn truth(&self) -> BTreeMap<VmId, Truth> {
         let truth = self.world.truth().await.expect("a world");
         truth.into_iter().map(|truth| (truth.vm, truth)).collect()
-    }
-
-    /// Fails the test if anything is so that may never be so.
-    ///
-    /// # Panics
-    /// If any VM ran twice, is lost, or ran on what it mustn't.
-    pub async fn assert_no_violation(&self) {
-        for truth in self.truth().await.values() {
-            if let Some(violation) = violation(truth) {
-                panic!("{violation}: {truth:#?}");
-            }
-        }
     }
 
     fn born(&mut self, process: Process, hit: Option<Hit>) -> (Life, Arc<dyn Env>) {

@@ -8,6 +8,7 @@ use muster_core::env::Env;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::reading::SiteReading;
 use muster_core::time::Timestamp;
+use muster_core::token::Token;
 use muster_proto::convert::{News, SiteNews};
 use muster_proto::worker::v1 as wire;
 use muster_proto::worker::v1::site_client::SiteClient;
@@ -137,8 +138,18 @@ impl Feed {
         self.inner.changes.subscribe()
     }
 
-    /// Takes a reading that came as an answer. An older one than the one that is known changes nothing.
+    /// Takes a reading that came as an answer. One that isn't newer than the one that is known changes nothing: answers
+    /// and news overtake each other, and of the same moment only the news are sure to end with how things stand.
     pub fn learn(&self, reading: SiteReading) {
+        self.keep(reading, |reading, known| age(reading) > age(known));
+    }
+
+    /// Takes a reading that the site has told by itself. These come in order: of the same moment, the later one counts.
+    fn hear(&self, reading: SiteReading) {
+        self.keep(reading, |reading, known| age(reading) >= age(known) && reading != known);
+    }
+
+    fn keep(&self, reading: SiteReading, is_newer: impl Fn(&SiteReading, &SiteReading) -> bool) {
         let vm = reading.vm;
         let bell = {
             let mut state = self.state();
@@ -195,7 +206,7 @@ impl Feed {
     fn take(&self, news: SiteNews) {
         self.set_connection(Connection::Up);
         match news.news {
-            News::Reading(reading) => self.learn(*reading),
+            News::Reading(reading) => self.hear(*reading),
             News::Claims(claims) => self.learn_claims(claims.evacuation, claims.claims),
             News::Alarm(alarm) => tracing::warn!(vm = ?alarm.vm, reason = alarm.reason, "{}", alarm.message),
             News::Alive => {}
@@ -228,6 +239,6 @@ impl Feed {
 }
 
 /// By the floor first, which only grows, then by the worker's own clock.
-fn is_newer(reading: &SiteReading, known: &SiteReading) -> bool {
-    (reading.floor, reading.at) >= (known.floor, known.at) && *reading != *known
+fn age(reading: &SiteReading) -> (Token, Timestamp) {
+    (reading.floor, reading.at)
 }

@@ -234,7 +234,7 @@ impl<'a> Run<'a> {
     fn handover_is_late(&self) -> bool {
         match self.waiting {
             Some((Wait::Handover | Wait::Commit, since)) => {
-                self.settler.env.now().since_ms(since) > self.settler.deadlines.handover_ms
+                self.settler.env.now().since_ms(since) >= self.settler.deadlines.handover_ms
             }
             Some((Wait::Job, _)) | None => false,
         }
@@ -282,7 +282,11 @@ impl<'a> Run<'a> {
         let longest = Duration::from_millis(left_ms.max(1)).min(LOOK_AGAIN_AFTER);
         let longest = if left_ms == 0 { LOOK_AGAIN_AFTER.min(self.settler.silence()) } else { longest };
         if !(left_ms == 0 && self.look == Look::Fenced) {
-            self.settler.changed(self.subject.vm, seen, longest).await;
+            let has_news = self.settler.changed(self.subject.vm, seen, longest).await;
+            // Nothing for so long: what is waited for may have ended without a word.
+            if !has_news && longest == LOOK_AGAIN_AFTER {
+                self.look = Look::Fenced;
+            }
         }
         None
     }
@@ -343,8 +347,11 @@ impl<'a> Run<'a> {
         Token { epoch: self.settler.epoch, sequence: self.subject.sequence }
     }
 
-    /// Why the last transfer failed, in its hypervisor's words.
+    /// Why the last transfer failed, in its hypervisor's words; of one that was aborted here the reason is known.
     fn note_error(&mut self, seen: &Seen) {
+        if self.aborting {
+            return;
+        }
         if let Heard::Answer(reading) = &seen.source
             && let Some(Standing::Source(at)) = &reading.standing
             && let SourceState::Sealed { transfer: Some(transfer) } = &at.state

@@ -131,15 +131,15 @@ impl Settler {
         readings.weigh()
     }
 
-    /// Waits until either side has something newer than what was seen, or `longest` has passed.
-    pub(super) async fn changed(&self, vm: VmId, seen: &Seen, longest: Duration) {
+    /// Waits until either side has something newer than what was seen. False once `longest` has passed without.
+    pub(super) async fn changed(&self, vm: VmId, seen: &Seen, longest: Duration) -> bool {
         let bells: Vec<_> = self.feeds().map(|feed| feed.bell(vm)).collect();
         if self.has_moved_on(vm, seen) {
-            return;
+            return true;
         }
         let rung = bells.iter().map(|bell| Box::pin(bell.notified()));
         let any = futures::future::select_all(rung);
-        let _ = tokio::time::timeout(longest, any).await;
+        tokio::time::timeout(longest, any).await.is_ok()
     }
 
     fn has_moved_on(&self, vm: VmId, seen: &Seen) -> bool {

@@ -1,0 +1,92 @@
+//! Scenario 4 (kubevirt #17317, #17203): a move waits forever because an agent is down, or is held by its failing cleanup.
+//!
+//! Red if a silent worker leaves a move "moving" past its deadlines without a visible hold, if it doesn't go on by itself once
+//! the worker is back, or if a cleanup that fails changes what is proven of the VM.
+
+use muster_core::definition::{Disk, Mode};
+use muster_core::reading::Phase;
+use muster_core::step::Hold;
+use muster_proto::v1::{Move, MoveState};
+use muster_tests::{Process, Stage, StageOptions};
+use muster_worker::hypervisor::sim::world::{CallKind, RuleKind, Trap, Twist};
+use std::time::Duration;
+
+fn is_held(moves: &[Move]) -> bool {
+    moves.iter().all(|one| one.state() == MoveState::Held)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_down_holds_its_moves_visibly_until_it_is_back() {
+    let cases = [(Process::Source, Hold::SourceSilent), (Process::Destination, Hold::DestinationSilent)];
+    for (process, hold) in cases {
+        let mut stage = Stage::set(StageOptions::default()).await;
+        let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+        stage.start_orchestrator(None).await;
+        stage.hold_in(vm, Phase::PreCopy).await;
+        let evacuation = stage.order(&stage.runbook_of_all()).await;
+        stage.until_in(vm, Phase::PreCopy).await;
+        stage.kill(process);
+        let held = stage.until(evacuation, Duration::from_secs(60), |_, moves| is_held(moves)).await;
+        assert_eq!(held[0].held_because, hold.sentence(), "{process:?}");
+        assert!(!held[0].remedy.is_empty());
+        // Much later it is still held, and nothing was done to it.
+        tokio::time::sleep(Duration::from_secs(900)).await;
+        let (_, moves) = stage.shown(evacuation).await.expect("an answer");
+        assert!(is_held(&moves), "{moves:#?}");
+        assert_eq!(stage.truth_of(vm).await.runs_on(), [(stage.source.clone(), stage.source_host(1))]);
+        stage.start_worker(process, None).await;
+        stage.release_transfers().await;
+        let moves = stage.until_finished(evacuation).await;
+        assert_eq!(moves[&vm].state(), MoveState::Migrated, "{process:?}: {moves:#?}");
+        stage.assert_ended_right(evacuation).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_down_from_the_beginning_is_no_endless_wait() {
+    let mut stage = Stage::set(StageOptions::default()).await;
+    let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+    stage.start_orchestrator(None).await;
+    stage.kill(Process::Destination);
+    let refused = stage.try_order(&stage.runbook_of_all()).await;
+    assert!(refused.is_err(), "nothing can be planned towards a site that doesn't answer");
+    stage.start_worker(Process::Destination, None).await;
+    let evacuation = stage.order(&stage.runbook_of_all()).await;
+    let moves = stage.until_finished(evacuation).await;
+    assert_eq!(moves[&vm].state(), MoveState::Migrated);
+    stage.assert_ended_right(evacuation).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cleanup_that_fails_a_few_times_is_tried_again() {
+    let mut stage = Stage::set(StageOptions::default()).await;
+    let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+    stage.start_orchestrator(None).await;
+    stage.rule(vm, 1, RuleKind::Phase(Phase::PreCopy, Trap::Fail("a broken cable".to_owned()))).await;
+    stage.rule(vm, 4, RuleKind::Call(Some(CallKind::Remove), Twist::Fail("the disk is busy".to_owned()))).await;
+    let evacuation = stage.order(&stage.runbook_of_all()).await;
+    let moves = stage.until_finished(evacuation).await;
+    assert_eq!((moves[&vm].state(), moves[&vm].attempts), (MoveState::Migrated, 2), "{moves:#?}");
+    stage.assert_ended_right(evacuation).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cleanup_that_always_fails_is_a_visible_hold_and_changes_no_verdict() {
+    let mut stage = Stage::set(StageOptions::default()).await;
+    let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+    stage.start_orchestrator(None).await;
+    stage.rule(vm, 1, RuleKind::Phase(Phase::PreCopy, Trap::Fail("a broken cable".to_owned()))).await;
+    let never = Twist::Refuse("the disk can't be deleted".to_owned());
+    stage.rule(vm, 60_000, RuleKind::Call(Some(CallKind::Remove), never)).await;
+    let evacuation = stage.order(&stage.runbook_of_all()).await;
+    let held = stage.until(evacuation, Duration::from_secs(300), |_, moves| is_held(moves)).await;
+    assert_eq!(held[0].held_because, Hold::StepFails.sentence());
+    assert_eq!(held[0].verdict, "NotMigrated");
+    assert!(held[0].error.contains("can't be deleted"), "{held:#?}");
+    assert_eq!(stage.truth_of(vm).await.runs_on(), [(stage.source.clone(), stage.source_host(1))]);
+    stage.inject(muster_worker::hypervisor::sim::world::Fault::ClearRules).await;
+    stage.retry(evacuation).await;
+    let moves = stage.until_finished(evacuation).await;
+    assert_eq!(moves[&vm].state(), MoveState::Migrated, "{moves:#?}");
+    stage.assert_ended_right(evacuation).await;
+}
