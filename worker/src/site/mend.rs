@@ -11,6 +11,7 @@ use super::watch::News;
 use super::{CALL_DEADLINE, Site};
 use crate::error::SiteError;
 use crate::hypervisor::{HypervisorError, VmChange};
+use muster_core::class::Class;
 use muster_core::definition::Mode;
 use muster_core::ids::{HostName, VmId};
 use muster_core::ledger::command::{FactKind, MutationResult};
@@ -34,7 +35,7 @@ impl Site {
         if row.intent.is_some() && !self.sections.is_taken(row.vm) {
             again.insert(row.vm);
         }
-        self.tell(News::Reading(Arc::new(self.reading(&row, sight))));
+        self.tell(News::Reading(Arc::new(self.reading(&row, sight, self.env.now()))));
         Ok(())
     }
 
@@ -59,8 +60,43 @@ impl Site {
                 return Ok((row, sight));
             }
         }
+        if let (MutationResult::Ran { .. }, Some(copy)) = (&result, running_copy(&row, &sight)) {
+            self.define_then_end(&row, intent, copy.clone(), section);
+            return Ok((row, sight));
+        }
         self.write_fact(row.vm, FactKind::MutationEnded { token: intent.token, result }).await?;
         Ok((self.records.row(row.vm).await?, sight))
+    }
+
+    /// Makes the definition of a copy that was let run the real one, autostart included, and only then ends the mutation:
+    /// no look tells whether that came through. In a task of its own, for a hypervisor may take its time; the next look
+    /// tries again where nobody knows what came of it.
+    fn define_then_end(self: &Arc<Self>, row: &VmRow, intent: &Intent, copy: Sighting, section: Section) {
+        let Some(Enrolled { entry, .. }) = &row.enrolled else { return };
+        let (vm, token, definition) = (row.vm, intent.token, entry.definition.clone());
+        let site = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let defining = site.call(&copy.host, vm, VmChange::DefineReal { definition, mark: copy.mark });
+            let result = match tokio::time::timeout(CALL_DEADLINE, defining).await {
+                Ok(Ok(())) => Some(MutationResult::Ran { downtime_ms: copy.stood_still_ms }),
+                Ok(Err(error)) => match error.class() {
+                    Class::Retry | Class::Refused => Some(MutationResult::Failed { error: error.to_string() }),
+                    Class::Unknown | Class::Bug => None,
+                },
+                Err(_) => None,
+            };
+            match result {
+                Some(result) => {
+                    if let Err(error) = site.write_fact(vm, FactKind::MutationEnded { token, result }).await {
+                        tracing::error!(%vm, %error, "what came of a mutation could not be written down");
+                    }
+                }
+                // Held on for a moment, so that a host that doesn't answer isn't called without end.
+                None => tokio::time::sleep(LOOK_AGAIN_EVERY).await,
+            }
+            drop(section);
+            site.touch(vm);
+        });
     }
 
     /// Seals what was given back by half, and only then ends the mutation: in between it would look as if its owner had

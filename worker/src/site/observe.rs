@@ -12,6 +12,7 @@ use muster_core::ids::{EvacuationId, HostName, VmId};
 use muster_core::ledger::VmRow;
 use muster_core::ledger::command::{Refusal, VmCommand, VmOrder};
 use muster_core::reading::{Inventory, Sight, SiteReading};
+use muster_core::time::Timestamp;
 use muster_core::token::{Token, TokenStanding};
 use std::sync::Arc;
 
@@ -53,10 +54,12 @@ impl Site {
 
     /// One VM's reading, with everything that its sight proves written down first.
     pub(super) async fn read_one(self: &Arc<Self>, vm: VmId) -> Result<SiteReading, SiteError> {
+        // Before anything is read: one that took long must not pass for newer than what was told meanwhile.
+        let at = self.env.now();
         let row = self.records.row(vm).await?;
         let sight = self.look_one(vm).await?;
         let (row, sight) = self.write_what_is_seen(row, sight).await?;
-        Ok(self.reading(&row, sight))
+        Ok(self.reading(&row, sight, at))
     }
 
     pub(super) async fn look_one(&self, vm: VmId) -> Result<Sight, SiteError> {
@@ -93,7 +96,7 @@ impl Site {
 
     /// Puts a row and a sight together; the sight must not be older than the row. What this process has under way counts
     /// as much as what the ledger remembers, and so does what was seen and is not written down yet.
-    pub(super) fn reading(&self, row: &VmRow, sight: Sight) -> SiteReading {
+    pub(super) fn reading(&self, row: &VmRow, sight: Sight, at: Timestamp) -> SiteReading {
         let is_taken = self.sections.is_taken(row.vm);
         SiteReading {
             vm: row.vm,
@@ -101,7 +104,7 @@ impl Site {
             standing: row.standing().cloned(),
             mutation_under_way: row.intent.is_some() || is_taken || super::handover::is_unwritten(row, &sight),
             sight,
-            at: self.env.now(),
+            at,
         }
     }
 }

@@ -106,6 +106,7 @@ impl Site {
         };
         let mut query = RowQuery { limit: CATCH_UP_BATCH, ..RowQuery::all() };
         loop {
+            let at = self.env.now();
             let mut rows = self.records.page(query).await?;
             let Some(last) = rows.last().map(|row| row.vm) else { break };
             query = query.after(last);
@@ -113,7 +114,7 @@ impl Site {
             let vms: Vec<VmId> = rows.iter().map(|row| row.vm).collect();
             let sights = self.look(&vms).await?;
             for (row, sight) in rows.iter().zip(sights) {
-                news.push((mark, News::Reading(Arc::new(self.reading(row, sight)))));
+                news.push((mark, News::Reading(Arc::new(self.reading(row, sight, at)))));
             }
         }
         news.push((new_mark, News::Alive));
