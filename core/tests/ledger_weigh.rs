@@ -10,7 +10,7 @@ use muster_core::evidence::{
 use muster_core::ids::{Attempt, EvacuationId, HostName, VmId};
 use muster_core::ledger::weigh::Readings;
 use muster_core::ledger::{
-    ArrivalRecord, AtDestination, AtSource, Completed, SourceState, Standing, Started, Transfer,
+    ArrivalRecord, AtDestination, AtSource, Completed, Ran, SourceState, Standing, Started, Transfer,
 };
 use muster_core::reading::{Instance, Mark, OffCause, Sight, Sighting, SiteReading, Stored};
 use muster_core::time::Timestamp;
@@ -164,6 +164,28 @@ fn an_inert_definition_without_instance_is_a_placeholder_whatever_ended_there() 
     let copy = |seen| destination_of(ArrivalRecord::Started(started(second())), vec![seen], |_| {}).copy;
     assert_eq!(copy(restarted), CopyState::Crashed, "after its host's restart");
     assert_eq!(copy(shut_down), CopyState::ShutDown);
+}
+
+/// The worker died between giving it its definition and starting it.
+#[test]
+fn what_comes_up_from_its_disk_and_was_not_let_run_yet_is_still_to_start() {
+    let copy = |mode, kind, ran| {
+        let started = Started { kind, ..started(second()) };
+        let completed = Completed { started, token: Token::new(3, 4), at: AT, late: false, ran };
+        let off = sighting("w1", Instance::Off(OffCause::ShutDown), Stored::Real, Some(second()));
+        let set = |reading: &mut SiteReading| match &mut reading.standing {
+            Some(Standing::Destination(at)) => at.mode = mode,
+            Some(Standing::Source(_)) | None => panic!("it is the destination's"),
+        };
+        destination_of(ArrivalRecord::Completed(completed), vec![off], set).copy
+    };
+    let ran = Some(Ran { at: AT, downtime_ms: None });
+    for (mode, kind) in [(Mode::Cold, ArrivalKind::Transfer), (Mode::Live, ArrivalKind::ColdStart)] {
+        assert_eq!(copy(mode, kind, None), CopyState::Placeholder, "{mode:?}, {kind:?}");
+        assert_eq!(copy(mode, kind, ran), CopyState::ShutDown, "{mode:?}, {kind:?}: it ran, and somebody shut it down");
+    }
+    let arrived = copy(Mode::Live, ArrivalKind::Transfer, None);
+    assert_eq!(arrived, CopyState::ShutDown, "its memory arrived, so it can have been shut down from inside");
 }
 
 #[test]

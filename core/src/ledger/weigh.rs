@@ -2,9 +2,9 @@
 
 use super::{ArrivalRecord, AtDestination, AtSource, SourceState, Standing};
 use crate::claim::Claims;
-use crate::definition::Disk;
+use crate::definition::{Disk, Mode};
 use crate::evidence::{
-    CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Record, Seal, SourceEvidence,
+    ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Record, Seal, SourceEvidence,
     SourceInstance, TransferTrace,
 };
 use crate::ids::{Attempt, EvacuationId, HostName};
@@ -91,6 +91,7 @@ fn destination(reading: &SiteReading, evacuation: EvacuationId, at: Option<&AtDe
     // Two of one attempt would be a hypervisor's invention; the worse one counts as the other copy.
     let own = reading.sight.sightings.iter().find(is_copy);
     let copy = match (own, current) {
+        (Some(sighting), _) if at.is_some_and(|at| is_still_to_start(at, sighting)) => CopyState::Placeholder,
         (Some(sighting), _) => copy_state(sighting),
         (None, Some((_, host))) if reading.sight.silent_hosts.contains(host) => CopyState::HostSilent,
         (None, Some(_) | None) => CopyState::Absent,
@@ -120,6 +121,21 @@ fn record(at: &AtDestination) -> Record {
             Record::Completed { attempt: completed.started.attempt, kind: completed.started.kind }
         }
         ArrivalRecord::Closed(closed) => Record::Closed(closed.outcome),
+    }
+}
+
+/// What comes up from its disk gets its real definition first: until it was let run, off is what it has been all along,
+/// and nobody's shutdown.
+fn is_still_to_start(at: &AtDestination, sighting: &Sighting) -> bool {
+    match &at.record {
+        ArrivalRecord::Completed(completed) => {
+            let from_disk = at.mode != Mode::Live || completed.started.kind == ArrivalKind::ColdStart;
+            from_disk && completed.ran.is_none() && matches!(sighting.instance, Instance::Off(_))
+        }
+        ArrivalRecord::Enrolled
+        | ArrivalRecord::Started(_)
+        | ArrivalRecord::Abandoned(_)
+        | ArrivalRecord::Closed(_) => false,
     }
 }
 
