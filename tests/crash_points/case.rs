@@ -1,0 +1,98 @@
+//! What is tried: enumerated from the points that a dry run has passed.
+
+use muster_core::definition::{Disk, Mode};
+use muster_tests::Process;
+use muster_tests::life::{Hit, Moment};
+use std::collections::BTreeMap;
+
+/// Which move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Running, its disk on shared storage.
+    Live,
+    /// Shut down, copied with its local disk, started.
+    Cold,
+    /// Powered off, copied with its local disk.
+    Off,
+}
+
+/// How it goes on after the hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Whoever died comes back, and the orchestrator goes on by itself.
+    GoesOn,
+    /// The orchestrator never comes back; the move is recovered without it.
+    Recovered,
+}
+
+/// The names of each process's points, in order.
+pub(crate) type Points = BTreeMap<Process, Vec<&'static str>>;
+
+/// One case.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) kind: Kind,
+    pub(crate) way: Way,
+    pub(crate) process: Process,
+    pub(crate) hit: Hit,
+    pub(crate) point: &'static str,
+}
+
+impl Kind {
+    pub(crate) fn mode(self) -> Mode {
+        match self {
+            Kind::Live => Mode::Live,
+            Kind::Cold => Mode::Cold,
+            Kind::Off => Mode::Off,
+        }
+    }
+
+    pub(crate) fn disk(self) -> Disk {
+        match self {
+            Kind::Live => Disk::Shared,
+            Kind::Cold | Kind::Off => Disk::Local { size_mib: 2_048 },
+        }
+    }
+}
+
+impl Case {
+    /// Its name, by which it can be tried alone.
+    pub(crate) fn name(&self) -> String {
+        let kind = format!("{:?}", self.kind).to_lowercase();
+        let (process, Hit { point, moment }) = (self.process_word(), self.hit);
+        format!("{kind}/{process}/{point}/{moment:?}/{:?}", self.way)
+    }
+
+    pub(crate) fn process_word(&self) -> &'static str {
+        word(self.process)
+    }
+}
+
+pub(crate) fn word(process: Process) -> &'static str {
+    match process {
+        Process::Source => "source",
+        Process::Destination => "destination",
+        Process::Orchestrator => "orchestrator",
+        Process::Caller => "caller",
+    }
+}
+
+/// Every process × point × moment. A write has no reply of its own to lose.
+pub(crate) fn enumerate(kind: Kind, way: Way, points: &Points) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (process, names) in points {
+        for (index, point) in names.iter().enumerate() {
+            let is_write = point.starts_with("ledger") || point.starts_with("journal");
+            let moments: &[Moment] = if is_write {
+                &[Moment::Before, Moment::After]
+            } else {
+                &[Moment::Before, Moment::After, Moment::ReplyLost]
+            };
+            for moment in moments {
+                let hit = Hit { point: index as u64 + 1, moment: *moment };
+                cases.push(Case { kind, way, process: *process, hit, point });
+            }
+        }
+    }
+    cases
+}
