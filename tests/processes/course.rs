@@ -1,6 +1,7 @@
 //! The course of one evacuation: what is killed when, how it goes on, and what came of it.
 
 use crate::Outcome;
+use crate::daemon::{self, Ended};
 use crate::figures::Figures;
 use crate::fleet::{self, DESTINATION, Ordered};
 use crate::judge::{RollCall, wrong_end, wrong_verdicts};
@@ -112,8 +113,8 @@ impl Course<'_> {
         if let Some(after) = succession.recovery_killed_after
             && self.stage.recover_apply_and_kill(after).await?
         {
-            self.note("killed recovery".to_owned());
             self.figures.kills.recovery += 1;
+            self.note_kill("a recovery").await?;
         }
         self.recover(succession.worker_killed).await?;
         self.figures.recoveries += 1;
@@ -129,9 +130,9 @@ impl Course<'_> {
             let ended = match worker_killed.take() {
                 None => self.stage.recover_apply().await?,
                 Some((part, after, pause)) => {
-                    let (recovered, killed) = self.recover_and_kill(part, after, pause).await?;
+                    let recovered = self.recover_and_kill(part, after, pause).await?;
                     self.figures.kills.count(part);
-                    self.note(killed);
+                    self.note_kill(&format!("{part:?}, under a recovery")).await?;
                     recovered
                 }
             };
@@ -150,12 +151,7 @@ impl Course<'_> {
         Err(format!("recovery never settles what had begun: {last}"))
     }
 
-    async fn recover_and_kill(
-        &mut self,
-        part: Part,
-        after: Duration,
-        pause: Duration,
-    ) -> Outcome<(crate::daemon::Ended, String)> {
+    async fn recover_and_kill(&mut self, part: Part, after: Duration, pause: Duration) -> Outcome<Ended> {
         let arguments = self.stage.apply_arguments();
         let killing = async {
             tokio::time::sleep(after).await;
@@ -163,10 +159,9 @@ impl Course<'_> {
             tokio::time::sleep(pause).await;
             self.stage.start(part).await
         };
-        let (ended, killed) = tokio::join!(crate::daemon::run(&arguments), killing);
+        let (ended, killed) = tokio::join!(daemon::run(&arguments), killing);
         killed?;
-        let ended = ended?;
-        Ok((ended, format!("killed {part:?} under a recovery")))
+        ended
     }
 
     /// The roll is called by whatever way there is, while the truth is written down.
@@ -278,10 +273,15 @@ impl Course<'_> {
     }
 
     async fn kill(&mut self, part: Part) -> Outcome<()> {
-        let arrived = arrived(&self.stage.truth().await?);
         self.stage.kill(part).await?;
         self.figures.kills.count(part);
-        self.note(format!("killed {part:?}, {arrived} had arrived"));
+        self.note_kill(&format!("{part:?}")).await
+    }
+
+    async fn note_kill(&mut self, who: &str) -> Outcome<()> {
+        let arrived = arrived(&self.stage.truth().await?);
+        self.figures.kills.under_way += u64::from(arrived < self.fleet.len());
+        self.note(format!("killed {who}, {arrived} had arrived"));
         Ok(())
     }
 

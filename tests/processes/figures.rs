@@ -10,6 +10,8 @@ pub(crate) struct Kills {
     pub(crate) source: u64,
     pub(crate) destination: u64,
     pub(crate) recovery: u64,
+    /// Of all these, those that fell while VMs had still to arrive.
+    pub(crate) under_way: u64,
 }
 
 impl Kills {
@@ -51,6 +53,7 @@ impl Figures {
         self.kills.source += other.kills.source;
         self.kills.destination += other.kills.destination;
         self.kills.recovery += other.kills.recovery;
+        self.kills.under_way += other.kills.under_way;
         self.recoveries += other.recoveries;
         self.roll_calls += other.roll_calls;
         self.verdicts += other.verdicts;
@@ -70,12 +73,12 @@ impl Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Kills { orchestrator, source, destination, recovery } = self.kills;
+        let Kills { orchestrator, source, destination, recovery, under_way } = self.kills;
         let all = orchestrator + source + destination + recovery;
         write!(
             formatter,
             "{} evacuations, {} VMs, {} migrated in {} attempts; {all} kills: {orchestrator} orchestrators, {source} \
-             source workers, {destination} destination workers, {recovery} recoveries; {} finished by recovery; {} \
+             source workers, {destination} destination workers, {recovery} recoveries; {under_way} while VMs had still to arrive; {} finished by recovery; {} \
              verdicts in {} roll calls, {} of them in doubt; {} wrong verdicts, {} ran twice, {} lost, {} ran stale; \
              {} ms each in the mean",
             self.evacuations,

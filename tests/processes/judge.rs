@@ -129,3 +129,62 @@ pub(crate) fn wrong_end(vm: &Ordered, before: &Truth, truth: &Truth) -> Outcome<
 fn site(name: &str) -> Outcome<SiteName> {
     name.parse().map_err(|error| format!("{name}: {error}"))
 }
+
+#[test]
+fn the_judge_knows_right_from_wrong() {
+    use muster_core::reading::OffCause;
+    use muster_worker::hypervisor::sim::world::Place;
+    let place = |site: &str, stored, instance| Place {
+        site: site.parse().expect("a site"),
+        host: format!("{site}-1").parse().expect("a host"),
+        powered: true,
+        reachable: true,
+        stored,
+        autostarts: false,
+        instance,
+        mark: None,
+        job: false,
+        generation: Some(1),
+        stale: false,
+        disk_complete: true,
+        disk_stale: false,
+        failure: None,
+    };
+    let truth = |places| Truth {
+        vm: VmId(uuid::Uuid::nil()),
+        name: "live-00".parse().expect("a name"),
+        has_run: true,
+        places,
+        memory_generation: 1,
+        ran_twice: false,
+        disk_writers_max: 1,
+        ran_stale: false,
+        ran_on_partial_disk: false,
+        ended: None,
+        lost: false,
+        definition_intact: true,
+    };
+    let off = Instance::Off(OffCause::Migrated);
+    let untouched = truth(vec![place(SOURCE, Stored::Real, Instance::Running)]);
+    let arriving = truth(vec![
+        place(SOURCE, Stored::Sealed, Instance::Running),
+        place(DESTINATION, Stored::Placeholder, Instance::Incoming),
+    ]);
+    let over = truth(vec![place(SOURCE, Stored::Retired, off), place(DESTINATION, Stored::Real, Instance::Running)]);
+    let doubt = Verdict::Indeterminate(Doubt::SourceSilent);
+    let all = [
+        (Verdict::NotStarted, [true, true, false]),
+        (Verdict::NotMigrated, [true, true, false]),
+        (Verdict::HandedOver, [false, false, false]),
+        (Verdict::FullyMigrated, [false, false, true]),
+        (Verdict::MemoryLost, [false, false, false]),
+        (Verdict::SplitBrain, [false, false, false]),
+        (doubt, [false, true, false]),
+    ];
+    for (verdict, right) in all {
+        for (truth, is_right) in [&untouched, &arriving, &over].into_iter().zip(right) {
+            let how = disagreement(verdict, Mode::Live, truth).expect("a judgement");
+            assert_eq!(how.is_none(), is_right, "{verdict:?}: {how:?}, {truth:#?}");
+        }
+    }
+}
