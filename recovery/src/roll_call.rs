@@ -13,8 +13,16 @@ use muster_core::ledger::{ArrivalRecord, Enrolled, RollEntry, Standing, VmRow};
 use muster_core::reading::{Sight, SiteReading};
 use muster_core::step::{Action, Decision, Hold, Step};
 use muster_core::time::Timestamp;
+use muster_core::token::Token;
 use muster_core::verdict::Verdict;
+use muster_proto::convert::SiteFailure;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How often a site is asked before it counts as silent.
+pub const ASK_TRIES: u32 = 4;
+/// How long until it is asked again.
+pub const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// One VM's line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,10 +121,10 @@ pub async fn roll_call(
     let Some(evacuation) = roll.values().next().map(|entry| entry.evacuation) else { return Vec::new() };
     let vms: Vec<_> = roll.keys().map(|vm| (*vm, None)).collect();
     let mut from_source = match source {
-        Some(source) => source.observe(evacuation, &vms).await.unwrap_or_default(),
+        Some(source) => ask(source, evacuation, &vms).await,
         None => BTreeMap::new(),
     };
-    let mut from_destination = destination.observe(evacuation, &vms).await.unwrap_or_default();
+    let mut from_destination = ask(destination, evacuation, &vms).await;
     let heard = |answer: Option<Result<SiteReading, _>>| match answer {
         Some(Ok(reading)) => Heard::Answer(reading),
         Some(Err(_)) | None => Heard::Silent,
@@ -128,6 +136,21 @@ pub async fn roll_call(
             line(evacuation, entry.clone(), Both { destination, source }, claims, wishes)
         })
         .collect()
+}
+
+/// What a site says of these VMs; of none if it stays silent. A worker that is just coming back is asked again.
+async fn ask(
+    site: &SiteLink,
+    evacuation: EvacuationId,
+    vms: &[(VmId, Option<Token>)],
+) -> BTreeMap<VmId, Result<SiteReading, SiteFailure>> {
+    for _ in 1..ASK_TRIES {
+        if let Ok(answers) = site.observe(evacuation, vms).await {
+            return answers;
+        }
+        tokio::time::sleep(ASK_AGAIN_AFTER).await;
+    }
+    site.observe(evacuation, vms).await.unwrap_or_default()
 }
 
 /// Calls the roll over a ledger's rows alone, with nobody left to ask: what its evidence proves by itself.
