@@ -9,8 +9,10 @@ use std::time::Duration;
 use tonic::Status;
 use uuid::Uuid;
 
-/// How often a person looks.
+/// How often a person looks at first.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often, after a while.
+const LOOK_EVERY_MAX: Duration = Duration::from_secs(2);
 /// How often a call is repeated while nobody answers.
 const CALLS_MAX: u32 = 600;
 /// Who orders.
@@ -24,7 +26,7 @@ impl Stage {
         format!(
             "name = \"leave\"\nsource.site = \"{source}\"\ndestination.site = \"{destination}\"\n\
              [retry]\nattempts = 3\nbackoff_ms = 100\nbackoff_max_ms = 400\njitter = false\n\
-             [deadlines]\ntransfer_ms = 60000\nhandover_ms = 3000\nsilence_ms = 3000\n{rest}"
+             [deadlines]\ntransfer_ms = 20000\nhandover_ms = 3000\nsilence_ms = 3000\n{rest}"
         )
     }
 
@@ -81,13 +83,15 @@ impl Stage {
         wanted: impl Fn(&pb::Evacuation, &[pb::Move]) -> bool,
     ) -> Vec<pb::Move> {
         let waited = tokio::time::timeout(longest, async {
+            let mut wait = LOOK_EVERY;
             loop {
                 if let Some((shown, moves)) = self.shown(evacuation).await
                     && wanted(&shown, &moves)
                 {
                     return moves;
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(wait).await;
+                wait = wait.mul_f64(1.1).min(LOOK_EVERY_MAX);
             }
         });
         match waited.await {

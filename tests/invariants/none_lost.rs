@@ -1,0 +1,116 @@
+//! Invariant 2, None lost: before the event nothing irreversible happens to the source's definition, memory or disk.
+//!
+//! Red if a failed attempt leaves the source stopped, started anew, sealed, without its autostart, or with another definition.
+
+use muster_core::definition::{Disk, Mode};
+use muster_core::ids::VmId;
+use muster_core::reading::{Phase, Stored};
+use muster_proto::v1::{EvacuationState, Move, MoveState};
+use muster_tests::{Process, Stage, StageOptions};
+use muster_worker::hypervisor::sim::world::{CallKind, Fault, FinishBreak, RuleKind, Trap, Twist};
+use std::time::Duration;
+
+async fn assert_as_before(stage: &Stage, vm: VmId, what: &str) {
+    let truth = stage.truth_of(vm).await;
+    assert_eq!(truth.runs_on(), [(stage.source.clone(), stage.source_host(1))], "{what}: {truth:#?}");
+    assert_eq!(truth.memory_generation, 1, "{what}: it was started anew");
+    assert_eq!(truth.places.len(), 1, "{what}: something is left elsewhere: {truth:#?}");
+    assert!(truth.places[0].stored == Stored::Real && truth.places[0].autostarts, "{what}: {truth:#?}");
+    assert!(truth.definition_intact, "{what}");
+    stage.assert_no_violation().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_fails_in_any_phase_leaves_the_source_as_it_was() {
+    for phase in [Phase::Setup, Phase::PreCopy, Phase::Handover, Phase::Finish] {
+        for outcome in [FinishBreak::Resumes, FinishBreak::StaysPaused] {
+            let what = format!("{phase:?}, {outcome:?}");
+            let mut stage = Stage::set(StageOptions::default()).await;
+            let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+            stage.start_orchestrator(None).await;
+            stage.rule(vm, 1_000, RuleKind::Finish(outcome)).await;
+            stage.rule(vm, 1_000, RuleKind::Phase(phase, Trap::Fail("a broken cable".to_owned()))).await;
+            let evacuation = stage.order(&stage.runbook_of_all()).await;
+            let moves = stage.until_finished(evacuation).await;
+            assert_eq!((moves[&vm].state(), moves[&vm].attempts), (MoveState::StayedAtSource, 3), "{what}");
+            assert_as_before(&stage, vm, &what).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_always_refused_leaves_the_source_as_it_was() {
+    for kind in [CallKind::DefinePlaceholder, CallKind::BeginTransfer] {
+        let what = format!("{kind:?}");
+        let mut stage = Stage::set(StageOptions::default()).await;
+        let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+        stage.start_orchestrator(None).await;
+        stage.rule(vm, 1_000, RuleKind::Call(Some(kind), Twist::Refuse("no".to_owned()))).await;
+        let evacuation = stage.order(&stage.runbook_of_all()).await;
+        let moves = stage.until_finished(evacuation).await;
+        assert_eq!(moves[&vm].state(), MoveState::StayedAtSource, "{what}: {moves:#?}");
+        assert_as_before(&stage, vm, &what).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_can_not_be_sealed_runs_on_and_is_over_or_visibly_held() {
+    let mut stage = Stage::set(StageOptions::default()).await;
+    let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+    stage.start_orchestrator(None).await;
+    stage.rule(vm, 60_000, RuleKind::Call(Some(CallKind::DefineSealed), Twist::Refuse("no".to_owned()))).await;
+    let evacuation = stage.order(&stage.runbook_of_all()).await;
+    let is_done = |moves: &[Move]| matches!(moves[0].state(), MoveState::StayedAtSource | MoveState::Held);
+    stage.until(evacuation, Duration::from_secs(300), |_, moves| is_done(moves)).await;
+    let truth = stage.truth_of(vm).await;
+    assert_eq!(truth.runs_on(), [(stage.source.clone(), stage.source_host(1))], "{truth:#?}");
+    assert_eq!(truth.memory_generation, 1);
+    let here = truth.places.iter().find(|place| place.site == stage.source).expect("it is at home");
+    assert!(here.stored == Stored::Real && here.autostarts, "{truth:#?}");
+    // Once it can be sealed it can be moved, or goes back for good.
+    stage.inject(Fault::ClearRules).await;
+    if stage.shown(evacuation).await.expect("an answer").0.state() != EvacuationState::Finished {
+        stage.cancel(evacuation).await;
+    }
+    let moves = stage.until_finished(evacuation).await;
+    assert_eq!(moves[&vm].state(), MoveState::StayedAtSource, "{moves:#?}");
+    assert_as_before(&stage, vm, "called off").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evacuation_that_is_called_off_in_any_phase_leaves_the_source_as_it_was() {
+    for phase in [Phase::Setup, Phase::PreCopy, Phase::Handover] {
+        let what = format!("{phase:?}");
+        let mut stage = Stage::set(StageOptions::default()).await;
+        let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+        stage.start_orchestrator(None).await;
+        stage.hold_in(vm, phase).await;
+        let evacuation = stage.order(&stage.runbook_of_all()).await;
+        stage.until_in(vm, phase).await;
+        stage.cancel(evacuation).await;
+        let moves = stage.until_finished(evacuation).await;
+        assert_eq!(moves[&vm].state(), MoveState::StayedAtSource, "{what}: {moves:#?}");
+        assert_as_before(&stage, vm, &what).await;
+        // And it can be moved afterwards.
+        let again = stage.order(&format!("# again\n{}", stage.runbook_of_all())).await;
+        let moves = stage.until_finished(again).await;
+        assert_eq!(moves[&vm].state(), MoveState::Migrated, "{what}: {moves:#?}");
+        stage.assert_ended_right(again).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_move_that_fails_starts_the_vm_from_its_own_untouched_disk() {
+    let mut stage = Stage::set(StageOptions::default()).await;
+    let vm = stage.vm("database", Mode::Cold, Disk::Local { size_mib: 2_048 }).await;
+    stage.start_orchestrator(None).await;
+    stage.rule(vm, 1_000, RuleKind::Phase(Phase::DiskVerify, Trap::Fail("a bad block".to_owned()))).await;
+    let evacuation = stage.order(&stage.runbook("[[select]]\nall = true\nmode = \"cold\"\n")).await;
+    let moves = stage.until_finished(evacuation).await;
+    assert_eq!(moves[&vm].state(), MoveState::StayedAtSource, "{moves:#?}");
+    let truth = stage.truth_of(vm).await;
+    assert_eq!(truth.runs_on(), [(stage.source.clone(), stage.source_host(1))], "{truth:#?}");
+    assert!(truth.places[0].autostarts && truth.places.len() == 1, "{truth:#?}");
+    assert!(!stage.history_of(Process::Source, vm).await.is_empty());
+    stage.assert_ended_right(evacuation).await;
+}
