@@ -2,6 +2,7 @@
 //! record for proof.
 
 use muster_core::claim::{Assertion, Claims, Fenced};
+use muster_core::decide::{ColdStart, Goal, MoveOrder, decide};
 use muster_core::definition::{Disk, Mode};
 use muster_core::evidence::{
     ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Record, Seal,
@@ -15,6 +16,7 @@ use muster_core::ledger::{
 use muster_core::reading::{Instance, Mark, OffCause, Sight, Sighting, SiteReading, Stored};
 use muster_core::time::Timestamp;
 use muster_core::token::Token;
+use muster_core::verdict::{Doubt, Verdict};
 
 const EVACUATION: EvacuationId = EvacuationId(uuid::Uuid::from_u128(1));
 const ANOTHER: EvacuationId = EvacuationId(uuid::Uuid::from_u128(2));
@@ -279,6 +281,36 @@ fn a_definition_that_is_seen_tells_which_host_has_the_vm() {
 fn two_running_hosts_of_the_source_are_several() {
     let both = ["s1", "s2"].map(|name| sighting(name, Instance::Running, Stored::Sealed, None));
     assert_eq!(source_of(sealed(second()), both.to_vec(), |_| {}).instance, SourceInstance::Several);
+}
+
+/// The destination's word goes before the source's closed record; without it, only what was given back stays unknown.
+#[test]
+fn a_closed_and_retired_source_proves_its_event_to_a_silent_destination() {
+    let weighed = |state, destination: Heard<&SiteReading>| {
+        let mut source = reading(at_source(state), Vec::new());
+        if let Some(Standing::Source(at)) = &mut source.standing {
+            at.closed = true;
+        }
+        let evidence = weigh(destination, Heard::Answer(&source), &Claims::default());
+        let order = MoveOrder {
+            mode: Mode::Live,
+            goal: Goal::Finish,
+            attempts_max: 3,
+            cold_start: ColdStart::Never,
+            refused: None,
+        };
+        match evidence.source {
+            Heard::Answer(answer) => (answer.seal, decide(&order, &evidence).verdict),
+            Heard::Silent => panic!("it answered"),
+        }
+    };
+    let unknown = Verdict::Indeterminate(Doubt::DestinationSilent);
+    assert_eq!(weighed(SourceState::Retired, Heard::Silent), (Seal::Retired, Verdict::FullyMigrated));
+    assert_eq!(weighed(SourceState::Unsealed, Heard::Silent), (Seal::Closed, unknown));
+    let started = started(Attempt::FIRST);
+    let completed = Completed { started, token: Token::new(3, 2), at: AT, late: false, ran: None };
+    let destination = reading(at_destination(ArrivalRecord::Completed(completed), Disk::Shared), Vec::new());
+    assert_eq!(weighed(SourceState::Retired, Heard::Answer(&destination)).0, Seal::Closed);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use super::{ArrivalRecord, AtDestination, AtSource, SourceState, Standing};
 use crate::claim::Claims;
 use crate::definition::{Disk, Mode};
 use crate::evidence::{
-    ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Record, Seal, SourceEvidence,
-    SourceInstance, TransferTrace,
+    ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Record, Seal,
+    SourceEvidence, SourceInstance, TransferTrace,
 };
 use crate::ids::{Attempt, EvacuationId, HostName};
 use crate::reading::{Instance, Mark, OffCause, Sighting, SiteReading, Stored};
@@ -42,7 +42,7 @@ impl Readings<'_> {
             },
             source: match self.source {
                 Heard::Silent => Heard::Silent,
-                Heard::Answer(reading) => Heard::Answer(source(reading, self.evacuation, attempt)),
+                Heard::Answer(reading) => Heard::Answer(self.source(reading, attempt)),
             },
             source_fenced: self.source_fenced(),
             destination_host_fenced: destination_host.is_some_and(|host| self.claims.host_is_fenced(host)),
@@ -59,6 +59,19 @@ impl Readings<'_> {
             }
             Heard::Answer(_) | Heard::Silent => None,
         }
+    }
+
+    fn source(&self, reading: &SiteReading, attempt: Option<Attempt>) -> SourceEvidence {
+        let seal = match &reading.standing {
+            Some(Standing::Source(at)) if at.evacuation == self.evacuation => {
+                // What has become of a closed move the destination says. With it silent, a retired copy still proves
+                // that its event was written.
+                let proves_its_event = self.destination == Heard::Silent && at.state == SourceState::Retired;
+                if at.closed && !proves_its_event { Seal::Closed } else { seal(at, reading, attempt) }
+            }
+            Some(Standing::Source(_) | Standing::Destination(_)) | None => Seal::NotOnRoll,
+        };
+        SourceEvidence { seal, instance: source_instance(reading), busy: is_busy(reading) }
     }
 
     /// The whole site, or every host of it that doesn't answer.
@@ -170,18 +183,7 @@ fn other_copy(sighting: &Sighting, evacuation: EvacuationId) -> OtherCopy {
     }
 }
 
-fn source(reading: &SiteReading, evacuation: EvacuationId, attempt: Option<Attempt>) -> SourceEvidence {
-    let seal = match &reading.standing {
-        Some(Standing::Source(at)) if at.evacuation == evacuation => seal(at, reading, attempt),
-        Some(Standing::Source(_) | Standing::Destination(_)) | None => Seal::NotOnRoll,
-    };
-    SourceEvidence { seal, instance: source_instance(reading), busy: is_busy(reading) }
-}
-
 fn seal(at: &AtSource, reading: &SiteReading, attempt: Option<Attempt>) -> Seal {
-    if at.closed {
-        return Seal::Closed;
-    }
     match &at.state {
         SourceState::Unsealed => Seal::Unsealed,
         // The ledger's word is not enough: the stored definition must show it too.
