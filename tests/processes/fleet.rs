@@ -49,8 +49,10 @@ fn one(random: &mut ChaCha8Rng, number: u32) -> Outcome<Ordered> {
     // One of each mode is in every fleet, whatever is drawn.
     let mode = match (number, random.random_range(0..30)) {
         (0, _) => Mode::Live,
-        (1, _) | (_, 0..5) => Mode::Cold,
-        (2, _) | (_, 5..8) => Mode::Off,
+        (1, _) => Mode::Cold,
+        (2, _) => Mode::Off,
+        (_, 0..5) => Mode::Cold,
+        (_, 5..8) => Mode::Off,
         (_, _) => Mode::Live,
     };
     let memory_mib = MEMORY_MIB[random.random_range(0..MEMORY_MIB.len())];
