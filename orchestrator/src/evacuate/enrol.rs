@@ -10,6 +10,7 @@ use muster_core::evidence::ArrivalKind;
 use muster_core::ids::{VmId, clip};
 use muster_core::ledger::RollEntry;
 use muster_core::reading::{Inventory, VmListing};
+use muster_core::runbook::Runbook;
 use muster_core::step::{Action, Hold, Side};
 use muster_core::token::Epoch;
 use muster_core::verdict::Verdict;
@@ -30,7 +31,7 @@ enum Written {
 
 /// The roll's entries, or why there are none.
 enum Entries {
-    /// These, and those that can't be made since the VM isn't at the source any more.
+    /// These, and those that can't be made since the VM isn't listed at the source, each with why.
     Made(Vec<RollEntry>, BTreeMap<VmId, String>),
     /// It was called off, and without the source there are no definitions.
     CalledOff,
@@ -132,11 +133,22 @@ impl Driver {
             return Ok(Entries::Made(entries, BTreeMap::new()));
         }
         let status = self.status().await?;
+        let runbook = Runbook::parse(&status.runbook).map_err(|mistakes| OrchestratorError::Runbook { mistakes })?;
+        let began = self.house.env().now();
         let mut wait = AGAIN_AFTER_MIN;
         loop {
             let found: Result<Inventory, LinkError> = pair.source.inventory().await;
             match found {
-                Ok(inventory) => return Ok(entries_of(&status, wanted, &inventory)),
+                Ok(inventory) => {
+                    let may_be_there = silent_hosts(wanted, &inventory);
+                    // A silent host is waited for, but not for ever: it must not stop the others.
+                    let waited_ms = self.house.env().now().since_ms(began);
+                    if may_be_there.is_empty() || waited_ms >= runbook.deadlines.silence_ms {
+                        return Ok(entries_of(&status, wanted, &inventory));
+                    }
+                    let trouble = format!("the roll can't be made: hosts don't answer: {}", may_be_there.join(", "));
+                    self.seat.trouble(Some(trouble));
+                }
                 Err(error) => self.seat.trouble(Some(format!("the roll can't be made: {error}"))),
             }
             if self.status().await?.cancelled {
@@ -161,8 +173,24 @@ impl Driver {
     }
 }
 
+/// The hosts that don't answer, if any of these VMs is not listed and so may be on one of them.
+fn silent_hosts<'i>(wanted: &BTreeMap<VmId, &MoveStatus>, inventory: &'i Inventory) -> Vec<&'i str> {
+    let listed: BTreeSet<VmId> = inventory.vms.iter().map(|listing| listing.vm).collect();
+    if wanted.keys().all(|vm| listed.contains(vm)) {
+        return Vec::new();
+    }
+    inventory.hosts.iter().filter(|host| !host.answers).map(|host| host.host.as_str()).collect()
+}
+
 fn entries_of(status: &EvacuationStatus, wanted: &BTreeMap<VmId, &MoveStatus>, inventory: &Inventory) -> Entries {
     let listed: BTreeMap<VmId, &VmListing> = inventory.vms.iter().map(|listing| (listing.vm, listing)).collect();
+    // Silent is not absent.
+    let missing_because = match silent_hosts(wanted, inventory).as_slice() {
+        [] => format!("it is not at {} any more", status.source_site),
+        silent => {
+            format!("it is not listed at {}, where hosts don't answer: {}", status.source_site, silent.join(", "))
+        }
+    };
     let mut entries = Vec::new();
     let mut missing = BTreeMap::new();
     for (vm, a_move) in wanted {
@@ -177,7 +205,7 @@ fn entries_of(status: &EvacuationStatus, wanted: &BTreeMap<VmId, &MoveStatus>, i
                 definition: listing.definition.clone(),
             }),
             None => {
-                missing.insert(*vm, format!("it is not at {} any more", status.source_site));
+                missing.insert(*vm, missing_because.clone());
             }
         }
     }
