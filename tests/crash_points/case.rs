@@ -25,6 +25,15 @@ pub(crate) enum Way {
     Recovered,
 }
 
+/// What else happens at the moment of the hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Besides {
+    /// Nothing.
+    Nothing,
+    /// The hypervisor daemon of the source's host restarts: it cancels its job, and resumes a guest that was paused for it.
+    DaemonRestarts,
+}
+
 /// The names of each process's points, in order.
 pub(crate) type Points = BTreeMap<Process, Vec<&'static str>>;
 
@@ -33,6 +42,7 @@ pub(crate) type Points = BTreeMap<Process, Vec<&'static str>>;
 pub(crate) struct Case {
     pub(crate) kind: Kind,
     pub(crate) way: Way,
+    pub(crate) besides: Besides,
     pub(crate) process: Process,
     pub(crate) hit: Hit,
     pub(crate) point: &'static str,
@@ -60,7 +70,11 @@ impl Case {
     pub(crate) fn name(&self) -> String {
         let kind = format!("{:?}", self.kind).to_lowercase();
         let (process, Hit { point, moment }) = (self.process_word(), self.hit);
-        format!("{kind}/{process}/{point}/{moment:?}/{:?}", self.way)
+        let besides = match self.besides {
+            Besides::Nothing => "",
+            Besides::DaemonRestarts => "/DaemonRestarts",
+        };
+        format!("{kind}/{process}/{point}/{moment:?}/{:?}{besides}", self.way)
     }
 
     pub(crate) fn process_word(&self) -> &'static str {
@@ -78,7 +92,7 @@ pub(crate) fn word(process: Process) -> &'static str {
 }
 
 /// Every process × point × moment. A write has no reply of its own to lose.
-pub(crate) fn enumerate(kind: Kind, way: Way, points: &Points) -> Vec<Case> {
+pub(crate) fn enumerate(kind: Kind, way: Way, besides: Besides, points: &Points) -> Vec<Case> {
     let mut cases = Vec::new();
     for (process, names) in points {
         for (index, point) in names.iter().enumerate() {
@@ -90,7 +104,7 @@ pub(crate) fn enumerate(kind: Kind, way: Way, points: &Points) -> Vec<Case> {
             };
             for moment in moments {
                 let hit = Hit { point: index as u64 + 1, moment: *moment };
-                cases.push(Case { kind, way, process: *process, hit, point });
+                cases.push(Case { kind, way, besides, process: *process, hit, point });
             }
         }
     }

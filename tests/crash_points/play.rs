@@ -1,10 +1,10 @@
 //! One case, played: a stage, a hit, and the way on.
 
-use crate::case::{Case, Kind, Points, Way};
+use crate::case::{Besides, Case, Kind, Points, Way};
 use crate::ends::{self, Report};
 use muster_core::class::Class;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
-use muster_proto::status::Fault;
+use muster_proto::status::Fault as CallFault;
 use muster_proto::v1 as pb;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_recovery::error::RecoveryError;
@@ -12,6 +12,7 @@ use muster_recovery::recover::{Recovered, Sites, recover};
 use muster_tests::life::{Hit, Life, Moment};
 use muster_tests::orders::PERSON;
 use muster_tests::{Process, Stage, StageOptions, stage};
+use muster_worker::hypervisor::sim::world::{Fault, HostFault};
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::transport::Channel;
@@ -19,8 +20,12 @@ use uuid::Uuid;
 
 /// How long a dead process stays dead.
 const DEAD_FOR: Duration = Duration::from_millis(400);
+/// After this a restarted hypervisor daemon answers again.
+const DAEMON_IS_BACK: Duration = Duration::from_millis(1_500);
 /// How often somebody looks whether it is over.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often an order that was refused is tried again.
+const REFUSALS_MAX: u32 = 8;
 /// How long anything may take, in simulated time. Less than the time after which settling looks again unasked, and than a
 /// transfer's deadline: what only ends by these has gone wrong.
 const LONGEST: Duration = Duration::from_secs(25);
@@ -170,14 +175,17 @@ async fn ordered(
     mut client: EvacuationsClient<Channel>,
     request: pb::CreateEvacuationRequest,
 ) -> Result<EvacuationId, String> {
+    let mut refusals = 0;
     loop {
         let asked = client.create_evacuation(request.clone());
         match tokio::time::timeout(Duration::from_secs(20), asked).await {
             Ok(Ok(made)) => return made.into_inner().evacuation.parse().map_err(|error| format!("{error}")),
             Ok(Err(status)) => {
                 let words = format!("the order was refused: {status:?}");
-                match Fault::from(status).class() {
+                match CallFault::from(status).class() {
                     Class::Retry | Class::Unknown => {}
+                    // A host that is silent just now stands in the way of a plan; the person tries again.
+                    Class::Refused if refusals < REFUSALS_MAX => refusals += 1,
                     Class::Refused | Class::Bug => return Err(words),
                 }
             }
@@ -203,6 +211,10 @@ pub(crate) async fn undisturbed(kind: Kind) -> Result<Points, String> {
 pub(crate) async fn play(case: Case, moved_back: bool) -> Result<Duration, String> {
     let began = Instant::now();
     let mut cast = Cast::set(case.kind, Some((case.process, case.hit))).await;
+    match case.besides {
+        Besides::Nothing => {}
+        Besides::DaemonRestarts => drop(tokio::spawn(daemon_restarts(&cast, cast.life(case.process)))),
+    }
     let played = match case.way {
         Way::GoesOn => goes_on(&mut cast, &case).await,
         Way::Recovered => is_recovered(&mut cast, &case, moved_back).await,
@@ -213,6 +225,15 @@ pub(crate) async fn play(case: Case, moved_back: bool) -> Result<Duration, Strin
         other => other,
     };
     played.map(|()| lasted).map_err(|failure| format!("({}) {failure}", case.point))
+}
+
+/// Restarts the daemon of the source's host as soon as somebody is hit.
+fn daemon_restarts(cast: &Cast, hit: Life) -> impl Future<Output = ()> + use<> {
+    let (world, site, host) = (cast.stage.world.clone(), cast.stage.source.clone(), cast.stage.source_host(1));
+    async move {
+        hit.until_struck().await;
+        world.inject(Fault::Host(site, host, HostFault::DaemonRestart)).await.expect("a host that restarts its daemon");
+    }
 }
 
 async fn goes_on(cast: &mut Cast, case: &Case) -> Result<(), String> {
@@ -238,6 +259,11 @@ async fn is_recovered(cast: &mut Cast, case: &Case, goes_on_after: bool) -> Resu
         (Process::Orchestrator | Process::Caller, _) | (_, Moment::ReplyLost) => {}
     }
     ends::report_agrees(cast, true).await?;
+    match case.besides {
+        Besides::Nothing => {}
+        // As long as it is silent, holding is all that a recovery may do.
+        Besides::DaemonRestarts => tokio::time::sleep(DAEMON_IS_BACK).await,
+    }
     ends::recovered(cast).await?;
     if goes_on_after {
         // Back after all, it finds the move settled without it, and everything else still to do.
