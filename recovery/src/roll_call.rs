@@ -138,19 +138,26 @@ pub async fn roll_call(
         .collect()
 }
 
-/// What a site says of these VMs; of none if it stays silent. A worker that is just coming back is asked again.
+/// What a site says of these VMs; of none if it stays silent. A worker that is just coming back, or that
+/// can't read a VM at this moment, is asked again.
 async fn ask(
     site: &SiteLink,
     evacuation: EvacuationId,
     vms: &[(VmId, Option<Token>)],
 ) -> BTreeMap<VmId, Result<SiteReading, SiteFailure>> {
-    for _ in 1..ASK_TRIES {
-        if let Ok(answers) = site.observe(evacuation, vms).await {
-            return answers;
+    let mut answers = BTreeMap::new();
+    let mut unanswered = vms.to_vec();
+    for try_number in 1..=ASK_TRIES {
+        if let Ok(answered) = site.observe(evacuation, &unanswered).await {
+            answers.extend(answered);
+        }
+        unanswered.retain(|(vm, _)| !matches!(answers.get(vm), Some(Ok(_))));
+        if unanswered.is_empty() || try_number == ASK_TRIES {
+            break;
         }
         tokio::time::sleep(ASK_AGAIN_AFTER).await;
     }
-    site.observe(evacuation, vms).await.unwrap_or_default()
+    answers
 }
 
 /// Calls the roll over a ledger's rows alone, with nobody left to ask: what its evidence proves by itself.

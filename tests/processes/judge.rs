@@ -96,6 +96,9 @@ fn disagreement(verdict: Verdict, mode: Mode, truth: &Truth) -> Outcome<Option<S
     let is_right = match verdict {
         Verdict::FullyMigrated => !nothing_there,
         Verdict::HandedOver => !arrived && !nothing_there,
+        // A worker that was killed, or is coming back, at the moment of the call has said nothing: any truth fits that.
+        // How often that was so is counted; at the end no doubt is allowed.
+        Verdict::Indeterminate(Doubt::DestinationSilent) => true,
         Verdict::Indeterminate(_) => !arrived && !nothing_there,
         Verdict::NotStarted | Verdict::NotMigrated => !arrived,
         Verdict::MemoryLost => truth.memory_lost(),
