@@ -178,8 +178,14 @@ impl Course<'_> {
         for _ in 0..TRIES {
             match self.witnessed(ways).await? {
                 (Ok(call), times) => {
-                    self.note(format!("called the roll, {ways:?}, {} times witnessed", times.len()));
-                    return self.judge(&format!("{ways:?}"), &call, &times);
+                    let unanswered = call.unanswered();
+                    let seen = times.len();
+                    self.note(format!("called the roll, {ways:?}, {seen} times witnessed, {unanswered} unanswered"));
+                    self.judge(&format!("{ways:?}"), &call, &times)?;
+                    if unanswered == 0 {
+                        return Ok(());
+                    }
+                    last = format!("the destination's worker is up and silent on {unanswered} VMs, {ways:?}");
                 }
                 (Err(error), _) => last = error,
             }
@@ -210,6 +216,7 @@ impl Course<'_> {
         self.figures.verdicts += u64::try_from(call.lines.len()).unwrap_or_default();
         let doubts = call.lines.values().filter(|verdict| matches!(verdict, Verdict::Indeterminate(_))).count();
         self.figures.doubts += u64::try_from(doubts).unwrap_or_default();
+        self.figures.unanswered += u64::try_from(call.unanswered()).unwrap_or_default();
         self.figures.wrong_verdicts += u64::try_from(wrong.len()).unwrap_or_default();
         if wrong.is_empty() { Ok(()) } else { Err(format!("wrong verdicts, {when}: {}", wrong.join("\n"))) }
     }

@@ -36,6 +36,8 @@ pub(crate) struct Figures {
     pub(crate) roll_calls: u64,
     pub(crate) verdicts: u64,
     pub(crate) doubts: u64,
+    /// Of these, those left by a worker that was just coming back; the roll was called again then.
+    pub(crate) unanswered: u64,
     pub(crate) wrong_verdicts: u64,
     pub(crate) ran_twice: u64,
     pub(crate) lost: u64,
@@ -58,6 +60,7 @@ impl Figures {
         self.roll_calls += other.roll_calls;
         self.verdicts += other.verdicts;
         self.doubts += other.doubts;
+        self.unanswered += other.unanswered;
         self.wrong_verdicts += other.wrong_verdicts;
         self.ran_twice += other.ran_twice;
         self.lost += other.lost;
@@ -79,7 +82,7 @@ impl fmt::Display for Figures {
             formatter,
             "{} evacuations, {} VMs, {} migrated in {} attempts; {all} kills: {orchestrator} orchestrators, {source} \
              source workers, {destination} destination workers, {recovery} recoveries; {under_way} while VMs had still to arrive; {} finished by recovery; {} \
-             verdicts in {} roll calls, {} of them in doubt; {} wrong verdicts, {} ran twice, {} lost, {} ran stale; \
+             verdicts in {} roll calls, {} of them in doubt ({} unanswered); {} wrong verdicts, {} ran twice, {} lost, {} ran stale; \
              {} ms each in the mean",
             self.evacuations,
             self.vms,
@@ -89,6 +92,7 @@ impl fmt::Display for Figures {
             self.verdicts,
             self.roll_calls,
             self.doubts,
+            self.unanswered,
             self.wrong_verdicts,
             self.ran_twice,
             self.lost,

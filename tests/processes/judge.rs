@@ -23,6 +23,12 @@ pub(crate) struct RollCall {
 }
 
 impl RollCall {
+    /// VMs of which the destination said nothing.
+    pub(crate) fn unanswered(&self) -> usize {
+        let silent = Verdict::Indeterminate(Doubt::DestinationSilent);
+        self.lines.values().filter(|verdict| **verdict == silent).count()
+    }
+
     /// Reads what was printed. A VM on two lines is an error.
     pub(crate) fn read(text: &str) -> Outcome<RollCall> {
         let value: Value = serde_json::from_str(text).map_err(|error| format!("no roll call: {error}: {text}"))?;
@@ -96,8 +102,8 @@ fn disagreement(verdict: Verdict, mode: Mode, truth: &Truth) -> Outcome<Option<S
     let is_right = match verdict {
         Verdict::FullyMigrated => !nothing_there,
         Verdict::HandedOver => !arrived && !nothing_there,
-        // A worker that was killed, or is coming back, at the moment of the call has said nothing: any truth fits that.
-        // How often that was so is counted; at the end no doubt is allowed.
+        // A worker that is just coming back has said nothing: any truth fits that. Whoever called the roll calls it again
+        // until it is answered; at the end no doubt is allowed.
         Verdict::Indeterminate(Doubt::DestinationSilent) => true,
         Verdict::Indeterminate(_) => !arrived && !nothing_there,
         Verdict::NotStarted | Verdict::NotMigrated => !arrived,
