@@ -11,6 +11,7 @@ use super::watch::News;
 use super::{CALL_DEADLINE, Site};
 use crate::error::SiteError;
 use crate::hypervisor::{HypervisorError, VmChange};
+use backon::{BackoffBuilder, ExponentialBuilder};
 use muster_core::class::Class;
 use muster_core::definition::Mode;
 use muster_core::ids::{HostName, VmId};
@@ -19,6 +20,12 @@ use muster_core::ledger::{ArrivalRecord, AtSource, Enrolled, Intent, Mutation, S
 use muster_core::reading::{Instance, Sight, Sighting, Stored};
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// First pause before a VM that was given back by half, and could not be sealed, is tried to be sealed again.
+pub const SEAL_WAIT_MIN: Duration = LOOK_AGAIN_EVERY;
+/// Longest pause before that.
+pub const SEAL_WAIT_MAX: Duration = Duration::from_secs(15);
 
 impl Site {
     /// Does what a VM's sight calls for, and tells whoever watches how it looks. The sight must be newer than the row.
@@ -64,6 +71,7 @@ impl Site {
             self.define_then_end(&row, intent, copy.clone(), section);
             return Ok((row, sight));
         }
+        self.forget_seal_pauses(row.vm);
         self.write_fact(row.vm, FactKind::MutationEnded { token: intent.token, result }).await?;
         Ok((self.records.row(row.vm).await?, sight))
     }
@@ -100,7 +108,8 @@ impl Site {
     }
 
     /// Seals what was given back by half, and only then ends the mutation: in between it would look as if its owner had
-    /// shut it down. In a task of its own, for a hypervisor may take its time; the next look tries again if it fails.
+    /// shut it down. In a task of its own, for a hypervisor may take its time. Where it fails the VM is looked at and tried
+    /// again after a pause that grows with each failure: a host that refuses at once must not be called without end.
     fn seal_then_end(self: &Arc<Self>, row: &VmRow, intent: &Intent, host: HostName, section: Section) {
         let Some(standing) = row.standing() else { return };
         let (vm, token) = (row.vm, intent.token);
@@ -109,14 +118,39 @@ impl Site {
         self.tasks.spawn(async move {
             let sealing = site.call(&host, vm, VmChange::DefineSealed { reason });
             if let Ok(Ok(())) = tokio::time::timeout(CALL_DEADLINE, sealing).await {
+                site.forget_seal_pauses(vm);
                 let kind = FactKind::MutationEnded { token, result: MutationResult::Unseen };
                 if let Err(error) = site.write_fact(vm, kind).await {
                     tracing::error!(%vm, %error, "what came of a mutation could not be written down");
                 }
+            } else {
+                site.rest(site.next_seal_pause(vm)).await;
             }
             drop(section);
             site.touch(vm);
         });
+    }
+
+    /// Sleeps, but never past the site's end.
+    async fn rest(&self, pause: Duration) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+
+    fn next_seal_pause(&self, vm: VmId) -> Duration {
+        let mut pauses = self.seal_pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = ExponentialBuilder::default()
+            .with_min_delay(SEAL_WAIT_MIN)
+            .with_max_delay(SEAL_WAIT_MAX)
+            .without_max_times();
+        pauses.entry(vm).or_insert_with(|| fresh.build()).next().unwrap_or(SEAL_WAIT_MAX)
+    }
+
+    fn forget_seal_pauses(&self, vm: VmId) {
+        self.seal_pauses.lock().unwrap_or_else(PoisonError::into_inner).remove(&vm);
     }
 
     /// Whether every host that the mutation's call may have gone to answers, or can't run anything any more by a

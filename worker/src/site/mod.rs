@@ -22,7 +22,7 @@ mod departures;
 mod evacuations;
 pub mod follow;
 pub mod handover;
-mod mend;
+pub mod mend;
 mod mutation;
 mod observe;
 mod records;
@@ -34,6 +34,7 @@ pub use watch::{CATCH_UP_BATCH, News, NewsStream};
 use crate::error::SiteError;
 use crate::hypervisor::Hypervisor;
 use crate::peers::Peers;
+use backon::ExponentialBackoff;
 use muster_core::env::Env;
 use muster_core::ids::{SiteName, VmId};
 use muster_store::Ledger;
@@ -92,6 +93,8 @@ pub struct Site {
     touch: Notify,
     /// VMs whose last mutation came to nothing, or to nobody knows what.
     unfinished: Mutex<BTreeSet<VmId>>,
+    /// The pauses that are left between tries to seal what was given back by half.
+    seal_pauses: Mutex<BTreeMap<VmId, ExponentialBackoff>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -139,6 +142,7 @@ impl Site {
             touched: Mutex::default(),
             touch: Notify::new(),
             unfinished: Mutex::default(),
+            seal_pauses: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });

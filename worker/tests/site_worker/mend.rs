@@ -9,6 +9,8 @@ use muster_core::step::Side;
 use muster_proto::convert::{News, SiteAction, SiteNews};
 use muster_proto::worker::v1 as pb;
 use muster_worker::hypervisor::sim::world::{CallKind, Deed, Fault, HostFault, Rule, RuleKind, Twist};
+use muster_worker::site::mend::SEAL_WAIT_MAX;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -148,4 +150,32 @@ async fn a_source_copy_that_was_deleted_by_hand_can_be_retired() {
     stage.delete_at_source(VM).await;
     stage.act(VM, SiteAction::Retire).await.unwrap();
     stage.act(VM, SiteAction::CloseSource).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_refuses_at_once_is_asked_to_seal_again_with_growing_pauses() {
+    let mut stage = Stage::set().await;
+    stage.enrolled(VM, Mode::Live, Disk::Shared).await;
+    stage.act(VM, SiteAction::Seal).await.unwrap();
+    for fault in [HostFault::PowerLoss, HostFault::PowerReturn] {
+        stage.world.inject(Fault::Host(site(Side::Source), host(Side::Source, 1), fault)).await.unwrap();
+    }
+    // Given back by half: the real definition is stored, and neither the start nor the seal after it comes through.
+    let refuse = |kind| Fault::Rule(Rule { vm: Some(VM), times: 2_000, kind });
+    let no = || Twist::Refuse("not now".to_owned());
+    stage.world.inject(refuse(RuleKind::Call(Some(CallKind::Start), no()))).await.unwrap();
+    stage.world.inject(refuse(RuleKind::Call(Some(CallKind::DefineSealed), no()))).await.unwrap();
+    stage.act(VM, SiteAction::StartSource).await.unwrap_err();
+    let begun = stage.worker(Side::Source).seals.load(Ordering::SeqCst);
+
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let tried = stage.worker(Side::Source).seals.load(Ordering::SeqCst) - begun;
+    assert!((3..=20).contains(&tried), "tried {tried} times in two minutes");
+    assert!(stage.seen(Side::Source, VM).await.mutation_under_way, "it is not over");
+
+    stage.world.inject(Fault::ClearRules).await.unwrap();
+    tokio::time::sleep(SEAL_WAIT_MAX * 2).await;
+    let reading = stage.seen(Side::Source, VM).await;
+    assert_eq!(stored(&reading), Some(Stored::Sealed));
+    assert!(!reading.mutation_under_way);
 }

@@ -18,7 +18,7 @@ use muster_proto::channel::{Dial, DialError, SiteAddress, endpoint};
 use muster_store::memory::MemoryLedger;
 use muster_store::{Health, Ledger, LedgerEvacuation, ReadLedger, Receipt, RowQuery, StoreError};
 use muster_worker::hypervisor::sim::direct::DirectHypervisors;
-use muster_worker::hypervisor::{Call, Change, Hypervisor, HypervisorError};
+use muster_worker::hypervisor::{Call, Change, Hypervisor, HypervisorError, VmChange};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -212,10 +212,11 @@ impl Ledger for MortalLedger {
     }
 }
 
-/// Hypervisors whose worker can be killed.
+/// Hypervisors whose worker can be killed, and which count the calls that seal.
 pub struct MortalHypervisors {
     pub inner: DirectHypervisors,
     pub dead: CancellationToken,
+    pub seals: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -230,6 +231,9 @@ impl Hypervisor for MortalHypervisors {
         while_alive(&self.dead, self.inner.definition(host, vm)).await
     }
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {
+        if matches!(call.change, VmChange::DefineSealed { .. }) {
+            self.seals.fetch_add(1, Ordering::SeqCst);
+        }
         while_alive(&self.dead, self.inner.call(call)).await
     }
     async fn changes(&self) -> Result<BoxStream<'static, Change>, HypervisorError> {

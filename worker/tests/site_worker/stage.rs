@@ -70,6 +70,8 @@ pub struct Worker {
     pub client: SiteClient<Channel>,
     dead: CancellationToken,
     pub writes: Arc<Writes>,
+    /// How many calls that seal it has made.
+    pub seals: Arc<AtomicU64>,
 }
 
 pub struct Stage {
@@ -95,13 +97,18 @@ impl Stage {
         let dead = CancellationToken::new();
         let ledger = MemoryLedger::open(&disk).unwrap();
         let writes = Arc::new(Writes::default());
+        let seals = Arc::new(AtomicU64::new(0));
         let hypervisors = DirectHypervisors::new(self.world.clone(), site(side));
         let addresses = [Side::Source, Side::Destination].map(|side| (site(side), address(side)));
         let begins = self.sequence;
         let worker = Site::start(SiteParts {
             name: site(side),
             ledger: Arc::new(MortalLedger { inner: ledger, dead: dead.clone(), writes: Arc::clone(&writes) }),
-            hypervisor: Arc::new(MortalHypervisors { inner: hypervisors, dead: dead.clone() }),
+            hypervisor: Arc::new(MortalHypervisors {
+                inner: hypervisors,
+                dead: dead.clone(),
+                seals: Arc::clone(&seals),
+            }),
             peers: Peers::new(Arc::new(WorkersDial(self.network.clone())), BTreeMap::from(addresses)),
             env: Arc::new(TestEnv { began: self.began, drawn: AtomicU64::new(begins << 32) }),
         });
@@ -109,7 +116,7 @@ impl Stage {
         let router = service::router(Arc::clone(&worker), dead.clone());
         tokio::spawn(router.serve_with_incoming(incoming));
         let client = site_client(self.network.dial(&address(side)).await.unwrap());
-        self.workers[index(side)] = Some(Worker { disk, site: Arc::clone(&worker), client, dead, writes });
+        self.workers[index(side)] = Some(Worker { disk, site: Arc::clone(&worker), client, dead, writes, seals });
         tokio::time::timeout(LONGEST_WAIT, worker.until_working()).await.expect("it takes work");
     }
 
