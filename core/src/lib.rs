@@ -17,6 +17,7 @@ pub mod evidence;
 pub mod ids;
 pub mod ledger;
 pub mod plan;
+pub mod preflight;
 pub mod reading;
 pub mod runbook;
 pub mod schedule;

@@ -59,7 +59,7 @@ fn destination() -> Inventory {
 }
 
 fn planned(runbook: &Runbook, source: &Inventory, destination: &Inventory) -> Plan {
-    plan(runbook, source, destination).unwrap_or_else(|findings| panic!("{findings:#?}"))
+    plan(runbook, source, destination, None).unwrap_or_else(|findings| panic!("{findings:#?}"))
 }
 
 fn problems(findings: &[Finding], severity: Severity) -> Vec<Problem> {
@@ -67,7 +67,7 @@ fn problems(findings: &[Finding], severity: Severity) -> Vec<Problem> {
 }
 
 fn blocking(runbook: &Runbook, source: &Inventory, destination: &Inventory) -> Vec<Problem> {
-    problems(&plan(runbook, source, destination).expect_err("something blocks"), Severity::Blocking)
+    problems(&plan(runbook, source, destination, None).expect_err("something blocks"), Severity::Blocking)
 }
 
 fn ids(moves: &[PlannedMove]) -> Vec<VmId> {
@@ -153,7 +153,7 @@ fn hosts_fill_evenly_and_room_is_counted_over_the_whole_plan() {
 fn what_finds_no_room_blocks_and_each_is_named() {
     let source = source((0..4).map(|number| vm(number, "s1")).collect());
     let destination = Inventory { hosts: vec![listed("d1", 2_048, 0), listed("d2", 500, 0)], vms: Vec::new() };
-    let findings = plan(&everything(), &source, &destination).expect_err("there is no room");
+    let findings = plan(&everything(), &source, &destination, None).expect_err("there is no room");
     let named: Vec<Option<VmId>> = findings.iter().map(|finding| finding.vm).collect();
     assert_eq!(named, [Some(id(2)), Some(id(3))]);
     assert_eq!(findings[0].problem, Problem::NoRoom { needed_mib: 1_024, most_free_mib: 500 });
@@ -198,7 +198,7 @@ fn silent_hosts_are_named_and_get_nothing() {
     source.hosts[1].answers = false;
     let mut destination = destination();
     destination.hosts[0].answers = false;
-    let findings = plan(&everything(), &source, &destination).expect_err("vm 2 can't be seen");
+    let findings = plan(&everything(), &source, &destination, None).expect_err("vm 2 can't be seen");
     assert_eq!(problems(&findings, Severity::Blocking), [Problem::OnSilentHost { host: host("s2") }]);
     let warnings =
         [Problem::SourceHostSilent { host: host("s2") }, Problem::DestinationHostSilent { host: host("d1") }];
@@ -234,7 +234,7 @@ fn modes_are_held_against_what_the_vm_is() {
             listing.definition.disk = disk;
         })]);
         let book = runbook(&format!("[[select]]\nall = true\nmode = \"{mode}\"\n"));
-        let (found, blocks) = match plan(&book, &source, &destination()) {
+        let (found, blocks) = match plan(&book, &source, &destination(), None) {
             Ok(plan) => (plan.warnings, false),
             Err(findings) => (findings, true),
         };
@@ -260,7 +260,7 @@ fn a_uuid_at_the_destination_blocks_unless_it_is_what_muster_left() {
     for (stored, instance, blocks) in cases {
         let mut destination = destination();
         destination.vms.push(VmListing { stored, instance, ..vm(1, "d2") });
-        let result = plan(&everything(), &source(vec![vm(1, "s1")]), &destination);
+        let result = plan(&everything(), &source(vec![vm(1, "s1")]), &destination, None);
         assert_eq!(result.is_err(), blocks, "{stored:?} {instance:?}");
         if let Err(findings) = result {
             assert_eq!(findings[0].problem, Problem::AlreadyAtDestination { host: host("d2") });
@@ -306,7 +306,7 @@ fn everything_that_blocks_comes_at_once_and_bounded() {
     let book = runbook("[[select]]\nall = true\nmode = \"live\"\n[[select]]\nnames = [\"x\"]\n");
     let source = source((0..FINDINGS_MAX + 5).map(off).collect());
     let roomy = Inventory { hosts: vec![listed("d1", 1 << 40, 0)], vms: Vec::new() };
-    let findings = plan(&book, &source, &roomy).expect_err("all are off");
+    let findings = plan(&book, &source, &roomy, None).expect_err("all are off");
     assert_eq!(findings.len(), FINDINGS_MAX + 1);
     let last = findings.last().map(|finding| finding.problem.clone());
     assert_eq!(last, Some(Problem::More { count: 6, severity: Severity::Blocking }));

@@ -1,6 +1,7 @@
 //! What preflight finds, for a person to read: what, why it matters, what to do.
 
 use crate::ids::{HostName, VmId, VmName};
+use crate::preflight::Obstacle;
 use crate::reading::VmListing;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -118,6 +119,11 @@ pub enum Problem {
         /// The host.
         host: HostName,
     },
+    /// Something that preflight found on the sites.
+    Preflight {
+        /// What.
+        obstacle: Obstacle,
+    },
     /// More findings than can be shown, all of this severity.
     More {
         /// How many.
@@ -171,6 +177,7 @@ impl Problem {
             | Problem::PlaceholdersLeftOut { .. }
             | Problem::SourceHostSilent { .. }
             | Problem::DestinationHostSilent { .. } => Severity::Warning,
+            Problem::Preflight { obstacle } => obstacle.severity(),
             Problem::More { severity, .. } => *severity,
         }
     }
@@ -209,6 +216,7 @@ impl Problem {
             Problem::PlaceholdersLeftOut { count } => format!("{count} placeholders are left out"),
             Problem::SourceHostSilent { host } => format!("host {host} of the source does not answer"),
             Problem::DestinationHostSilent { host } => format!("host {host} of the destination does not answer"),
+            Problem::Preflight { obstacle } => obstacle.what(),
             Problem::More { count, .. } => format!("{count} more"),
         }
     }
@@ -238,6 +246,7 @@ impl Problem {
             Problem::PlaceholdersLeftOut { .. } => "their VMs are about to come here by another evacuation",
             Problem::SourceHostSilent { .. } => "VMs that only it knows of are not in this plan",
             Problem::DestinationHostSilent { .. } => "nothing is sent to it, and it may hold a UUID of the plan unseen",
+            Problem::Preflight { obstacle } => obstacle.why(),
             Problem::More { .. } => "there are too many to show",
         }
     }
@@ -270,6 +279,7 @@ impl Problem {
             Problem::SourceHostSilent { .. } | Problem::DestinationHostSilent { .. } => {
                 "bring it back first, or go on without it"
             }
+            Problem::Preflight { obstacle } => obstacle.mend(),
             Problem::More { .. } => "mend those shown first",
         }
     }

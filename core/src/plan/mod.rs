@@ -5,6 +5,7 @@
 
 mod choose;
 mod finding;
+mod fit;
 mod place;
 
 pub use finding::{FINDINGS_MAX, Finding, Problem, Severity};
@@ -12,6 +13,7 @@ pub use finding::{FINDINGS_MAX, Finding, Problem, Severity};
 use crate::definition::{Definition, Disk, Mode};
 use crate::ids::{EvacuationId, HostName, SiteName, VmId, VmName};
 use crate::ledger::RollEntry;
+use crate::preflight::Preflight;
 use crate::reading::{Instance, Inventory, OffCause, Stored, VmListing};
 use crate::runbook::{ModeChoice, Runbook};
 use choose::Candidate;
@@ -79,11 +81,16 @@ impl Plan {
     }
 }
 
-/// Plans an evacuation.
+/// Plans an evacuation; without a preflight only from what the inventories show.
 ///
 /// # Errors
 /// Everything that was found if any of it blocks: what blocks first, then the warnings; at most [`FINDINGS_MAX`] of each.
-pub fn plan(runbook: &Runbook, source: &Inventory, destination: &Inventory) -> Result<Plan, Vec<Finding>> {
+pub fn plan(
+    runbook: &Runbook,
+    source: &Inventory,
+    destination: &Inventory,
+    preflight: Option<&Preflight>,
+) -> Result<Plan, Vec<Finding>> {
     let mut findings = Findings::default();
     silent_hosts(source, destination, &mut findings);
     let candidates = choose::candidates(runbook, source, &mut findings);
@@ -94,9 +101,16 @@ pub fn plan(runbook: &Runbook, source: &Inventory, destination: &Inventory) -> R
         at_source(candidate.listing, &silent, &mut findings);
         at_destination(candidate.listing, there.get(&candidate.listing.vm), &mut findings);
         let mode = mode(&candidate, &mut findings);
-        wanted.push(Wanted { candidate, mode });
+        wanted.push(Wanted { candidate, mode, unfit: BTreeSet::new() });
+    }
+    if let Some(preflight) = preflight {
+        fit::rule_out(&mut wanted, preflight, destination, &mut findings);
     }
     let moves = place::place(&wanted, destination, &mut findings);
+    if let Some(preflight) = preflight {
+        fit::of_layout(&wanted, &moves, preflight, &mut findings);
+        fit::of_whole(runbook, &moves, preflight, &mut findings);
+    }
     let warnings = findings.into_warnings()?;
     Ok(Plan { source: runbook.source.clone(), destination: runbook.destination.clone(), moves, warnings })
 }

@@ -1,11 +1,13 @@
 //! Which destination host each VM goes to. Room is memory, counted over the whole plan at once: a placeholder holds
-//! it before the VM arrives, and a later wave doesn't find what an earlier one has taken.
+//! it before the VM arrives, and a later wave doesn't find what an earlier one has taken. A host that preflight rules out for
+//! a VM is none of its hosts.
 
 use super::PlannedMove;
 use super::choose::Candidate;
 use super::finding::{Findings, Problem};
 use crate::definition::Mode;
 use crate::ids::HostName;
+use crate::preflight::Subject;
 use crate::reading::Inventory;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +16,18 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Wanted<'a> {
     pub(super) candidate: Candidate<'a>,
     pub(super) mode: Mode,
+    /// The hosts that preflight rules out for it.
+    pub(super) unfit: BTreeSet<HostName>,
 }
 
 impl Wanted<'_> {
     fn memory_mib(&self) -> u64 {
         self.candidate.listing.definition.memory_mib
+    }
+
+    pub(super) fn subject(&self) -> Subject<'_> {
+        let listing = self.candidate.listing;
+        Subject { vm: listing.vm, definition: &listing.definition, source_host: &listing.host, mode: self.mode }
     }
 
     fn selection(&self) -> (usize, usize) {
@@ -60,7 +69,7 @@ pub(super) fn place(wanted: &[Wanted<'_>], destination: &Inventory, findings: &m
                 let needed_mib = wanted.memory_mib();
                 findings.vm(wanted.candidate.listing, Problem::NoRoom { needed_mib, most_free_mib });
             }
-            Laid::Nowhere => {}
+            Laid::Nowhere | Laid::Unfit => {}
         }
     }
     moves.sort_by_key(|planned| (planned.wave, Reverse(planned.memory_mib()), planned.vm));
@@ -75,6 +84,8 @@ enum Laid<'a> {
     },
     /// None of its hosts is there at all: a finding of its selection, not of each VM.
     Nowhere,
+    /// Preflight rules out all of its hosts: a finding of preflight's.
+    Unfit,
 }
 
 fn without_room(layout: &[Laid<'_>]) -> usize {
@@ -131,8 +142,14 @@ fn lay<'a>(
     for index in order {
         let wanted = &wanted[*index];
         let hosts = allowed.get(&wanted.selection());
-        let may = |entry: &&(u64, Reverse<&'a HostName>)| hosts.is_none_or(|hosts| hosts.contains(entry.1.0));
-        let Some(freest) = room.iter().rev().find(may).copied() else { continue };
+        let is_allowed = |entry: &&(u64, Reverse<&'a HostName>)| hosts.is_none_or(|hosts| hosts.contains(entry.1.0));
+        let may = |entry: &&(u64, Reverse<&'a HostName>)| is_allowed(entry) && !wanted.unfit.contains(entry.1.0);
+        let Some(freest) = room.iter().rev().find(may).copied() else {
+            if room.iter().any(|entry| is_allowed(&entry)) {
+                laid[*index] = Laid::Unfit;
+            }
+            continue;
+        };
         let needed_mib = wanted.memory_mib();
         let chosen = match manner {
             Manner::Spread => Some(freest),

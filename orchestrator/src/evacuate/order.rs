@@ -150,7 +150,7 @@ async fn make_plan(house: &Orchestrator, runbook: &Runbook) -> Result<Plan, Orch
     // Evidence of the wrong site is worse than none.
     futures::try_join!(source.status(), destination.status())?;
     let (leaving, going) = futures::try_join!(source.inventory(), destination.inventory())?;
-    plan(runbook, &leaving, &going).map_err(|findings| OrchestratorError::Blocked { findings })
+    plan(runbook, &leaving, &going, None).map_err(|findings| OrchestratorError::Blocked { findings })
 }
 
 async fn repeated(
