@@ -6,20 +6,22 @@ mod support;
 
 use futures::StreamExt;
 use hyper_util::rt::TokioIo;
-use muster_core::reading::{Instance, Phase};
+use muster_core::reading::{Instance, Phase, Stored};
 use muster_worker::hypervisor::conformance::{Broken, Fixture, Subject, check};
 use muster_worker::hypervisor::sim::client::{SimulatedHypervisors, WorldClient};
 use muster_worker::hypervisor::sim::direct::DirectHypervisors;
 use muster_worker::hypervisor::sim::engine::start;
 use muster_worker::hypervisor::sim::server::{ServeError, serve, serve_world};
+use muster_worker::hypervisor::sim::session::OLDER_SESSION_WAIT_MAX;
 use muster_worker::hypervisor::sim::world::{
     CallKind, Clock, Fault, FleetSpec, HostFault, Rule, RuleKind, SiteFault, Trap, Twist, WorldConfig,
 };
 use muster_worker::hypervisor::{Call, Change, Hypervisor, HypervisorError, VmChange};
 use std::time::Duration;
 use support::{Way, WorldFixture, host, site};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
@@ -200,6 +202,113 @@ async fn a_held_transfer_stands_at_its_phase_until_released() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let seen = &stage.destination.look(&[stage.vm]).await.unwrap()[0].sightings[0];
     assert_eq!((seen.job, seen.instance), (None, Instance::Paused));
+}
+
+/// A channel of a worker that can be killed. What it sends arrives at once; or, with `late`, so long after it was killed.
+fn mortal_channel(
+    world: &mpsc::Sender<Result<DuplexStream, std::io::Error>>,
+    late: Option<Duration>,
+) -> (Channel, CancellationToken) {
+    let killed = CancellationToken::new();
+    let (world, dies) = (world.clone(), killed.clone());
+    let connector = tower::service_fn(move |_| {
+        let (world, dies) = (world.clone(), dies.clone());
+        async move {
+            let (ours, near) = tokio::io::duplex(1024 * 1024);
+            let (far, theirs) = tokio::io::duplex(1024 * 1024);
+            world.send(Ok(theirs)).await.map_err(|_| std::io::Error::other("the world is gone"))?;
+            tokio::spawn(carry(near, far, dies, late));
+            Ok::<_, std::io::Error>(TokioIo::new(ours))
+        }
+    });
+    (Endpoint::from_static("http://world").connect_with_connector_lazy(connector), killed)
+}
+
+async fn carry(near: DuplexStream, far: DuplexStream, dies: CancellationToken, late: Option<Duration>) {
+    let (mut sent, mut answers_to) = tokio::io::split(near);
+    let (mut answers, mut wire) = tokio::io::split(far);
+    let mut held = Vec::new();
+    let forth = async {
+        let mut bytes = [0_u8; 4096];
+        while let Ok(length @ 1..) = sent.read(&mut bytes).await {
+            match late {
+                Some(_) => held.extend_from_slice(&bytes[..length]),
+                None => wire.write_all(&bytes[..length]).await.unwrap(),
+            }
+        }
+    };
+    let back = tokio::io::copy(&mut answers, &mut answers_to);
+    tokio::select! {
+        biased;
+        () = dies.cancelled() => {}
+        () = forth => {}
+        _ = back => {}
+    }
+    tokio::time::sleep(late.unwrap_or_default()).await;
+    wire.write_all(&held).await.unwrap();
+    // Read in one go with the end of stream, a request would be dropped instead of carried out.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    wire.shutdown().await.unwrap();
+    // Nobody reads the answers any more.
+    let _ = tokio::io::copy(&mut answers, &mut tokio::io::sink()).await;
+}
+
+fn served(world: &WorldFixture) -> mpsc::Sender<Result<DuplexStream, std::io::Error>> {
+    let (sender, receiver) = mpsc::channel(16);
+    tokio::spawn(serve_world(world.world.clone(), ReceiverStream::new(receiver), CancellationToken::new()));
+    sender
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_worker_had_sent_is_taken_in_before_its_successor_hears_anything() {
+    let world = start(&config(), CancellationToken::new()).unwrap();
+    let fixture = WorldFixture::new(world, Way::Direct);
+    let stage = fixture.stage(Subject::Quiet).await.unwrap();
+    let served = served(&fixture);
+    let (channel, killed) = mortal_channel(&served, Some(Duration::from_secs(1)));
+    let dies = SimulatedHypervisors::over(channel, site("source"));
+    let (vm, host) = (stage.vm, stage.source_host.clone());
+    let change = VmChange::DefineSealed { reason: "moving".to_owned() };
+    let calling = tokio::spawn(async move { dies.call(Call { vm, host, change }).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    killed.cancel();
+
+    let (channel, _alive) = mortal_channel(&served, None);
+    let succeeds = SimulatedHypervisors::over(channel, site("source"));
+    let sight = &succeeds.look(&[stage.vm]).await.unwrap()[0];
+    let stored = sight.sightings[0].stored;
+    assert!(sight.call_under_way || stored == Stored::Sealed, "the call is on its way and isn't shown: {sight:?}");
+    calling.await.unwrap().unwrap_err();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let later = &succeeds.look(&[stage.vm]).await.unwrap()[0];
+    assert_eq!(later.sightings[0].stored, stored, "nothing lands that wasn't shown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_an_older_worker_of_the_site_is_connected_a_newer_one_is_refused_and_others_are_not() {
+    let world = start(&config(), CancellationToken::new()).unwrap();
+    let fixture = WorldFixture::new(world, Way::Direct);
+    let stage = fixture.stage(Subject::Quiet).await.unwrap();
+    let served = served(&fixture);
+    let connect = |name: &str| {
+        let (channel, killed) = mortal_channel(&served, None);
+        (SimulatedHypervisors::over(channel, site(name)), killed)
+    };
+    let (old, killed) = connect("source");
+    old.look(&[stage.vm]).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let (other, _alive) = connect("destination");
+    other.look(&[stage.vm]).await.unwrap();
+    assert!(began.elapsed() < OLDER_SESSION_WAIT_MAX, "another site's worker waits for nobody");
+
+    let (new, _alive) = connect("source");
+    let error = new.look(&[stage.vm]).await.unwrap_err();
+    assert!(matches!(error, HypervisorError::Unreachable { .. }), "{error}");
+    assert!(began.elapsed() >= OLDER_SESSION_WAIT_MAX);
+    old.look(&[stage.vm]).await.unwrap();
+    killed.cancel();
+    drop(old);
+    new.look(&[stage.vm]).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -157,8 +157,16 @@ impl WorldHandle {
     }
 
     pub(super) async fn call(&self, site: SiteName, call: Call) -> Result<(), HypervisorError> {
+        self.take_in(site, call).await.ended().await
+    }
+
+    /// Hands a call over: whatever is asked from here on comes after it.
+    pub(super) async fn take_in(&self, site: SiteName, call: Call) -> TakenIn {
         let (answer, answered) = oneshot::channel();
-        self.ask(Request::Call { site, call: Box::new(call), answer }, answered).await.map_err(unreachable)?
+        let request = Request::Call { site, call: Box::new(call), answer };
+        // A world that has ended drops the answer's sender, which is what the caller then hears of.
+        let _ended = self.requests.send(request).await;
+        TakenIn { answered }
     }
 
     pub(super) async fn changes(&self, site: SiteName) -> Result<BoxStream<'static, Change>, HypervisorError> {
@@ -169,6 +177,18 @@ impl WorldHandle {
     async fn ask<T>(&self, request: Request, answered: oneshot::Receiver<T>) -> Result<T, SimulationError> {
         self.requests.send(request).await.map_err(|_| SimulationError::ended())?;
         answered.await.map_err(|_| SimulationError::ended())
+    }
+}
+
+/// A call that the world has, or will never have.
+pub(super) struct TakenIn {
+    answered: oneshot::Receiver<Result<(), HypervisorError>>,
+}
+
+impl TakenIn {
+    /// What came of it.
+    pub(super) async fn ended(self) -> Result<(), HypervisorError> {
+        self.answered.await.map_err(|_| unreachable(SimulationError::ended()))?
     }
 }
 

@@ -1,7 +1,10 @@
 //! Serves a world over gRPC, to the workers of its sites and to whoever drives it. Loopback only: it has no security.
+//!
+//! A site's newer connection is answered only once its older ones have been read to their end: see [`super::session`].
 
 use super::engine::{WorldHandle, start};
 use super::error::SimulationError;
+use super::session::Sessions;
 use super::wire::generated::control_server::{Control, ControlServer};
 use super::wire::generated::hypervisors_server::{Hypervisors, HypervisorsServer};
 use super::wire::generated::{
@@ -81,7 +84,9 @@ where
     Connections: Stream<Item = Result<Connection, std::io::Error>> + Send + 'static,
     Connection: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
-    let service = Service { world };
+    let sessions = Sessions::default();
+    let connections = sessions.accept(connections);
+    let service = Service { world, sessions };
     let hypervisors = HypervisorsServer::new(service.clone())
         .max_decoding_message_size(MESSAGE_MAX_BYTES)
         .max_encoding_message_size(MESSAGE_MAX_BYTES);
@@ -99,6 +104,7 @@ where
 #[derive(Clone)]
 struct Service {
     world: WorldHandle,
+    sessions: Sessions,
 }
 
 type JsonStream = BoxStream<'static, Result<Json, Status>>;
@@ -108,26 +114,36 @@ impl Hypervisors for Service {
     type ChangesStream = JsonStream;
 
     async fn inventory(&self, request: Request<SiteRequest>) -> Result<Response<Json>, Status> {
-        answer(&self.world.inventory(name(&request.get_ref().site)?).await)
+        let site = name(&request.get_ref().site)?;
+        let _open = self.sessions.speaks_for(&request, &site).await?;
+        answer(&self.world.inventory(site).await)
     }
 
     async fn look(&self, request: Request<LookRequest>) -> Result<Response<Json>, Status> {
-        let request = request.into_inner();
-        answer(&self.world.look(name(&request.site)?, read(&request.vms_json)?).await)
+        let site = name(&request.get_ref().site)?;
+        let _open = self.sessions.speaks_for(&request, &site).await?;
+        answer(&self.world.look(site, read(&request.get_ref().vms_json)?).await)
     }
 
     async fn definition(&self, request: Request<DefinitionRequest>) -> Result<Response<Json>, Status> {
-        let DefinitionRequest { site, host, vm } = request.into_inner();
-        answer(&self.world.definition(name(&site)?, name(&host)?, name(&vm)?).await)
+        let site = name(&request.get_ref().site)?;
+        let _open = self.sessions.speaks_for(&request, &site).await?;
+        let DefinitionRequest { site: _, host, vm } = request.into_inner();
+        answer(&self.world.definition(site, name(&host)?, name(&vm)?).await)
     }
 
     async fn call(&self, request: Request<CallRequest>) -> Result<Response<Json>, Status> {
-        let request = request.into_inner();
-        answer(&self.world.call(name(&request.site)?, read(&request.call_json)?).await)
+        let site = name(&request.get_ref().site)?;
+        let open = self.sessions.speaks_for(&request, &site).await?;
+        let taken_in = self.world.take_in(site, read(&request.into_inner().call_json)?).await;
+        // Any look from here on shows it; however long it takes, it holds up no newer connection.
+        drop(open);
+        answer(&taken_in.ended().await)
     }
 
     async fn changes(&self, request: Request<SiteRequest>) -> Result<Response<JsonStream>, Status> {
         let site = name(&request.get_ref().site)?;
+        let _open = self.sessions.speaks_for(&request, &site).await?;
         let changes = self.world.changes(site).await.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(Response::new(changes.map(|change| json(&change)).boxed()))
     }
@@ -138,34 +154,41 @@ impl Control for Service {
     type ReadTruthStream = JsonStream;
 
     async fn create_vm(&self, request: Request<Json>) -> Result<Response<Json>, Status> {
+        self.sessions.controls(&request)?;
         let spec = read(&request.get_ref().json)?;
         answer(&self.world.with(move |world| world.create_vm(&spec)).await.map_err(gone)?)
     }
 
     async fn create_fleet(&self, request: Request<Json>) -> Result<Response<Json>, Status> {
+        self.sessions.controls(&request)?;
         let spec = read(&request.get_ref().json)?;
         answer(&self.world.with(move |world| world.create_fleet(&spec)).await.map_err(gone)?)
     }
 
     async fn inject(&self, request: Request<Json>) -> Result<Response<Json>, Status> {
+        self.sessions.controls(&request)?;
         let fault = read(&request.get_ref().json)?;
         answer(&self.world.with(move |world| world.inject(&fault)).await.map_err(gone)?)
     }
 
     async fn set_clock(&self, request: Request<Json>) -> Result<Response<Time>, Status> {
+        self.sessions.controls(&request)?;
         let clock = read(&request.get_ref().json)?;
         time(self.world.set_clock(clock).await)
     }
 
     async fn advance(&self, request: Request<AdvanceRequest>) -> Result<Response<Time>, Status> {
+        self.sessions.controls(&request)?;
         time(self.world.advance(request.get_ref().by_ms).await)
     }
 
-    async fn now(&self, _request: Request<NowRequest>) -> Result<Response<Time>, Status> {
+    async fn now(&self, request: Request<NowRequest>) -> Result<Response<Time>, Status> {
+        self.sessions.controls(&request)?;
         time(self.world.now_ms().await)
     }
 
     async fn read_truth(&self, request: Request<TruthRequest>) -> Result<Response<JsonStream>, Status> {
+        self.sessions.controls(&request)?;
         let vms: Vec<VmId> = read(&request.get_ref().vms_json)?;
         let read = self.world.with(move |world| {
             if vms.is_empty() { world.truth() } else { vms.iter().filter_map(|vm| world.truth_of(*vm)).collect() }
