@@ -1,7 +1,8 @@
 //! The roll call: what is proven of every VM of an evacuation, and what comes next for it. Reads only.
 //!
 //! It observes unfenced, the source first, and says of when each line is. A line's step is what `settle` would do if a
-//! fenced observe showed the same.
+//! fenced observe showed the same. Nothing stands still for it: a VM that moves on between the two sites' answers would
+//! seem to run at both, so the source is asked once more afterwards, and what has changed there is looked at again.
 
 use crate::link::SiteLink;
 use muster_core::claim::Claims;
@@ -23,6 +24,10 @@ use std::time::Duration;
 pub const ASK_TRIES: u32 = 4;
 /// How long until it is asked again.
 pub const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// How often a VM is looked at whose source has changed while the destination answered. A move changes its source
+/// about ten times in all, and fewer VMs are looked at each time, so the last look finds them still.
+pub const LOOKS_MAX: u32 = 10;
 
 /// One VM's line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,8 +123,33 @@ pub async fn roll_call(
     claims: &Claims,
     wishes: &Wishes,
 ) -> Vec<RollCallLine> {
-    let Some(evacuation) = roll.values().next().map(|entry| entry.evacuation) else { return Vec::new() };
-    let vms: Vec<_> = roll.keys().map(|vm| (*vm, None)).collect();
+    let mut lines = BTreeMap::new();
+    let mut wanted: Vec<&RollEntry> = roll.values().collect();
+    for _ in 0..LOOKS_MAX {
+        let looked = look(destination, source, &wanted, claims, wishes).await;
+        let moved_on = match source {
+            Some(source) => moved_on(source, &looked, claims).await,
+            None => BTreeSet::new(),
+        };
+        lines.extend(looked.into_iter().map(|line| (line.entry.vm, line)));
+        wanted.retain(|entry| moved_on.contains(&entry.vm));
+        if wanted.is_empty() {
+            break;
+        }
+    }
+    lines.into_values().collect()
+}
+
+/// One look at each, the source first.
+async fn look(
+    destination: &SiteLink,
+    source: Option<&SiteLink>,
+    wanted: &[&RollEntry],
+    claims: &Claims,
+    wishes: &Wishes,
+) -> Vec<RollCallLine> {
+    let Some(evacuation) = wanted.first().map(|entry| entry.evacuation) else { return Vec::new() };
+    let vms: Vec<_> = wanted.iter().map(|entry| (entry.vm, None)).collect();
     let mut from_source = match source {
         Some(source) => ask(source, evacuation, &vms).await,
         None => BTreeMap::new(),
@@ -129,13 +159,36 @@ pub async fn roll_call(
         Some(Ok(reading)) => Heard::Answer(reading),
         Some(Err(_)) | None => Heard::Silent,
     };
-    roll.values()
+    wanted
+        .iter()
         .map(|entry| {
             let destination = heard(from_destination.remove(&entry.vm));
             let source = heard(from_source.remove(&entry.vm));
-            line(evacuation, entry.clone(), Both { destination, source }, claims, wishes)
+            line(evacuation, (*entry).clone(), Both { destination, source }, claims, wishes)
         })
         .collect()
+}
+
+/// The VMs of which the source says something else now than before the destination answered: what the two said is not of
+/// one moment, and proves nothing together. A source that has fallen silent meanwhile counts as changed; what is over
+/// hangs on no source any more.
+async fn moved_on(source: &SiteLink, lines: &[RollCallLine], claims: &Claims) -> BTreeSet<VmId> {
+    let both_answered = |line: &&RollCallLine| {
+        let over = matches!(line.decision.step, Step::Settled(_));
+        !over && line.readings.destination != Heard::Silent && line.readings.source != Heard::Silent
+    };
+    let hinge: Vec<&RollCallLine> = lines.iter().filter(both_answered).collect();
+    let Some(evacuation) = hinge.first().map(|line| line.entry.evacuation) else { return BTreeSet::new() };
+    let vms: Vec<_> = hinge.iter().map(|line| (line.entry.vm, None)).collect();
+    let now = source.observe(evacuation, &vms).await.unwrap_or_default();
+    let is_same = |line: &&RollCallLine| match now.get(&line.entry.vm) {
+        Some(Ok(reading)) => {
+            let destination = borrowed(&line.readings.destination);
+            weigh(evacuation, destination, Heard::Answer(reading), claims) == line.evidence
+        }
+        Some(Err(_)) | None => false,
+    };
+    hinge.into_iter().filter(|line| !is_same(line)).map(|line| line.entry.vm).collect()
 }
 
 /// What a site says of these VMs; of none if it stays silent. A worker that is just coming back, or that
@@ -177,17 +230,19 @@ pub fn roll_call_of_rows(rows: &[VmRow], claims: &Claims, wishes: &Wishes, as_of
 }
 
 fn line(evacuation: EvacuationId, entry: RollEntry, both: Both, claims: &Claims, wishes: &Wishes) -> RollCallLine {
-    let readings = Readings {
-        evacuation,
-        freshness: Freshness::Fenced,
-        destination: borrowed(&both.destination),
-        source: borrowed(&both.source),
-        claims,
-        past_deadline: false,
-    };
-    let evidence = readings.weigh();
+    let evidence = weigh(evacuation, borrowed(&both.destination), borrowed(&both.source), claims);
     let decision = decide(&wishes.order(&entry, &both.destination), &evidence);
     RollCallLine { entry, decision, evidence, readings: both, error: None }
+}
+
+fn weigh(
+    evacuation: EvacuationId,
+    destination: Heard<&SiteReading>,
+    source: Heard<&SiteReading>,
+    claims: &Claims,
+) -> Evidence {
+    let freshness = Freshness::Fenced;
+    Readings { evacuation, freshness, destination, source, claims, past_deadline: false }.weigh()
 }
 
 /// A reading of a row whose site can't be asked: every host that matters is silent.

@@ -2,15 +2,20 @@
 //!
 //! Red if a source is not sealed, if a copy is let run before its source is gone, or if a retired copy can be started. The
 //! world itself watches every change of every instance; the last test shows that it sees a second runner when there is one.
+//! Red as well if two runners are reported where there is one, that was seen at both sites, at one after the other.
 
 use muster_core::definition::{Disk, Mode};
 use muster_core::ids::VmId;
-use muster_core::reading::Stored;
+use muster_core::reading::{Phase, Stored};
+use muster_core::verdict::Verdict;
 use muster_proto::v1 as pb;
 use muster_proto::v1::MoveState;
+use muster_recovery::roll_call::{Wishes, roll_call};
 use muster_tests::judge::violation;
-use muster_tests::{Stage, StageOptions};
-use muster_worker::hypervisor::sim::world::{Deed, Fault, FaultRates};
+use muster_tests::stage::definition;
+use muster_tests::{Process, Stage, StageOptions};
+use muster_worker::hypervisor::sim::world::{CallKind, Deed, Fault, FaultRates, RuleKind, Truth, Twist};
+use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
 async fn a_live_vm_is_evacuated_and_runs_once() {
@@ -45,7 +50,7 @@ async fn whatever_fails_at_random_no_vm_runs_twice() {
             ["live", "cold", "off"].map(|mode| format!("[[select]]\ntags = [\"{mode}\"]\nmode = \"{mode}\"\n"));
         let evacuation = stage.order(&stage.runbook(&select.concat())).await;
         // First with faults; then they end, and everything that was held has to come to its end.
-        tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+        tokio::time::sleep(Duration::from_secs(120)).await;
         stage.assert_ended_right(evacuation).await;
         stage.inject(Fault::ClearRules).await;
         if stage.shown(evacuation).await.is_some_and(|(_, moves)| moves.iter().any(is_held)) {
@@ -54,6 +59,39 @@ async fn whatever_fails_at_random_no_vm_runs_twice() {
         stage.until_finished(evacuation).await;
         stage.assert_ended_right(evacuation).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vm_that_moves_while_the_roll_is_called_does_not_run_twice() {
+    let mut stage = Stage::set(StageOptions::default()).await;
+    let first = stage.vm("first", Mode::Live, Disk::Shared).await;
+    let small = muster_core::definition::Definition { memory_mib: 64, ..definition("second", Disk::Shared) };
+    let second = stage.vm_of(small, Mode::Live).await;
+    stage.start_orchestrator(None).await;
+    stage.hold_in(first, Phase::PreCopy).await;
+    // Its move is not to be over before the destination is heard: what is over hangs on no source.
+    stage.rule(second, 1, RuleKind::Call(Some(CallKind::DefineRetired), Twist::Hang(60_000))).await;
+    let evacuation = stage.order(&stage.runbook("[limits]\ntotal = 1\n[[select]]\nall = true\n")).await;
+    stage.until_in(first, Phase::PreCopy).await;
+    let (source, destination) = (stage.link(Process::Source).await, stage.link(Process::Destination).await);
+    let roll = destination.roll(evacuation).await.expect("a roll");
+    let claims = destination.claims(evacuation).await.expect("claims");
+    // Whoever calls the roll hears the source at once, and the destination only when the second VM has moved.
+    stage.network.cut(Process::Caller.port(), Process::Destination.port());
+    let wishes = Wishes::default();
+    let calling = roll_call(&destination, Some(&source), &roll, &claims, &wishes);
+    let moving = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let runs_at = |truth: &Truth| truth.runs_on().first().map(|(site, _)| site.clone());
+        assert_eq!(runs_at(&stage.truth_of(second).await), Some(stage.source.clone()));
+        stage.release_transfers().await;
+        stage.until_true(second, |truth| runs_at(truth) == Some(stage.destination.clone())).await;
+        stage.network.mend();
+    };
+    let (lines, ()) = tokio::join!(calling, moving);
+    let line = lines.iter().find(|line| line.entry.vm == second).expect("a line");
+    assert_eq!(line.decision.verdict, Verdict::FullyMigrated, "{line:#?}");
+    stage.assert_right(&lines).await;
 }
 
 #[tokio::test(start_paused = true)]
