@@ -11,6 +11,7 @@ mod frames;
 pub mod hand;
 pub mod history;
 pub mod judge;
+pub mod lab;
 pub mod life;
 pub mod network;
 pub mod orders;

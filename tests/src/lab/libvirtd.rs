@@ -1,0 +1,103 @@
+//! A host's libvirtd: its own configuration, folders and storage, nothing of the machine's. It never touches the machine's own
+//! libvirt: its folders are mounted over that one's, inside the host's mount namespace only.
+
+use super::error::LabError;
+use super::files::{make_folder, text, write};
+use super::layout::{BRIDGE, Host, Layout, NETWORK};
+use super::place::run_inside;
+
+/// The folders of libvirt's that each host has of its own, and what they are called in the host's folder.
+const FOLDERS: [(&str, &str); 5] = [
+    ("etc", "/etc/libvirt"),
+    ("run", "/run/libvirt"),
+    ("lib", "/var/lib/libvirt"),
+    ("cache", "/var/cache/libvirt"),
+    ("log", "/var/log/libvirt"),
+];
+
+/// Lays out a host's folders and mounts them, inside its place only.
+pub(super) async fn furnish(layout: &Layout, host: &Host, holder: u32) -> Result<(), LabError> {
+    let folder = layout.place(&host.name);
+    for name in FOLDERS.map(|(name, _)| name).into_iter().chain(["serial", "local"]) {
+        make_folder(&folder.join(name))?;
+    }
+    for path in [layout.shared(), layout.local(), layout.serial()] {
+        make_folder(&path)?;
+    }
+    write(&folder.join("etc").join("libvirtd.conf"), libvirtd_conf(host))?;
+    write(&folder.join("etc").join("qemu.conf"), qemu_conf(host))?;
+    write(&folder.join("network.xml"), network_xml())?;
+    for (name, path) in [("shared", layout.shared()), ("local", layout.local())] {
+        write(&folder.join(format!("pool-{name}.xml")), pool_xml(name, text(&path)))?;
+    }
+    // Its own /run keeps the machine's system bus, and with it the machine's firewall and sessions, out of libvirtd's sight.
+    run_inside(holder, &["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]).await?;
+    // What is under /sys/class/net has to be this network namespace's.
+    run_inside(holder, &["mount", "-t", "sysfs", "sysfs", "/sys"]).await?;
+    for (name, over) in FOLDERS {
+        run_inside(holder, &["mkdir", "-p", over]).await?;
+        run_inside(holder, &["mount", "--bind", text(&folder.join(name)), over]).await?;
+    }
+    for (name, over) in [("serial", layout.serial()), ("local", layout.local())] {
+        run_inside(holder, &["mount", "--bind", text(&folder.join(name)), text(&over)]).await?;
+    }
+    Ok(())
+}
+
+/// Starts a host's libvirtd; returns when it answers.
+pub(super) async fn start(holder: u32) -> Result<(), LabError> {
+    let command = ["libvirtd", "--daemon", "--listen", "--pid-file", "/run/libvirt/libvirtd.pid"];
+    run_inside(holder, &command).await.map(|_| ())
+}
+
+/// Defines the host's network and storage pools, once.
+pub(super) async fn equip(layout: &Layout, host: &Host, holder: u32) -> Result<(), LabError> {
+    let folder = layout.place(&host.name);
+    let virsh = async |arguments: &[&str]| {
+        let command: Vec<&str> = ["virsh", "--connect", "qemu:///system"].iter().chain(arguments).copied().collect();
+        run_inside(holder, &command).await
+    };
+    virsh(&["net-define", text(&folder.join("network.xml"))]).await?;
+    virsh(&["net-autostart", NETWORK]).await?;
+    virsh(&["net-start", NETWORK]).await?;
+    for pool in ["shared", "local"] {
+        virsh(&["pool-define", text(&folder.join(format!("pool-{pool}.xml")))]).await?;
+        virsh(&["pool-autostart", pool]).await?;
+        virsh(&["pool-start", pool]).await?;
+    }
+    Ok(())
+}
+
+/// Forgets what a machine forgets when it boots: what libvirtd keeps under /run, and with it that it has started its
+/// autostart guests already.
+pub(super) async fn forget_boot(holder: u32) -> Result<(), LabError> {
+    run_inside(holder, &["find", "/run/libvirt", "-mindepth", "1", "-delete"]).await.map(|_| ())
+}
+
+/// Without TLS or passwords: all of it is reachable from inside the lab's namespaces and by root only.
+fn libvirtd_conf(host: &Host) -> String {
+    let Host { uuid, address, .. } = host;
+    format!(
+        "host_uuid = \"{uuid}\"\nlisten_tls = 0\nlisten_tcp = 1\nlisten_addr = \"{address}\"\nauth_tcp = \"none\"\n\
+         auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\nunix_sock_rw_perms = \"0700\"\nunix_sock_dir = \"/run/libvirt\"\n\
+         log_outputs = \"2:file:/var/log/libvirt/libvirtd.log\"\n"
+    )
+}
+
+/// Without anything that needs the machine's own services: cgroups, security modules, log daemon.
+fn qemu_conf(host: &Host) -> String {
+    format!(
+        "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\nremember_owner = 0\nsecurity_driver = \"none\"\n\
+         cgroup_controllers = [ ]\nnamespaces = [ ]\nstdio_handler = \"file\"\nmigration_address = \"{address}\"\n\
+         migration_host = \"{address}\"\n",
+        address = host.address
+    )
+}
+
+fn network_xml() -> String {
+    format!("<network><name>{NETWORK}</name><forward mode='bridge'/><bridge name='{BRIDGE}'/></network>\n")
+}
+
+fn pool_xml(name: &str, path: &str) -> String {
+    format!("<pool type='dir'><name>{name}</name><target><path>{path}</path></target></pool>\n")
+}
