@@ -104,6 +104,9 @@ pub enum JournalKind {
         hold: Hold,
         /// What is proven.
         verdict: Verdict,
+        /// The error behind it, in words. Journals of before it was kept lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
     },
     /// The move is over.
     Settled {
@@ -347,9 +350,13 @@ impl MoveStatus {
                 self.error = Some(error.clone());
                 self.state = MoveState::Waiting;
             }
-            JournalKind::Held { hold, verdict } => {
+            JournalKind::Held { hold, verdict, error } => {
                 self.state = MoveState::Held(*hold);
                 self.verdict = *verdict;
+                // Without one the last error stands: it may still be why.
+                if error.is_some() {
+                    self.error.clone_from(error);
+                }
             }
             JournalKind::Settled { outcome, verdict, attempts, downtime_ms } => {
                 self.state = match outcome {

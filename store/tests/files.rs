@@ -99,6 +99,9 @@ async fn a_journal_of_version_1_opens_and_goes_on() {
     let states: Vec<_> = journal.moves(evacuation(1), None, 10).await.unwrap().iter().map(|one| one.state).collect();
     assert_eq!(states[..2], [MoveState::Migrated, MoveState::Waiting]);
     let records = journal.records(JournalQuery::all()).await.unwrap();
+    // Written before a hold kept its error.
+    let held = records.iter().find(|(_, record)| matches!(record.kind, JournalKind::Held { error: None, .. }));
+    assert_eq!(held.map(|(sequence, _)| *sequence), Some(12));
     let (sequence, mut last) = records.into_iter().next_back().unwrap();
     assert_eq!(journal.find_request(last.request.unwrap()).await.unwrap(), Some((sequence, last.clone())));
     (last.request, last.kind) = (None, JournalKind::Resumed);

@@ -165,7 +165,8 @@ impl Driver {
         let records = why.iter().flat_map(|(vm, error)| {
             let action = Action::OpenAttempt(ArrivalKind::Transfer);
             let error = clip(&format!("not taken onto the roll: {error}"));
-            let held = JournalKind::Held { hold: Hold::NotOnRoll, verdict: Verdict::NotStarted };
+            let (hold, verdict) = (Hold::NotOnRoll, Verdict::NotStarted);
+            let held = JournalKind::Held { hold, verdict, error: Some(error.clone()) };
             [self.pen.about(*vm, JournalKind::StepFailed { action, error }), self.pen.about(*vm, held)]
         });
         let records: Vec<JournalRecord> = records.collect();

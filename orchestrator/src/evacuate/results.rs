@@ -8,7 +8,7 @@ use crate::error::OrchestratorError;
 use muster_core::decide::Goal;
 use muster_core::evacuation::{EvacuationState, JournalKind, JournalRecord, MoveState, PauseReason};
 use muster_core::evidence::Outcome;
-use muster_core::ids::VmId;
+use muster_core::ids::{VmId, clip};
 use muster_core::ledger::{SourceState, Standing};
 use muster_core::schedule::{Brake, MoveStanding};
 use muster_core::step::Hold;
@@ -38,6 +38,13 @@ enum Event {
     Room,
     News(Side, Result<FeedChange, RecvError>),
     Time,
+}
+
+/// A hold as settling found it.
+struct Found {
+    hold: Hold,
+    verdict: Verdict,
+    error: Option<String>,
 }
 
 /// Whose feed.
@@ -186,7 +193,9 @@ impl Moves<'_> {
             End::Settled { subject, settled, other_host } => (subject, settled, other_host),
             End::Panicked => {
                 let verdict = self.last_verdict(vm).await?;
-                self.hold(vm, held, Hold::StepFails, verdict, &before, records).await?;
+                let error = Some("muster's own code failed; the orchestrator's log says where".to_owned());
+                let found = Found { hold: Hold::StepFails, verdict, error };
+                self.hold(vm, held, found, &before, records).await?;
                 return Ok(false);
             }
         };
@@ -205,8 +214,9 @@ impl Moves<'_> {
                 records.push(self.driver.pen.about(vm, settled));
             }
             Settled::Held { .. } | Settled::BetweenAttempts { .. } if turned_back => self.send(vm)?,
-            Settled::Held { hold, verdict, error: _ } => {
-                self.hold(vm, held, hold, verdict, &before, records).await?;
+            Settled::Held { hold, verdict, error } => {
+                let error = error.map(|error| clip(&error));
+                self.hold(vm, held, Found { hold, verdict, error }, &before, records).await?;
             }
             Settled::BetweenAttempts { verdict: _, attempts, error } => {
                 self.between_attempts(vm, attempts, error, records)?;
@@ -268,11 +278,11 @@ impl Moves<'_> {
         &mut self,
         vm: VmId,
         earlier: Option<Held>,
-        hold: Hold,
-        verdict: Verdict,
+        found: Found,
         before: &View,
         records: &mut Vec<JournalRecord>,
     ) -> Result<(), OrchestratorError> {
+        let Found { hold, verdict, error } = found;
         self.schedule.set(vm, MoveStanding::Held).map_err(flaw)?;
         let mut held = Held::new(earlier.as_ref(), hold, self.view(vm));
         if held.is_unsettled(before) {
@@ -282,13 +292,30 @@ impl Moves<'_> {
         }
         let Some(tracked) = self.moves.get_mut(&vm) else { return Ok(()) };
         tracked.doing = Doing::Held(held);
-        // Another look that ends in the same hold is no news.
+        // Another look that ends in the same hold is no news; where the error is the reason, another error is.
+        let error_counts = match hold {
+            Hold::StepFails | Hold::Overdue => error.is_some(),
+            Hold::SourceSilent
+            | Hold::RetireOwed
+            | Hold::DestinationSilent
+            | Hold::DestinationHostSilent
+            | Hold::LeftBehind
+            | Hold::ColdStartNotAllowed
+            | Hold::NoGoodDisk
+            | Hold::SplitBrain
+            | Hold::Contradiction
+            | Hold::NotRunning
+            | Hold::NotOff
+            | Hold::NotOnRoll
+            | Hold::ForeignCopy => false,
+        };
         let journaled = self.driver.house.journal().a_move(self.driver.evacuation, vm).await?;
         let is_known = |status: &muster_core::evacuation::MoveStatus| {
-            status.state == MoveState::Held(hold) && status.verdict == verdict
+            let same_error = !error_counts || status.error == error;
+            status.state == MoveState::Held(hold) && status.verdict == verdict && same_error
         };
         if !journaled.as_ref().is_some_and(is_known) {
-            records.push(self.driver.pen.about(vm, JournalKind::Held { hold, verdict }));
+            records.push(self.driver.pen.about(vm, JournalKind::Held { hold, verdict, error }));
         }
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! Whoever dies in the middle, and whoever else holds the claim.
 
-use crate::stage::{LONGEST_WAIT, Stage, assert_sound, runbook, runs_at, site};
+use crate::stage::{LONGEST_WAIT, Stage, assert_sound, runbook, runs_at, site, vm};
+use muster_core::reading::Phase;
 use muster_core::step::Side;
 use muster_proto::v1 as pb;
 use muster_proto::worker::v1 as wire;
-use muster_worker::hypervisor::sim::world::{Fault as WorldFault, SiteFault};
+use muster_worker::hypervisor::sim::world::{Fault as WorldFault, RuleKind, SiteFault, Trap};
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
@@ -142,4 +143,24 @@ async fn a_vm_whose_source_is_gone_for_good_is_brought_up_by_a_person_s_order() 
         assert!(!truth.ran_twice, "{truth:#?}");
         assert!(runs_at(&truth).contains(&site(Side::Destination)), "{truth:#?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_a_step_fails_or_a_job_is_overdue_is_still_known_after_a_kill() {
+    let mut stage = Stage::set(1).await;
+    let hold = RuleKind::Phase(Phase::Finish, Trap::Hold);
+    stage.world.inject(WorldFault::once(vm(0), hold)).await.unwrap();
+    stage.create_evacuation(&runbook("deadlines.transfer_ms = 5000\ndeadlines.handover_ms = 2000")).await;
+    stage.until(|evacuation| evacuation.counts.unwrap().held == 1).await;
+    let before = stage.moves().await.remove(0);
+    assert!(before.error.contains("longer than 5000 ms"), "{before:#?}");
+    stage.restart_orchestrator().await;
+    assert_eq!(stage.moves().await.remove(0).error, before.error);
+    // Looking at it again is no news, and nothing new is written of it for ever.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let held = stage.audit(Some(vm(0))).await.iter().filter(|record| *record == "held").count();
+    assert!((1..=4).contains(&held), "held is written {held} times");
+    let report = pb::RecoverEvacuationRequest::default();
+    let mut lines = stage.client().await.recover_evacuation(report).await.unwrap().into_inner();
+    assert_ne!(lines.message().await.unwrap().unwrap().error, "");
 }

@@ -288,7 +288,14 @@ fn history() -> Vec<JournalRecord> {
         about(1, JournalKind::AttemptFailed { attempt: 1, error: "the link broke".to_owned() }),
         intended(1, Action::OpenAttempt(ArrivalKind::Transfer), 5),
         intended(1, Action::Transfer, 6),
-        about(2, JournalKind::Held { hold: Hold::SourceSilent, verdict: Verdict::NotMigrated }),
+        about(
+            2,
+            JournalKind::Held {
+                hold: Hold::SourceSilent,
+                verdict: Verdict::NotMigrated,
+                error: Some("no answer".to_owned()),
+            },
+        ),
         JournalRecord { request: Some(request(2)), ..about(2, JournalKind::RetryOrdered) },
         about(
             1,
