@@ -20,7 +20,8 @@ pub struct Evidence {
     /// Somebody has sworn, durably, that the destination host of the current attempt can't run anything. Counts only
     /// while that host is silent.
     pub destination_host_fenced: bool,
-    /// The longest time that the present state of a handover has lasted is past its deadline.
+    /// The longest time that the present state of a handover may last is past; with the destination silent, the time
+    /// that a transfer may go on without it.
     pub past_deadline: bool,
 }
 

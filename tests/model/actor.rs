@@ -36,7 +36,10 @@ pub(crate) enum Move {
         silent: bool,
     },
     /// Raise the destination's floor.
-    FenceDestination,
+    FenceDestination {
+        /// It doesn't answer. A fault.
+        silent: bool,
+    },
     /// Read a side behind the raised floors; with both, decide.
     Read {
         /// Whose.
@@ -62,12 +65,21 @@ pub(crate) fn moves(protocol: &Protocol, state: &State, actor: usize, moves: &mu
         Phase::Glanced(Glance::Destination(_)) => {
             moves.extend([false, true].map(|late| (Move::Glance { side: Side::Source, late }, false)));
         }
-        Phase::Doubting => moves.push((Move::FenceDestination, has_sent(state, actor))),
-        Phase::DestinationFenced => {
-            moves.push((Move::FenceSource { silent: false }, false));
-            moves.push((Move::FenceSource { silent: true }, true));
+        Phase::Doubting => {
+            moves.push((Move::FenceDestination { silent: false }, has_sent(state, actor)));
+            moves.push((Move::FenceDestination { silent: true }, true));
         }
-        Phase::BothFenced { .. } => {
+        Phase::DestinationFenced { silent } => {
+            moves.push((Move::FenceSource { silent: false }, false));
+            if !silent {
+                moves.push((Move::FenceSource { silent: true }, true));
+            }
+        }
+        // The source is all that it will hear of.
+        Phase::BothFenced { silent: Some(Side::Destination) } => {
+            moves.extend([false, true].map(|late| (Move::Read { side: Side::Source, late }, false)));
+        }
+        Phase::BothFenced { silent: Some(Side::Source) | None } => {
             let side = if protocol.destination_first { Side::Destination } else { Side::Source };
             moves.push((Move::Read { side, late: false }, false));
         }
@@ -87,16 +99,21 @@ pub(crate) fn make(protocol: &Protocol, state: &mut State, actor: usize, made: M
     match made {
         Move::Claim => claim(protocol, state, actor),
         Move::Glance { side, late } => glance(protocol, state, actor, side, late),
-        Move::FenceDestination => {
+        Move::FenceDestination { silent } => {
             let token = state.actors[actor].last.next();
             state.actors[actor].last = token;
-            let refused = worker::raise_floor(protocol, state, Side::Destination, token).is_err();
-            state.actors[actor].phase = if refused { Phase::Over } else { Phase::DestinationFenced };
+            let refused = !silent && worker::raise_floor(protocol, state, Side::Destination, token).is_err();
+            state.actors[actor].phase = if refused { Phase::Over } else { Phase::DestinationFenced { silent } };
             true
         }
         Move::FenceSource { silent } => {
             let token = state.actors[actor].last;
             let refused = !silent && worker::raise_floor(protocol, state, Side::Source, token).is_err();
+            let silent = match state.actors[actor].phase {
+                Phase::DestinationFenced { silent: true } => Some(Side::Destination),
+                _ if silent => Some(Side::Source),
+                _ => None,
+            };
             state.actors[actor].phase = if refused { Phase::Over } else { Phase::BothFenced { silent } };
             true
         }
@@ -129,7 +146,7 @@ fn sender(actor: usize) -> Sender {
 fn glance(protocol: &Protocol, state: &mut State, actor: usize, side: Side, late: bool) -> bool {
     let taken = match side {
         Side::Source => Glance::Source(Heard::Answer(Kept::new(read_source(protocol, state)))),
-        Side::Destination => Glance::Destination(Kept::new(worker::read_destination(state))),
+        Side::Destination => Glance::Destination(Heard::Answer(Kept::new(worker::read_destination(state)))),
     };
     let freshness = if protocol.fenced { Freshness::Streamed } else { Freshness::Fenced };
     match (state.actors[actor].phase.clone(), taken) {
@@ -155,19 +172,22 @@ fn read(protocol: &Protocol, state: &mut State, actor: usize, side: Side, late: 
         return true;
     }
     let taken = match (side, &phase) {
-        (Side::Source, Phase::BothFenced { silent: true }) => Glance::Source(Heard::Silent),
+        (Side::Source, Phase::BothFenced { silent: Some(Side::Source) }) => Glance::Source(Heard::Silent),
         (Side::Source, _) => Glance::Source(Heard::Answer(Kept::new(read_source(protocol, state)))),
-        (Side::Destination, _) => Glance::Destination(Kept::new(worker::read_destination(state))),
+        (Side::Destination, _) => Glance::Destination(Heard::Answer(Kept::new(worker::read_destination(state)))),
     };
     let freshness = Freshness::Fenced;
     match (phase, taken) {
+        (Phase::BothFenced { silent: Some(Side::Destination) }, Glance::Source(source)) => {
+            settle(protocol, state, actor, Looked { source, destination: Heard::Silent, freshness, late })
+        }
         (Phase::BothFenced { .. }, taken) => {
             state.actors[actor].phase = Phase::Read(taken);
             true
         }
         (Phase::Read(Glance::Source(source)), Glance::Destination(destination)) => {
             let first_is_busy = matches!(&source, Heard::Answer(source) if is_busy(source));
-            (first_is_busy || !is_busy(&destination))
+            (first_is_busy || !matches!(&destination, Heard::Answer(destination) if is_busy(destination)))
                 && settle(protocol, state, actor, Looked { source, destination, freshness, late })
         }
         (Phase::Read(Glance::Destination(destination)), Glance::Source(source)) => {
@@ -177,17 +197,18 @@ fn read(protocol: &Protocol, state: &mut State, actor: usize, side: Side, late: 
     }
 }
 
-/// The source is read until it has no job, or is silent. One who wants the move undone reads a busy one as well, to
-/// find that there is a job to end. Its worker writes down what it can prove before it answers.
+/// The source is read until it has no job, or is silent. One who wants the move undone, or can't hear the destination, reads
+/// a busy one as well, to find that there is a job to end. Its worker writes down what it can prove before it answers.
 fn prepare_source(protocol: &Protocol, state: &mut State, actor: usize, phase: &Phase) -> bool {
-    if matches!(phase, Phase::BothFenced { silent: true }) {
+    if matches!(phase, Phase::BothFenced { silent: Some(Side::Source) }) {
         return true;
     }
     if protocol.proof_before_answer {
         worker::report_gone(protocol, state);
     }
+    let alone = matches!(phase, Phase::BothFenced { silent: Some(Side::Destination) });
     let wants_back = protocol.goals[actor] == muster_core::decide::Goal::Undo;
-    wants_back || !is_busy(&worker::read_source(state))
+    alone || wants_back || !is_busy(&worker::read_source(state))
 }
 
 /// The destination shows a greater floor than this actor's own: somebody newer has fenced it since. Whoever fences begins
@@ -200,18 +221,15 @@ fn is_overtaken(protocol: &Protocol, state: &State, actor: usize, side: Side) ->
 /// Both readings, and how they came about.
 struct Looked {
     source: Heard<Kept<SiteReading>>,
-    destination: Kept<SiteReading>,
+    destination: Heard<Kept<SiteReading>>,
     freshness: Freshness,
     late: bool,
 }
 
 fn settle(protocol: &Protocol, state: &mut State, actor: usize, looked: Looked) -> bool {
     let decide_when = |late| {
-        let source = match &looked.source {
-            Heard::Answer(source) => Heard::Answer(&**source),
-            Heard::Silent => Heard::Silent,
-        };
-        decide_on(protocol, state, actor, source, &looked.destination, looked.freshness, late)
+        let (source, destination) = (borrowed(&looked.source), borrowed(&looked.destination));
+        decide_on(protocol, state, actor, source, destination, looked.freshness, late)
     };
     let decision = decide_when(looked.late);
     if looked.late && decision == decide_when(false) {
@@ -221,7 +239,7 @@ fn settle(protocol: &Protocol, state: &mut State, actor: usize, looked: Looked) 
         state.breaks(Broken::Verdict(decision.verdict));
     }
     if let (Freshness::Fenced, Step::Hold(hold)) = (looked.freshness, decision.step)
-        && !check::has_cause(hold, &looked.source)
+        && !check::has_cause(hold, &looked.source, &looked.destination)
     {
         state.breaks(Broken::Hold(hold));
     }
@@ -236,13 +254,20 @@ fn settle(protocol: &Protocol, state: &mut State, actor: usize, looked: Looked) 
     true
 }
 
-fn act(protocol: &Protocol, state: &mut State, actor: usize, action: Action, read: &SiteReading) -> bool {
+fn borrowed(heard: &Heard<Kept<SiteReading>>) -> Heard<&SiteReading> {
+    match heard {
+        Heard::Answer(reading) => Heard::Answer(reading),
+        Heard::Silent => Heard::Silent,
+    }
+}
+
+fn act(protocol: &Protocol, state: &mut State, actor: usize, action: Action, read: &Heard<Kept<SiteReading>>) -> bool {
     if state.bag.len() >= protocol.in_flight_max {
         return false;
     }
     let token = state.actors[actor].last.next();
     state.actors[actor].last = token;
-    state.send(Message { sender: sender(actor), token, order: order(action, read) });
+    state.send(Message { sender: sender(actor), token, order: order(action, borrowed(read)) });
     true
 }
 
@@ -252,18 +277,12 @@ pub(crate) fn decide_on(
     state: &State,
     actor: usize,
     source: Heard<&SiteReading>,
-    destination: &SiteReading,
+    destination: Heard<&SiteReading>,
     freshness: Freshness,
     past_deadline: bool,
 ) -> Decision {
-    let readings = Readings {
-        evacuation: EVACUATION,
-        freshness,
-        destination: Heard::Answer(destination),
-        source,
-        claims: &state.claims,
-        past_deadline,
-    };
+    let readings =
+        Readings { evacuation: EVACUATION, freshness, destination, source, claims: &state.claims, past_deadline };
     let order = MoveOrder {
         mode: Mode::Live,
         goal: protocol.goals[actor],
@@ -275,7 +294,7 @@ pub(crate) fn decide_on(
 }
 
 /// The command that an action becomes, for the attempt that was read.
-pub(crate) fn order(action: Action, read: &SiteReading) -> Order {
+pub(crate) fn order(action: Action, read: Heard<&SiteReading>) -> Order {
     let (current, next) = attempts(read);
     match action {
         Action::OpenAttempt(_) => Order::Open(next),
@@ -297,9 +316,11 @@ pub(crate) fn order(action: Action, read: &SiteReading) -> Order {
     }
 }
 
-fn attempts(read: &SiteReading) -> (Attempt, Attempt) {
+fn attempts(read: Heard<&SiteReading>) -> (Attempt, Attempt) {
     use muster_core::ledger::Standing;
-    let Some(Standing::Destination(at)) = &read.standing else { return (Attempt::FIRST, Attempt::FIRST) };
+    let Heard::Answer(SiteReading { standing: Some(Standing::Destination(at)), .. }) = read else {
+        return (Attempt::FIRST, Attempt::FIRST);
+    };
     match &at.record {
         ArrivalRecord::Started(started) | ArrivalRecord::Abandoned(started) => {
             (started.attempt, started.attempt.next())

@@ -39,6 +39,9 @@ pub(crate) fn properties() -> Vec<Property<Protocol>> {
         Property::sometimes("an arrival is taken after all", |_, state: &State| {
             state.bag.iter().any(|sent| matches!(sent.order, Order::Reopen(_)))
         }),
+        Property::sometimes("a transfer is ended", |_, state: &State| {
+            state.bag.iter().any(|sent| matches!(sent.order, Order::Abort))
+        }),
         Property::sometimes("a lost VM is started again", |_, state: &State| {
             state.bag.iter().any(|sent| matches!(sent.order, Order::Start))
         }),
@@ -64,15 +67,18 @@ pub(crate) fn is_true(state: &State, verdict: Verdict, read: &Heard<Kept<SiteRea
         Verdict::SplitBrain => !one_runner(state),
         // Nothing in the model's world gives cause for any other doubt.
         Verdict::Indeterminate(doubt) => {
-            !state.has_event() && (doubt == Doubt::SourceSilent || doubt == Doubt::HandoverUnderWay)
+            doubt == Doubt::DestinationSilent
+                || (!state.has_event() && (doubt == Doubt::SourceSilent || doubt == Doubt::HandoverUnderWay))
         }
     }
 }
 
-/// Whether there is a cause for a hold in the model's world, where only the source may be silent.
-pub(crate) fn has_cause(hold: Hold, read: &Heard<Kept<SiteReading>>) -> bool {
-    let source_is_silent = matches!(read, Heard::Silent);
-    source_is_silent && (hold == Hold::SourceSilent || hold == Hold::RetireOwed)
+/// Whether there is a cause for a hold in the model's world, where only a site may be silent.
+pub(crate) fn has_cause(hold: Hold, source: &Heard<Kept<SiteReading>>, destination: &Heard<Kept<SiteReading>>) -> bool {
+    let source_is_silent = matches!(source, Heard::Silent);
+    let destination_is_silent = matches!(destination, Heard::Silent);
+    (source_is_silent && (hold == Hold::SourceSilent || hold == Hold::RetireOwed))
+        || (destination_is_silent && hold == Hold::DestinationSilent)
 }
 
 fn one_runner(state: &State) -> bool {
@@ -149,12 +155,12 @@ fn continue_alone(protocol: &Protocol, mut state: State, actor: usize) -> bool {
         state.bag.clear();
         let source = actor::read_source(protocol, &state);
         let destination = worker::read_destination(&state);
-        let heard = Heard::Answer(&source);
-        let decision = actor::decide_on(protocol, &state, actor, heard, &destination, Freshness::Fenced, true);
+        let heard = (Heard::Answer(&source), Heard::Answer(&destination));
+        let decision = actor::decide_on(protocol, &state, actor, heard.0, heard.1, Freshness::Fenced, true);
         let Step::Act(action) = decision.step else { return false };
         token = token.next();
         let sender = Sender::Actor(0);
-        let message = Message { sender, token, order: actor::order(action, &destination) };
+        let message = Message { sender, token, order: actor::order(action, heard.1) };
         if !worker::deliver(protocol, &mut state, &message) || state.broken.is_some() {
             return false;
         }

@@ -18,7 +18,7 @@
 //!
 //! # Bounds
 //! Each test names its own: how many faults in one history (doubled commands, lost patience, crashes of workers, failed
-//! calls, lost answers, restarts of daemons and hosts, a silent source), how many attempts, which ends the two want.
+//! calls, lost answers, restarts of daemons and hosts, a silent source or destination), how many attempts, which ends the two want.
 //! Two commands of those who settle are under way at once, `CommitArrival` besides. Nothing else is bounded: tokens are
 //! renumbered in their order, so that the state space is finite without a limit on steps.
 //!

@@ -264,10 +264,13 @@ pub(crate) enum Phase {
     Glanced(Glance),
     /// It must make a fenced observe: a new epoch, or what it decided needs one.
     Doubting,
-    /// The destination's floor is raised.
-    DestinationFenced,
-    /// Both are, unless the source doesn't answer.
-    BothFenced { silent: bool },
+    /// The destination's floor is raised, unless it doesn't answer.
+    DestinationFenced { silent: bool },
+    /// Both are, unless one of them doesn't answer; most one of them is silent.
+    BothFenced {
+        /// Who is.
+        silent: Option<Side>,
+    },
     /// The first reading behind the raised floors.
     Read(Glance),
     /// Its token was refused, or the move is over.
@@ -278,7 +281,7 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Glance {
     Source(Heard<Kept<SiteReading>>),
-    Destination(Kept<SiteReading>),
+    Destination(Heard<Kept<SiteReading>>),
 }
 
 /// A promise that a step broke.

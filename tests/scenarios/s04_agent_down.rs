@@ -17,8 +17,7 @@ fn is_held(moves: &[Move]) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_is_down_holds_its_moves_visibly_until_it_is_back() {
-    // A transfer goes on without the destination's worker, but no longer than a transfer may take.
-    let cases = [(Process::Source, Hold::SourceSilent), (Process::Destination, Hold::Overdue)];
+    let cases = [(Process::Source, Hold::SourceSilent), (Process::Destination, Hold::DestinationSilent)];
     for (process, hold) in cases {
         let mut stage = Stage::set(StageOptions::default()).await;
         let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
@@ -39,6 +38,31 @@ async fn a_worker_that_is_down_holds_its_moves_visibly_until_it_is_back() {
         stage.release_transfers().await;
         let moves = stage.until_finished(evacuation).await;
         assert_eq!(moves[&vm].state(), MoveState::Migrated, "{process:?}: {moves:#?}");
+        stage.assert_ended_right(evacuation).await;
+    }
+}
+
+/// Well before a transfer's own deadline: with the destination's ledger unreachable, what is in pre-copy is aborted. A
+/// worker that is just being restarted costs no transfer.
+#[tokio::test(start_paused = true)]
+async fn a_transfer_is_aborted_when_its_destinations_worker_stays_away_and_only_then() {
+    for (away, attempts) in [(Duration::from_secs(7), 1), (Duration::from_secs(20), 2)] {
+        let mut stage = Stage::set(StageOptions::default()).await;
+        let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+        stage.start_orchestrator(None).await;
+        stage.hold_in(vm, Phase::PreCopy).await;
+        let rest = "[[select]]\nall = true\nmode = \"live\"\n";
+        let evacuation = stage.order(&stage.runbook(rest).replace("transfer_ms = 20000", "transfer_ms = 600000")).await;
+        stage.until_in(vm, Phase::PreCopy).await;
+        stage.kill(Process::Destination);
+        tokio::time::sleep(away).await;
+        let truth = stage.truth_of(vm).await;
+        assert_eq!(truth.runs_on(), [(stage.source.clone(), stage.source_host(1))]);
+        assert_eq!(stage.is_in(vm, Phase::PreCopy).await, attempts == 1, "after {away:?}");
+        stage.start_worker(Process::Destination, None).await;
+        stage.release_transfers().await;
+        let moves = stage.until_finished(evacuation).await;
+        assert_eq!((moves[&vm].state(), moves[&vm].attempts), (MoveState::Migrated, attempts), "{moves:#?}");
         stage.assert_ended_right(evacuation).await;
     }
 }

@@ -35,18 +35,24 @@ impl Stage {
     /// # Panics
     /// If it never is.
     pub async fn until_in(&self, vm: VmId, phase: Phase) {
-        let sites = [self.source.clone(), self.destination.clone()];
         for _ in 0..LOOKS_MAX {
-            let sites = sites.clone();
-            let looked =
-                self.world.with(move |world| sites.map(|site| world.look(&site, &[vm]))).await.expect("a world");
-            let sights = looked.into_iter().flatten().flatten();
-            if sights.flat_map(|sight| sight.sightings).any(|seen| seen.job.is_some_and(|job| job.phase == phase)) {
+            if self.is_in(vm, phase).await {
                 return;
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         panic!("its transfer never came to {phase:?}: {:#?}", self.truth_of(vm).await);
+    }
+
+    /// Whether the VM's transfer is in this phase now.
+    ///
+    /// # Panics
+    /// If the world has ended.
+    pub async fn is_in(&self, vm: VmId, phase: Phase) -> bool {
+        let sites = [self.source.clone(), self.destination.clone()];
+        let looked = self.world.with(move |world| sites.map(|site| world.look(&site, &[vm]))).await.expect("a world");
+        let mut sightings = looked.into_iter().flatten().flatten().flat_map(|sight| sight.sightings);
+        sightings.any(|seen| seen.job.is_some_and(|job| job.phase == phase))
     }
 
     /// Has every transfer that stands still go on.

@@ -23,7 +23,7 @@ pub struct Readings<'a> {
     pub source: Heard<&'a SiteReading>,
     /// What people have sworn to, from the destination's ledger.
     pub claims: &'a Claims,
-    /// The handover's present state has lasted longer than it may.
+    /// The handover's present state, or the destination's silence in a transfer, has lasted longer than it may.
     pub past_deadline: bool,
 }
 

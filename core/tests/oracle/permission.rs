@@ -4,8 +4,8 @@
 
 use super::standstill::{broken_by_hold, broken_by_settling, broken_by_wait};
 use super::{
-    SourceShows, attempts_left, destination, has_event, has_gone_proof, is_back, is_busy, is_gone, is_open, is_refused,
-    is_source_fenced_out, is_source_unknown, is_started_by, is_whole, runners, seal, source, source_shows,
+    SourceShows, attempts_left, destination, has_event, has_gone_proof, is_back, is_busy, is_busy_at, is_gone, is_open,
+    is_refused, is_source_fenced_out, is_source_unknown, is_started_by, is_whole, runners, seal, source, source_shows,
 };
 use muster_core::decide::{ColdStart, Goal, MoveOrder};
 use muster_core::definition::Mode;
@@ -53,9 +53,8 @@ fn broken_by_action(order: &MoveOrder, evidence: &Evidence, action: Action) -> O
     if !answers {
         return Some("commands a silent site (5)");
     }
-    // An abort in pre-copy is right when the destination's ledger can't be reached; all else needs its word.
     let Some(at) = destination(evidence) else {
-        return (action != Action::AbortTransfer).then_some("acts without the destination's ledger (5)");
+        return without_the_ledger(order, evidence, action);
     };
     if has_event(at.record) && !is_after_event(action) {
         return Some("not forward after the event (6)");
@@ -64,6 +63,21 @@ fn broken_by_action(order: &MoveOrder, evidence: &Evidence, action: Action) -> O
         Side::Source => at_source(order, evidence, &at, action),
         Side::Destination => at_destination(order, evidence, &at, action),
     }
+}
+
+/// "Ledger unreachable: start nothing new, abort what is in pre-copy." All else needs the ledger's word.
+fn without_the_ledger(order: &MoveOrder, evidence: &Evidence, action: Action) -> Option<&'static str> {
+    first(&[
+        (action == Action::AbortTransfer, "acts without the destination's ledger (5)"),
+        (evidence.past_deadline, "a moment's silence of a worker that only restarts costs a transfer"),
+        (order.mode == Mode::Live, "aborts what no guest waits for"),
+        (seal(evidence) == Some(Seal::Sealed(TransferTrace::Begun)), "aborts a transfer that isn't"),
+        (is_busy_at(evidence, Side::Source), "aborts where no job is"),
+        (
+            matches!(source_shows(evidence), SourceShows::Runs | SourceShows::Paused),
+            "aborts where the source doesn't have the guest",
+        ),
+    ])
 }
 
 fn is_after_event(action: Action) -> bool {

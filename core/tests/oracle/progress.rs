@@ -25,7 +25,11 @@ pub(crate) fn stuck(
         let stands = matches!(step, Step::Hold(Hold::SplitBrain) | Step::ObserveFenced);
         return (!stands).then_some("a split brain is held as what it is");
     }
-    let at = destination(evidence)?;
+    let Some(at) = destination(evidence) else {
+        let stays = step != Step::Act(Action::AbortTransfer) && step != Step::ObserveFenced;
+        return (stays && is_sent_to_a_lost_ledger(order, evidence))
+            .then_some("a transfer goes on though nobody could take its arrival");
+    };
     if matches!(at.other, OtherCopy::Foreign | OtherCopy::Running) {
         return None;
     }
@@ -50,6 +54,15 @@ pub(crate) fn stuck(
         ),
     ];
     rules.iter().find(|(broken, _)| *broken).map(|(_, rule)| *rule)
+}
+
+/// The guest is being sent to where no ledger has answered for too long: arrived, it would stand still.
+fn is_sent_to_a_lost_ledger(order: &MoveOrder, evidence: &Evidence) -> bool {
+    order.mode == Mode::Live
+        && evidence.past_deadline
+        && is_busy(evidence)
+        && seal(evidence) == Some(Seal::Sealed(TransferTrace::Begun))
+        && matches!(source_shows(evidence), SourceShows::Runs | SourceShows::Paused)
 }
 
 /// The lines of §2 that streamed evidence carries forward without a fence, on a clean path.

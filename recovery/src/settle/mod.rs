@@ -41,6 +41,9 @@ pub const ACTION_REPEATS_MAX: u32 = 8;
 pub const REPEAT_WAIT_MIN: Duration = Duration::from_millis(50);
 /// Longest wait before an action is sent again.
 pub const REPEAT_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long a transfer goes on, at least, while the destination is silent: its worker may just be restarting. The runbook's
+/// deadline for silence counts where it is longer; past both the transfer is aborted.
+pub const SILENT_DESTINATION_PATIENCE: Duration = Duration::from_secs(10);
 /// Longest wait without any news before the VM is looked at again, behind raised floors.
 pub const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
@@ -165,6 +168,7 @@ struct Run<'a> {
     subject: &'a mut Move,
     look: Look,
     waiting: Option<(Wait, Timestamp)>,
+    destination_silent_since: Option<Timestamp>,
     last_action: Option<(Action, u32)>,
     error: Option<String>,
     aborting: bool,
@@ -175,17 +179,31 @@ impl<'a> Run<'a> {
         // A claim's first look at a VM is fenced: only then can no command of an older claim still take effect.
         let is_first = subject.sequence == Sequence(0);
         let look = if is_first { Look::Fenced } else { Look::Streamed };
-        Run { settler, subject, look, waiting: None, last_action: None, error: None, aborting: false }
+        Run {
+            settler,
+            subject,
+            look,
+            waiting: None,
+            destination_silent_since: None,
+            last_action: None,
+            error: None,
+            aborting: false,
+        }
     }
 
     async fn settle(&mut self) -> Settled {
         loop {
+            let began = self.settler.env.now();
             let seen = match self.observe().await {
                 Ok(seen) => seen,
                 Err(settled) => return settled,
             };
+            self.destination_silent_since = match seen.destination {
+                Heard::Silent => Some(self.destination_silent_since.unwrap_or(began)),
+                Heard::Answer(_) => None,
+            };
             let freshness = seen.freshness;
-            let past_deadline = self.handover_is_late();
+            let past_deadline = self.handover_is_late() || self.silence_left_ms() == Some(0);
             let evidence = self.settler.weigh(&seen, freshness, past_deadline);
             let decision = decide(&self.subject.order, &evidence);
             tracing::debug!(vm = %self.subject.vm, ?decision, ?evidence, "decided");
@@ -240,6 +258,13 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// How much longer a transfer may go on without the destination, in milliseconds; none while that answers.
+    fn silence_left_ms(&self) -> Option<u64> {
+        let since = self.destination_silent_since?;
+        let patience_ms = u64::try_from(SILENT_DESTINATION_PATIENCE.as_millis()).unwrap_or(u64::MAX);
+        Some(patience_ms.saturating_sub(self.settler.env.now().since_ms(since)))
+    }
+
     /// Waits for a change. Past its deadline a job is aborted, and what then still doesn't end is held.
     async fn wait(&mut self, wait: Wait, decision: &Decision, evidence: &Evidence, seen: &Seen) -> Option<Settled> {
         if wait == Wait::Commit && seen.freshness == Freshness::Streamed && commit_is_fenced_out(seen) {
@@ -279,7 +304,8 @@ impl<'a> Run<'a> {
                 Wait::Handover | Wait::Commit => {}
             }
         }
-        let longest = Duration::from_millis(left_ms.max(1)).min(LOOK_AGAIN_AFTER);
+        let until_next = left_ms.min(self.silence_left_ms().filter(|left| *left > 0).unwrap_or(u64::MAX));
+        let longest = Duration::from_millis(until_next.max(1)).min(LOOK_AGAIN_AFTER);
         let longest = if left_ms == 0 { LOOK_AGAIN_AFTER.min(self.settler.silence()) } else { longest };
         if !(left_ms == 0 && self.look == Look::Fenced) {
             let has_news = self.settler.changed(self.subject.vm, seen, longest).await;
@@ -303,6 +329,10 @@ impl<'a> Run<'a> {
         }
         if repeats > 0 {
             tokio::time::sleep(self.settler.repeat_wait(repeats)).await;
+        }
+        if action == Action::AbortTransfer && evidence.destination == Heard::Silent {
+            self.aborting = true;
+            self.error = Some("the destination was silent for too long while its transfer ran".to_owned());
         }
         let token = self.next_token();
         match self.settler.send(self.subject, action, token, evidence).await {
