@@ -40,6 +40,8 @@ pub(crate) struct WorkerOrder {
 pub(crate) enum HypervisorAt {
     /// In a simulated world that listens here.
     Simulated(SiteAddress),
+    /// Real ones, spoken to through libvirt, as this file says.
+    Libvirt(PathBuf),
 }
 
 #[derive(Debug)]
@@ -192,9 +194,10 @@ fn twice(flag: &str, name: &SiteName) -> CliError {
 fn hypervisor(given: &str) -> Result<HypervisorAt, CliError> {
     match given.split_once(':') {
         Some(("sim", at)) => Ok(HypervisorAt::Simulated(address("--hypervisor", at)?)),
+        Some(("libvirt", file)) if !file.is_empty() => Ok(HypervisorAt::Libvirt(PathBuf::from(file))),
         Some(_) | None => Err(CliError::Usage {
             what: format!("--hypervisor {given:?} is of no known kind"),
-            mend: "write sim:ADDR, with the address of a simulated world".to_owned(),
+            mend: "write libvirt:FILE, with the site's libvirt configuration, or sim:ADDR, with the address of a simulated world".to_owned(),
         }),
     }
 }

@@ -13,6 +13,7 @@ use muster_worker::hypervisor::sim::client::SimulatedHypervisors;
 use muster_worker::peers::Peers;
 use muster_worker::service::serve;
 use muster_worker::site::{Site, SiteParts};
+use std::path::Path;
 use std::sync::Arc;
 
 pub(super) async fn run(order: WorkerOrder, env: Arc<dyn Env>, writer: &Writer) -> Result<Exit, CliError> {
@@ -21,6 +22,7 @@ pub(super) async fn run(order: WorkerOrder, env: Arc<dyn Env>, writer: &Writer) 
         HypervisorAt::Simulated(address) => {
             Arc::new(SimulatedHypervisors::connect(&format!("http://{address}"), order.site.clone())?)
         }
+        HypervisorAt::Libvirt(path) => real(path)?,
     };
     let path = order.ledger;
     let opening = tokio::task::spawn_blocking(move || SqliteLedger::open(&path));
@@ -38,6 +40,35 @@ pub(super) async fn run(order: WorkerOrder, env: Arc<dyn Env>, writer: &Writer) 
     site.stop().await;
     served.map_err(|error| CliError::Daemon { what: "the worker", why: error.to_string(), class: error.class() })?;
     Ok(Exit::Done)
+}
+
+/// Hypervisors that libvirt drives.
+#[cfg(feature = "libvirt")]
+fn real(path: &Path) -> Result<Arc<dyn Hypervisor>, CliError> {
+    use muster_worker::hypervisor::libvirt::LibvirtHypervisors;
+    use muster_worker::hypervisor::libvirt::config::Config;
+    let reading = |source| CliError::File { path: path.to_owned(), doing: "reading the libvirt configuration", source };
+    let text = std::fs::read_to_string(path).map_err(reading)?;
+    let config = Config::parse(&text).map_err(|error| CliError::Usage {
+        what: format!("{}: {error}", path.display()),
+        mend: "mend the file; nothing was done".to_owned(),
+    })?;
+    let started = LibvirtHypervisors::start(config);
+    let unusable = |error: muster_worker::hypervisor::libvirt::LibvirtUnusable| CliError::Daemon {
+        what: "the worker",
+        why: error.to_string(),
+        class: muster_core::class::Class::Refused,
+    };
+    Ok(Arc::new(started.map_err(unusable)?))
+}
+
+/// A build without libvirt drives none.
+#[cfg(not(feature = "libvirt"))]
+fn real(path: &Path) -> Result<Arc<dyn Hypervisor>, CliError> {
+    Err(CliError::Usage {
+        what: format!("--hypervisor libvirt:{}: this muster was built without libvirt", path.display()),
+        mend: "install libvirt-dev and build it with --features libvirt".to_owned(),
+    })
 }
 
 fn died(error: &tokio::task::JoinError) -> CliError {

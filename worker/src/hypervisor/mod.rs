@@ -3,7 +3,10 @@
 //! A driver touches hypervisors and nothing else: no ledger, no other site's worker. It decides nothing: it does
 //! what a [`Call`] says or reports why not, and it never takes a host's silence for an absence.
 
+mod changes;
 pub mod conformance;
+#[cfg(feature = "libvirt")]
+pub mod libvirt;
 pub mod sim;
 
 use async_trait::async_trait;

@@ -3,9 +3,9 @@
 //! It wakes for the world's next event and for requests, never otherwise. Simulated time is the runtime's times the
 //! clock's scale, so a paused test clock drives it as well. Callers may come and go: a call that was taken in goes on.
 
-use super::changes::{Teller, pair};
 use super::error::SimulationError;
 use super::world::{CallId, Clock, Fault, FleetSpec, Output, Truth, VmSpec, World, WorldConfig};
+use crate::hypervisor::changes::{Teller, pair};
 use crate::hypervisor::{Call, Change, HypervisorError};
 use futures::stream::BoxStream;
 use muster_core::definition::Definition;

@@ -10,7 +10,6 @@
 //! ```
 //! It must never be used to move a real VM, and nothing of muster may read its truth to decide anything.
 
-mod changes;
 pub mod client;
 pub mod direct;
 pub mod engine;

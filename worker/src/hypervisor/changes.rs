@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// The world's end of a reader.
+/// The driver's end of a reader.
 #[derive(Debug)]
-pub(super) struct Teller {
+pub(in crate::hypervisor) struct Teller {
     shared: Arc<Shared>,
 }
 
@@ -35,7 +35,7 @@ impl Shared {
 }
 
 /// A reader's two ends. The stream begins with [`Change::Everything`].
-pub(super) fn pair() -> (Teller, BoxStream<'static, Change>) {
+pub(in crate::hypervisor) fn pair() -> (Teller, BoxStream<'static, Change>) {
     let shared = Arc::new(Shared::default());
     shared.waiting().everything = true;
     let reader = Arc::clone(&shared);
@@ -68,11 +68,11 @@ async fn next(shared: &Shared) -> Option<Change> {
 
 impl Teller {
     /// Whether anybody still reads.
-    pub(super) fn is_heard(&self) -> bool {
+    pub(in crate::hypervisor) fn is_heard(&self) -> bool {
         Arc::strong_count(&self.shared) > 1
     }
 
-    pub(super) fn tell(&self, change: Change) {
+    pub(in crate::hypervisor) fn tell(&self, change: Change) {
         let mut waiting = self.shared.waiting();
         match change {
             Change::Vm(_) if waiting.everything => {}
@@ -90,7 +90,7 @@ impl Teller {
         self.shared.wake.notify_one();
     }
 
-    pub(super) fn end(self) {
+    pub(in crate::hypervisor) fn end(self) {
         self.shared.waiting().ended = true;
         self.shared.wake.notify_one();
     }

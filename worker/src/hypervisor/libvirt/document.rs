@@ -1,0 +1,284 @@
+//! Domain documents (XML): what muster reads in them, and the few careful edits it makes. All else stays to the letter.
+//!
+//! An inert document is the real one with two things more: a disk that can't exist, whose path says why, so that libvirt
+//! itself refuses to start it; and an element of muster's own under `<metadata>` ([`super::mark`]). It is the disk that
+//! makes it inert, and so the disk that tells what kind it is: who takes it out by hand has a real definition, seen as such.
+
+use super::mark::{self, Note};
+use muster_core::definition::{DOCUMENT_MAX_BYTES, TAGS_MAX};
+use muster_core::reading::Stored;
+use roxmltree::{Document, Node};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The folder that must never exist.
+const NOWHERE: &str = "/muster";
+/// The name under which a guest would see the disk that can't exist.
+const TARGET: &str = "vdzz";
+/// Longest reason in that disk's path, in bytes; a file's name may have 255.
+const REASON_MAX_BYTES: usize = 200;
+/// The namespace of the tags that users give their VMs, under `<metadata>`: `<tags xmlns='…'><tag>web</tag></tags>`.
+pub(super) const TAGS_NAMESPACE: &str = "urn:muster:tags:1";
+
+/// A document that muster can't work with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum DocumentError {
+    /// Not XML.
+    #[error("its definition is no XML: {0}")]
+    Syntax(#[from] roxmltree::Error),
+    /// Something that every domain has isn't there.
+    #[error("its definition has no usable <{0}>")]
+    Missing(&'static str),
+    /// Too long for a ledger.
+    #[error("its definition has {0} bytes, more than {DOCUMENT_MAX_BYTES}")]
+    TooLong(usize),
+}
+
+/// What muster reads in a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) name: String,
+    pub(super) memory_mib: u64,
+    pub(super) vcpus: u32,
+    pub(super) tags: Vec<String>,
+    pub(super) disks: Vec<DiskFacts>,
+    /// The kind of definition that it is.
+    pub(super) stored: Stored,
+    /// What muster has noted in it.
+    pub(super) note: Note,
+    /// Without muster's metadata and without the disk that makes it inert.
+    pub(super) real: String,
+}
+
+/// A disk that is written to, or read as a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DiskFacts {
+    /// The name under which the guest sees it.
+    pub(super) target: String,
+    pub(super) place: DiskPlace,
+    pub(super) is_writable: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum DiskPlace {
+    /// A file or a block device of the host.
+    Path(PathBuf),
+    /// Reached over the network from wherever.
+    Network,
+    /// A volume of a libvirt pool, or nothing at all.
+    Other,
+}
+
+/// The kinds of inert definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inert {
+    Placeholder,
+    Sealed,
+    Retired,
+}
+
+impl Inert {
+    const ALL: [Inert; 3] = [Inert::Placeholder, Inert::Sealed, Inert::Retired];
+
+    fn folder(self) -> &'static str {
+        match self {
+            Inert::Placeholder => "placeholder-not-runnable",
+            Inert::Sealed => "sealed-not-runnable",
+            Inert::Retired => "retired-not-runnable",
+        }
+    }
+
+    pub(super) fn stored(self) -> Stored {
+        match self {
+            Inert::Placeholder => Stored::Placeholder,
+            Inert::Sealed => Stored::Sealed,
+            Inert::Retired => Stored::Retired,
+        }
+    }
+}
+
+/// Reads a document.
+pub(super) fn read(text: &str) -> Result<Facts, DocumentError> {
+    if text.len() > DOCUMENT_MAX_BYTES {
+        return Err(DocumentError::TooLong(text.len()));
+    }
+    let document = Document::parse(text)?;
+    let domain = domain(&document)?;
+    let word = |name: &'static str| -> Result<&str, DocumentError> {
+        child(domain, name).and_then(|node| node.text()).map(str::trim).ok_or(DocumentError::Missing(name))
+    };
+    let memory = child(domain, "memory").and_then(memory_mib).ok_or(DocumentError::Missing("memory"))?;
+    let vcpus = word("vcpu")?.parse().map_err(|_| DocumentError::Missing("vcpu"))?;
+    let inert = inert_disk(domain);
+    Ok(Facts {
+        name: word("name")?.to_owned(),
+        memory_mib: memory,
+        vcpus,
+        tags: tags(domain),
+        disks: disks(domain).filter(|disk| inert.is_none_or(|(_, inert)| inert.id() != disk.id())).map(facts).collect(),
+        stored: inert.map_or(Stored::Real, |(kind, _)| kind.stored()),
+        note: mark::read(domain),
+        real: without(text, cuts(domain, inert.map(|(_, disk)| disk))),
+    })
+}
+
+/// The inert form of a real document.
+pub(super) fn make_inert(real: &str, kind: Inert, note: &Note) -> Result<String, DocumentError> {
+    let path = format!("{NOWHERE}/{}/{}", kind.folder(), file_name(&note.reason));
+    let disk = format!(
+        "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{path}'/><target dev='{TARGET}' bus='virtio'/></disk>"
+    );
+    let with_disk = {
+        let document = Document::parse(real)?;
+        let domain = domain(&document)?;
+        match child(domain, "devices") {
+            Some(devices) => insert_first(real, devices, &disk),
+            None => insert_last(real, domain, &format!("<devices>{disk}</devices>")),
+        }
+    };
+    with_note(&with_disk, note)
+}
+
+/// The document with muster's note in it.
+pub(super) fn with_note(text: &str, note: &Note) -> Result<String, DocumentError> {
+    let document = Document::parse(text)?;
+    let domain = domain(&document)?;
+    let element = mark::write(note);
+    if let Some(metadata) = child(domain, "metadata") {
+        return Ok(insert_first(text, metadata, &element));
+    }
+    let uuid = child(domain, "uuid").ok_or(DocumentError::Missing("uuid"))?;
+    let (before, after) = text.split_at(uuid.range().end);
+    Ok(format!("{before}<metadata>{element}</metadata>{after}"))
+}
+
+fn domain<'d>(document: &'d Document<'d>) -> Result<Node<'d, 'd>, DocumentError> {
+    let root = document.root_element();
+    if root.has_tag_name("domain") { Ok(root) } else { Err(DocumentError::Missing("domain")) }
+}
+
+fn child<'d>(of: Node<'d, 'd>, name: &str) -> Option<Node<'d, 'd>> {
+    of.children().find(|node| node.has_tag_name(name))
+}
+
+/// In MiB, rounded up. libvirt writes KiB; people write what they like.
+fn memory_mib(memory: Node<'_, '_>) -> Option<u64> {
+    let amount: u64 = memory.text()?.trim().parse().ok()?;
+    let bytes: u64 = match memory.attribute("unit").unwrap_or("KiB") {
+        "b" | "bytes" => 1,
+        "KB" => 1000,
+        "k" | "KiB" => 1 << 10,
+        "MB" => 1_000_000,
+        "M" | "MiB" => 1 << 20,
+        "GB" => 1_000_000_000,
+        "G" | "GiB" => 1 << 30,
+        "T" | "TiB" => 1 << 40,
+        _ => return None,
+    };
+    Some(amount.checked_mul(bytes)?.div_ceil(1 << 20))
+}
+
+fn tags(domain: Node<'_, '_>) -> Vec<String> {
+    let Some(metadata) = child(domain, "metadata") else { return Vec::new() };
+    let lists = metadata.children().filter(|node| node.has_tag_name((TAGS_NAMESPACE, "tags")));
+    let tags = lists.flat_map(|list| list.children().filter(|node| node.has_tag_name((TAGS_NAMESPACE, "tag"))));
+    tags.filter_map(|tag| tag.text()).map(|text| text.trim().to_owned()).take(TAGS_MAX).collect()
+}
+
+fn disks<'d>(domain: Node<'d, 'd>) -> impl Iterator<Item = Node<'d, 'd>> {
+    let devices = child(domain, "devices");
+    devices.into_iter().flat_map(|devices| devices.children().filter(|node| node.has_tag_name("disk")))
+}
+
+fn source_path<'d>(disk: Node<'d, 'd>) -> Option<&'d str> {
+    let source = child(disk, "source")?;
+    source.attribute("file").or_else(|| source.attribute("dev"))
+}
+
+fn facts(disk: Node<'_, '_>) -> DiskFacts {
+    let place = match disk.attribute("type") {
+        Some("network") => DiskPlace::Network,
+        Some(_) | None => {
+            source_path(disk).map_or(DiskPlace::Other, |path| DiskPlace::Path(Path::new(path).to_path_buf()))
+        }
+    };
+    let is_disk = matches!(disk.attribute("device"), None | Some("disk" | "lun"));
+    DiskFacts {
+        target: child(disk, "target").and_then(|target| target.attribute("dev")).unwrap_or_default().to_owned(),
+        place,
+        is_writable: is_disk && child(disk, "readonly").is_none(),
+    }
+}
+
+fn inert_disk<'d>(domain: Node<'d, 'd>) -> Option<(Inert, Node<'d, 'd>)> {
+    disks(domain).find_map(|disk| {
+        let path = Path::new(source_path(disk)?);
+        let kind = Inert::ALL.into_iter().find(|kind| path.starts_with(Path::new(NOWHERE).join(kind.folder())))?;
+        Some((kind, disk))
+    })
+}
+
+/// What muster has put in, with the white space before it.
+fn cuts<'d>(domain: Node<'d, 'd>, inert: Option<Node<'d, 'd>>) -> Vec<Range<usize>> {
+    let mut cuts: Vec<Range<usize>> = inert.into_iter().map(with_space_before).collect();
+    if let Some(metadata) = child(domain, "metadata") {
+        let elements: Vec<Node<'_, '_>> = metadata.children().filter(Node::is_element).collect();
+        let ours: Vec<&Node<'_, '_>> = elements.iter().filter(|node| mark::is_note(**node)).collect();
+        if !ours.is_empty() && ours.len() == elements.len() {
+            cuts.push(with_space_before(metadata));
+        } else {
+            cuts.extend(ours.into_iter().map(|node| with_space_before(*node)));
+        }
+    }
+    cuts.sort_by_key(|cut| cut.start);
+    cuts
+}
+
+fn with_space_before(node: Node<'_, '_>) -> Range<usize> {
+    let space = node.prev_sibling().filter(|before| before.is_text() && before.text().is_some_and(is_space));
+    space.map_or(node.range().start, |before| before.range().start)..node.range().end
+}
+
+fn is_space(text: &str) -> bool {
+    text.chars().all(char::is_whitespace)
+}
+
+fn without(text: &str, cuts: Vec<Range<usize>>) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut from = 0;
+    for cut in cuts {
+        kept.push_str(&text[from..cut.start]);
+        from = cut.end;
+    }
+    kept.push_str(&text[from..]);
+    kept
+}
+
+fn insert_first(text: &str, into: Node<'_, '_>, what: &str) -> String {
+    let range = into.range();
+    match into.first_child() {
+        Some(first) => {
+            let at = first.range().start;
+            format!("{}{what}{}", &text[..at], &text[at..])
+        }
+        // `<name/>` or `<name></name>`, without attributes in either element that this is used for.
+        None => {
+            let name = into.tag_name().name();
+            format!("{}<{name}>{what}</{name}>{}", &text[..range.start], &text[range.end..])
+        }
+    }
+}
+
+fn insert_last(text: &str, into: Node<'_, '_>, what: &str) -> String {
+    let end = into.range().end;
+    // A domain is never empty where this is used, so it ends with a closing tag.
+    let at = text[..end].rfind("</").unwrap_or(end);
+    format!("{}{what}{}", &text[..at], &text[at..])
+}
+
+/// A reason as a file's name: what could be a path or markup becomes '-'.
+fn file_name(reason: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let name: String = reason.chars().map(plain).take(REASON_MAX_BYTES).collect();
+    if name.trim_matches('.').is_empty() { "no-reason-was-given".to_owned() } else { name }
+}

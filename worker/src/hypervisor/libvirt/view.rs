@@ -1,0 +1,254 @@
+//! What one host's libvirt shows of one VM, read in one go, and what it means.
+//!
+//! Seen at every moment of real transfers (libvirt 9.0, QEMU 7.2; state and reason as `virsh domstate --reason` names them):
+//!
+//! | moment | source | destination | destination's stored definition |
+//! |---|---|---|---|
+//! | before | running; no job | shut off; no job | placeholder |
+//! | Prepare: QEMU starts there | running; job | paused (starting up); job can't be asked | placeholder |
+//! | pre-copy | running; job, round 1 and on | paused (migration); job can't be asked | placeholder |
+//! | handover | paused (migration); job | paused (migration); job can't be asked | placeholder |
+//! | Finish stores it | paused (migration); job | paused (migration); job can't be asked | **real** |
+//! | Finish ends | paused (migration); job | **paused (user)**; job can't be asked | real |
+//! | Confirm | paused (migration); job | paused (user); **no job** | real |
+//! | after | **shut off (migrated)**; no job | paused (user); no job | real |
+//!
+//! "Can't be asked" is libvirt's answer that statistics of a migration are at its source alone. So whole and paused is only
+//! what is paused for another reason than a migration, has no job, and can be asked about it. On a source the same state, paused (migration)
+//! without a job, is what a libvirtd that died in Finish leaves behind: its sealed definition tells the two apart.
+//!
+//! Why there is no instance, libvirt forgets when its daemon restarts: shut off (migrated) becomes shut off (unknown), and
+//! unknown is never taken for anything else. A guest that dies while the daemon is away is shut off (crashed).
+
+use super::document::{self, DiskPlace, Facts};
+use super::trouble::{Trouble, is_invalid_now, is_no_domain};
+use muster_core::definition::{Definition, Disk};
+use muster_core::ids::{VmId, VmName};
+use muster_core::reading::{Instance, Job, OffCause, Phase, Stored};
+use muster_libvirt::virt::connect::Connect;
+use muster_libvirt::virt::domain::Domain;
+use muster_libvirt::virt::sys;
+use muster_libvirt::{Operation, State};
+use std::path::PathBuf;
+
+/// How often a VM is read anew because its state changed meanwhile.
+const READ_TRIES: usize = 4;
+
+/// What a host shows of a VM.
+pub(super) struct View {
+    pub(super) domain: Domain,
+    pub(super) state: State,
+    pub(super) job: JobView,
+    pub(super) facts: Facts,
+    /// As libvirt has it stored, muster's own parts included.
+    pub(super) document: String,
+    pub(super) is_stored: bool,
+    /// Of a guest that a transfer brought and that is paused: how long it had stood still by then, in milliseconds.
+    pub(super) arrived_after_ms: Option<u64>,
+}
+
+/// The job on a VM, as far as libvirt tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum JobView {
+    Nothing,
+    /// There is one, and it can't be asked about: a guest is being taken in.
+    Unasked,
+    Shown(muster_libvirt::Job),
+}
+
+/// Reads a VM; none if the host hasn't heard of it.
+pub(super) fn read(connection: &Connect, vm: VmId) -> Result<Option<View>, Trouble> {
+    match connection.lookup_domain_by_uuid_string(&vm.0.hyphenated().to_string()) {
+        Ok(domain) => read_domain(domain),
+        Err(error) if is_no_domain(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads a domain; none if it has gone meanwhile.
+pub(super) fn read_domain(domain: Domain) -> Result<Option<View>, Trouble> {
+    for _ in 0..READ_TRIES {
+        match read_once(&domain) {
+            Ok(Some(once)) => return Ok(Some(View { domain, ..once })),
+            Ok(None) => {}
+            Err(Trouble::Libvirt(error)) if is_no_domain(&error) => return Ok(None),
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Err(Trouble::Unsettled)
+}
+
+/// None if its state changed meanwhile.
+fn read_once(domain: &Domain) -> Result<Option<View>, Trouble> {
+    let state = muster_libvirt::state(domain)?;
+    let job = match is_active(state).then(|| muster_libvirt::job(domain)) {
+        None | Some(Ok(None)) => JobView::Nothing,
+        Some(Ok(Some(job))) => JobView::Shown(job),
+        Some(Err(error)) if is_invalid_now(&error) => JobView::Unasked,
+        Some(Err(error)) => return Err(error.into()),
+    };
+    let is_stored = domain.is_persistent()?;
+    let document = domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE)?;
+    let is_paused = state.state == sys::VIR_DOMAIN_PAUSED && job == JobView::Nothing;
+    let arrived_after_ms = if is_paused { arrival(domain) } else { None };
+    if muster_libvirt::state(domain)? != state {
+        return Ok(None);
+    }
+    let facts = document::read(&document)?;
+    Ok(Some(View { domain: domain.clone(), state, job, facts, document, is_stored, arrived_after_ms }))
+}
+
+/// Not known is no error: it is for people to read.
+fn arrival(domain: &Domain) -> Option<u64> {
+    let job = muster_libvirt::completed_job(domain).ok()??;
+    if job.operation == Operation::MigrationIn { job.downtime_ms } else { None }
+}
+
+fn is_active(state: State) -> bool {
+    state.state != sys::VIR_DOMAIN_SHUTOFF
+}
+
+impl View {
+    pub(super) fn is_active(&self) -> bool {
+        is_active(self.state)
+    }
+
+    pub(super) fn stored(&self) -> Stored {
+        if self.is_stored { self.facts.stored } else { Stored::Nothing }
+    }
+
+    pub(super) fn instance(&self) -> Instance {
+        instance(self.state, self.job, self.stored())
+    }
+
+    /// A guest is being started: a call that has not ended, whoever made it.
+    pub(super) fn is_starting(&self) -> bool {
+        let is_starting_up = self.state.state == sys::VIR_DOMAIN_PAUSED
+            && self.state.reason == sys::VIR_DOMAIN_PAUSED_STARTING_UP
+            && self.stored() != Stored::Placeholder;
+        is_starting_up || matches!(self.job, JobView::Shown(job) if job.operation == Operation::Start)
+    }
+
+    /// The room it holds, in MiB: an instance's, a placeholder's, or that of an arrived VM that is yet to start.
+    pub(super) fn held_mib(&self) -> u64 {
+        let reserved = match self.stored() {
+            Stored::Placeholder => true,
+            Stored::Real => self.facts.note.mark.is_some(),
+            Stored::Nothing | Stored::Sealed | Stored::Retired => false,
+        };
+        if reserved || self.is_active() { self.facts.memory_mib } else { 0 }
+    }
+
+    /// The job as muster tells of it.
+    pub(super) fn shown_job(&self) -> Option<Job> {
+        match self.job {
+            JobView::Nothing => None,
+            JobView::Unasked => Some(job_in(Phase::PreCopy)),
+            JobView::Shown(job) => Some(shown(job, self.state)),
+        }
+    }
+
+    pub(super) fn disk(&self, shared: &[PathBuf]) -> Result<Disk, Trouble> {
+        let mut size_bytes = 0_u64;
+        let local = self.facts.disks.iter().filter(|disk| disk.is_writable && !is_shared(&disk.place, shared));
+        let mut is_local = false;
+        for disk in local {
+            is_local = true;
+            size_bytes = size_bytes.saturating_add(self.domain.block_info(&disk.target, 0)?.capacity);
+        }
+        Ok(if is_local { Disk::Local { size_mib: size_bytes.div_ceil(1 << 20) } } else { Disk::Shared })
+    }
+
+    /// Every writable disk is where both sites reach it.
+    pub(super) fn is_on_shared_storage(&self, shared: &[PathBuf]) -> bool {
+        self.facts.disks.iter().filter(|disk| disk.is_writable).all(|disk| is_shared(&disk.place, shared))
+    }
+
+    /// The definition as it is stored. Of a real one the document is without muster's own parts.
+    pub(super) fn definition(&self, shared: &[PathBuf]) -> Result<Definition, Trouble> {
+        let is_real = matches!(self.stored(), Stored::Real | Stored::Nothing);
+        Ok(Definition {
+            name: vm_name(&self.facts.name),
+            memory_mib: self.facts.memory_mib,
+            vcpus: self.facts.vcpus,
+            disk: self.disk(shared)?,
+            autostart: self.is_stored && self.domain.autostart()?,
+            tags: self.facts.tags.clone(),
+            document: if is_real { self.facts.real.clone() } else { self.document.clone() },
+        })
+    }
+}
+
+fn is_shared(place: &DiskPlace, shared: &[PathBuf]) -> bool {
+    match place {
+        DiskPlace::Path(path) => shared.iter().any(|folder| path.starts_with(folder)),
+        DiskPlace::Network => true,
+        DiskPlace::Other => false,
+    }
+}
+
+/// libvirt takes names that muster's records don't; those are for people, and never tell VMs apart.
+fn vm_name(name: &str) -> VmName {
+    let plain: String = name.chars().map(|c| if c.is_control() || c == '/' { '_' } else { c }).take(60).collect();
+    name.parse()
+        .or_else(|_| plain.parse())
+        .unwrap_or_else(|_| "unnamed".parse().expect("a name without control characters"))
+}
+
+/// What the state and the job say of the instance. Pure; the table above.
+fn instance(state: State, job: JobView, stored: Stored) -> Instance {
+    match state.state {
+        sys::VIR_DOMAIN_SHUTOFF => Instance::Off(off_cause(state.reason)),
+        sys::VIR_DOMAIN_PAUSED => {
+            let is_starting = state.reason == sys::VIR_DOMAIN_PAUSED_STARTING_UP;
+            let in_migration = state.reason == sys::VIR_DOMAIN_PAUSED_MIGRATION;
+            let is_leaving = matches!(job, JobView::Shown(job) if job.operation == Operation::MigrationOut);
+            let may_arrive = in_migration && !is_leaving && stored != Stored::Sealed;
+            let arrives = job == JobView::Unasked || stored == Stored::Placeholder;
+            if arrives || is_starting || may_arrive { Instance::Incoming } else { Instance::Paused }
+        }
+        // It holds its memory and does not run: libvirt was told to keep crashed guests.
+        sys::VIR_DOMAIN_CRASHED => Instance::Paused,
+        // Running, blocked, shutting down, suspended by itself, or a state that is yet to be invented: it may write.
+        _ => Instance::Running,
+    }
+}
+
+fn off_cause(reason: u32) -> OffCause {
+    match reason {
+        sys::VIR_DOMAIN_SHUTOFF_MIGRATED => OffCause::Migrated,
+        // Ended by a person's command, or from inside.
+        sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN | sys::VIR_DOMAIN_SHUTOFF_DESTROYED | sys::VIR_DOMAIN_SHUTOFF_SAVED => {
+            OffCause::ShutDown
+        }
+        sys::VIR_DOMAIN_SHUTOFF_CRASHED | sys::VIR_DOMAIN_SHUTOFF_FAILED | sys::VIR_DOMAIN_SHUTOFF_DAEMON => {
+            OffCause::Crashed
+        }
+        _ => OffCause::Unknown,
+    }
+}
+
+fn shown(job: muster_libvirt::Job, state: State) -> Job {
+    let stands_still = state.state == sys::VIR_DOMAIN_PAUSED;
+    let phase = match (stands_still, job.round, job.remaining_bytes) {
+        (true, _, 0) => Phase::Finish,
+        (true, _, _) => Phase::Handover,
+        (false, 0, _) => Phase::Setup,
+        (false, _, _) => Phase::PreCopy,
+    };
+    let done = job.total_bytes.saturating_sub(job.remaining_bytes);
+    let basis_points = done.saturating_mul(10_000).checked_div(job.total_bytes).unwrap_or(0).min(10_000);
+    Job {
+        phase,
+        done_basis_points: if phase == Phase::Setup { 0 } else { u16::try_from(basis_points).unwrap_or(10_000) },
+        sent_mib: job.processed_bytes >> 20,
+        left_mib: job.remaining_bytes.div_ceil(1 << 20),
+        dirty_rate_mib_s: job.dirty_bytes_s >> 20,
+        round: u32::try_from(job.round).unwrap_or(u32::MAX).max(1),
+    }
+}
+
+/// A job of which no more than its phase is known.
+pub(super) fn job_in(phase: Phase) -> Job {
+    Job { phase, done_basis_points: 0, sent_mib: 0, left_mib: 0, dirty_rate_mib_s: 0, round: 1 }
+}
