@@ -138,9 +138,10 @@ impl Stage {
         };
         findings
             .into_iter()
-            .map(|finding| match finding.problem {
-                Problem::Preflight { ref obstacle } => (finding.severity(), obstacle.clone()),
-                problem => panic!("another finding: {problem:?}"),
+            .map(|finding| {
+                let severity = finding.severity();
+                let Problem::Preflight { obstacle } = finding.problem else { panic!("another finding: {finding:?}") };
+                (severity, obstacle)
             })
             .collect()
     }

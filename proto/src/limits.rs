@@ -20,6 +20,12 @@ pub const INVENTORY_VMS_MAX: usize = 1_000_000;
 /// Most hosts of one site that may show something of one VM.
 pub const SIGHTINGS_MAX: usize = 1_000;
 
+/// Most parts of one kind in one item of a survey: machine types, networks, residents of a host, disks of a VM.
+pub const SURVEY_PARTS_MAX: usize = 100_000;
+
+/// Longest text of one part of a survey, in bytes: a path, a device, a name.
+pub const SURVEY_TEXT_MAX_BYTES: usize = 4_096;
+
 /// Most evacuations that a site lists.
 pub const EVACUATIONS_MAX: usize = 10_000;
 

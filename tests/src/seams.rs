@@ -10,11 +10,12 @@ use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
 use muster_core::ids::{EvacuationId, HostName, RequestId, VmId};
 use muster_core::ledger::VmRow;
 use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
+use muster_core::preflight::survey::VmNeeds;
 use muster_core::reading::{Inventory, Sight};
 use muster_store::{
     Health, Journal, JournalError, JournalQuery, Ledger, LedgerEvacuation, ReadLedger, Receipt, RowQuery, StoreError,
 };
-use muster_worker::hypervisor::{Call, Change, Hypervisor, HypervisorError, VmChange};
+use muster_worker::hypervisor::{Call, Change, Hypervisor, HypervisorError, ProcessorOnHost, Survey, VmChange};
 use std::sync::Arc;
 
 /// A ledger in a mortal's hands.
@@ -149,6 +150,15 @@ impl Hypervisor for MortalHypervisor {
     }
     async fn definition(&self, host: &HostName, vm: VmId) -> Result<Definition, HypervisorError> {
         self.life.alive(self.inner.definition(host, vm)).await
+    }
+    async fn survey(&self) -> Result<Survey, HypervisorError> {
+        self.life.alive(self.inner.survey()).await
+    }
+    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
+        self.life.alive(self.inner.needs(vms)).await
+    }
+    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
+        self.life.alive(self.inner.processors(processors)).await
     }
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {
         let name = match &call.change {

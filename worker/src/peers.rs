@@ -95,6 +95,11 @@ impl Peers {
         Peers { dial, addresses, channels: Mutex::default() }
     }
 
+    /// The other sites that there is an address for.
+    pub fn sites(&self) -> impl Iterator<Item = &SiteName> {
+        self.addresses.keys()
+    }
+
     /// Proves that the worker of `site` can be called and works.
     ///
     /// # Errors

@@ -36,6 +36,14 @@ pub(crate) struct EvacuateArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The runbook, TOML; see examples/evacuate.toml
+    pub(crate) runbook: PathBuf,
+    #[command(flatten)]
+    pub(crate) orchestrator: OrchestratorAddress,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// Which evacuation; the newest if none is given
     pub(crate) evacuation: Option<String>,

@@ -6,8 +6,8 @@ mod demo;
 mod recover;
 
 pub(crate) use client::{
-    AuditArgs, ChangeArgs, EvacuateArgs, ListArgs, OrchestratorAddress, Person, ReleaseArgs, RetryArgs, ShowArgs,
-    StatusArgs,
+    AuditArgs, ChangeArgs, CheckArgs, EvacuateArgs, ListArgs, OrchestratorAddress, Person, ReleaseArgs, RetryArgs,
+    ShowArgs, StatusArgs,
 };
 pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 pub(crate) use demo::DemoArgs;
@@ -40,6 +40,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Break an evacuation for real, on simulated sites, and see every VM accounted for
     Demo(DemoArgs),
+    /// Preflight alone: everything that stands between a runbook and its end; nothing is started
+    Check(CheckArgs),
     /// Evacuate a site, as a runbook says
     Evacuate(EvacuateArgs),
     /// How an evacuation stands

@@ -28,6 +28,7 @@ pub(crate) enum Order {
 /// What an orchestrator is asked for.
 #[derive(Debug)]
 pub(crate) enum ClientOrder {
+    Check { runbook: String },
     Evacuate { runbook: String, then: AfterStart, by: String },
     Status { evacuation: Option<EvacuationId>, watch: bool },
     List,
@@ -93,6 +94,10 @@ impl TryFrom<Cli> for Order {
                     (false, false) => AfterStart::Leave,
                 };
                 let order = ClientOrder::Evacuate { runbook, then, by: person(args.person)? };
+                Order::Client(orchestrator(&args.orchestrator)?, order)
+            }
+            Command::Check(args) => {
+                let order = ClientOrder::Check { runbook: read_runbook(&args.runbook)? };
                 Order::Client(orchestrator(&args.orchestrator)?, order)
             }
             Command::Status(args) => {

@@ -68,6 +68,14 @@ impl Api {
         answer.map(tonic::Response::into_inner).map_err(|status| self.failed(&status))
     }
 
+    /// Preflight alone.
+    pub(crate) async fn check(&self, runbook: &str) -> Result<wire::CheckRunbookResponse, CliError> {
+        let mut request = Request::new(wire::CheckRunbookRequest { runbook: runbook.to_owned() });
+        request.set_timeout(PLANNING_TIMEOUT);
+        let answer = self.client().check_runbook(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.failed(&status))
+    }
+
     /// One evacuation; the newest if none is named.
     pub(crate) async fn evacuation(&self, evacuation: Option<EvacuationId>) -> Result<Evacuation, CliError> {
         let request = timed(wire::GetEvacuationRequest { evacuation: text(evacuation) });

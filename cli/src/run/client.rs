@@ -5,6 +5,7 @@ use super::{audit, evacuate};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::orders::{ClientOrder, EvacuationChange, VmGiven};
+use crate::output;
 use crate::output::evacuation::{Evacuation, List, Status, list_text, status_text, text};
 use crate::output::moves::{Move, Vm, vm_text};
 use crate::writer::Writer;
@@ -16,6 +17,7 @@ use muster_proto::v1 as wire;
 pub(super) async fn run(address: SiteAddress, order: ClientOrder, writer: &Writer) -> Result<Exit, CliError> {
     let api = Api::connect(address).await?;
     match order {
+        ClientOrder::Check { runbook } => check(&api, &runbook, writer).await,
         ClientOrder::Evacuate { runbook, then, by } => evacuate::run(&api, &runbook, then, &by, writer).await,
         ClientOrder::Status { evacuation, watch: true } => {
             let evacuation = api.evacuation(evacuation).await?;
@@ -29,6 +31,12 @@ pub(super) async fn run(address: SiteAddress, order: ClientOrder, writer: &Write
         ClientOrder::Release { vm, reason, by } => release(&api, &vm, reason, by, writer).await,
         ClientOrder::Audit { evacuation, vm } => audit::run(&api, evacuation, vm, writer).await,
     }
+}
+
+async fn check(api: &Api, runbook: &str, writer: &Writer) -> Result<Exit, CliError> {
+    let check = output::check::Check::from(api.check(runbook).await?);
+    writer.result(&check, output::check::text);
+    Ok(if check.blocking == 0 { Exit::Done } else { Exit::Refused })
 }
 
 async fn status(api: &Api, evacuation: Option<EvacuationId>, writer: &Writer) -> Result<Exit, CliError> {

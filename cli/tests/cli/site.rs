@@ -58,6 +58,31 @@ impl Land {
 const ALL: &str = "[[select]]\nall = true\n";
 
 #[test]
+fn a_check_finds_everything_at_once_and_starts_nothing() {
+    let mut land = Land::with_fleet(8, 50);
+    let ready = land.json(&["check", &land.runbook(ALL)]);
+    assert_eq!((&ready["moves"], &ready["blocking"], &ready["warnings"]), (&8.into(), &0.into(), &0.into()));
+
+    let absurd = "[[select]]\nnames = [\"nobody\"]\n[[select]]\nall = true\ndestination_hosts = [\"nowhere\"]\n";
+    let runbook = land.runbook(absurd);
+    land.destination.terminate();
+    land.destination.exit_code();
+    let silent = land.ask(&["check", &runbook]);
+    assert_eq!(silent.code, 1, "what isn't known is not refused: {silent:?}");
+
+    let land = Land::with_fleet(8, 50);
+    let refused = land.ask(&["check", &land.runbook(absurd), "--output", "json"]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    let check: Value = serde_json::from_str(&refused.stdout).unwrap();
+    let kinds: Vec<&str> =
+        check["findings"].as_array().unwrap().iter().map(|finding| finding["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["matches_nothing", "no_host_allowed"]);
+    let people = land.ask(&["check", &land.runbook(absurd)]);
+    assert!(people.stdout.contains("matches nothing") && people.stdout.contains("not ready"), "{people:?}");
+    assert_eq!(land.json(&["list"])["evacuations"].as_array().unwrap().len(), 0);
+}
+
+#[test]
 fn an_evacuation_is_ordered_watched_explained_and_accounted_for() {
     let land = Land::with_fleet(16, 50);
     let runbook = land.runbook(ALL);

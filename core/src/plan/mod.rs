@@ -115,6 +115,13 @@ pub fn plan(
     Ok(Plan { source: runbook.source.clone(), destination: runbook.destination.clone(), moves, warnings })
 }
 
+/// The VMs of the source that a runbook's selections take, by id; whatever else may be wrong with them.
+#[must_use]
+pub fn selected(runbook: &Runbook, source: &Inventory) -> Vec<VmId> {
+    let candidates = choose::candidates(runbook, source, &mut Findings::default());
+    candidates.into_iter().map(|candidate| candidate.listing.vm).collect()
+}
+
 fn silent(site: &Inventory) -> impl Iterator<Item = &HostName> {
     site.hosts.iter().filter(|listing| !listing.answers).map(|listing| &listing.host)
 }

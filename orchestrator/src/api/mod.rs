@@ -2,6 +2,7 @@
 //! commands a site on a move's behalf (releasing a retired copy is no part of a move).
 
 mod audit;
+mod check;
 mod convert;
 mod evacuations;
 mod moves;
@@ -101,6 +102,13 @@ pub async fn serve(
 impl Evacuations for Api {
     type WatchEvacuationStream = ReceiverStream<Result<pb::WatchEvacuationResponse, Status>>;
     type RecoverEvacuationStream = ReceiverStream<Result<pb::RollCallLine, Status>>;
+
+    async fn check_runbook(
+        &self,
+        request: Request<pb::CheckRunbookRequest>,
+    ) -> Result<Response<pb::CheckRunbookResponse>, Status> {
+        Ok(Response::new(Box::pin(self.check(request.into_inner())).await?))
+    }
 
     async fn create_evacuation(
         &self,

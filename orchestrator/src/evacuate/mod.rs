@@ -13,10 +13,11 @@ mod enrol;
 mod held;
 mod moves;
 mod order;
+mod preflight;
 mod results;
 mod settling;
 
-pub(crate) use order::{EvacuationOrder, Ordered, all_moves, is_over, order, status_of};
+pub(crate) use order::{EvacuationOrder, Ordered, all_moves, check, is_over, order, status_of};
 
 use crate::error::OrchestratorError;
 use crate::parts::{Orchestrator, Pair};

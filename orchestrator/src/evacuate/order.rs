@@ -1,8 +1,9 @@
 //! Making an evacuation of a runbook: read it whole, look at both sites, plan, and write all of it down. Nothing at
 //! either site changes here.
 
+use super::preflight::{Gathered, gather};
 use crate::error::OrchestratorError;
-use crate::parts::{EVACUATIONS_OPEN_MAX, Orchestrator, Pair};
+use crate::parts::{EVACUATIONS_OPEN_MAX, Orchestrator};
 use crate::pen::Pen;
 use muster_core::evacuation::{EvacuationStatus, JournalKind, JournalRecord, MoveState, MoveStatus, PlannedMove};
 use muster_core::evidence::Outcome;
@@ -145,12 +146,18 @@ pub(crate) async fn status_of(
     status.ok_or(OrchestratorError::NoEvacuation { evacuation: Some(evacuation) })
 }
 
+/// What an evacuation by this runbook would be, or everything that stands in its way. Keeps nothing.
+pub(crate) async fn check(
+    house: &Orchestrator,
+    runbook: &Runbook,
+) -> Result<Result<Plan, Vec<Finding>>, OrchestratorError> {
+    let pair = house.pair(&runbook.source, &runbook.destination).await?;
+    let Gathered { source, destination, preflight } = gather(&pair, runbook).await?;
+    Ok(plan(runbook, &source, &destination, Some(&preflight)))
+}
+
 async fn make_plan(house: &Orchestrator, runbook: &Runbook) -> Result<Plan, OrchestratorError> {
-    let Pair { source, destination } = house.pair(&runbook.source, &runbook.destination).await?;
-    // Evidence of the wrong site is worse than none.
-    futures::try_join!(source.status(), destination.status())?;
-    let (leaving, going) = futures::try_join!(source.inventory(), destination.inventory())?;
-    plan(runbook, &leaving, &going, None).map_err(|findings| OrchestratorError::Blocked { findings })
+    check(house, runbook).await?.map_err(|findings| OrchestratorError::Blocked { findings })
 }
 
 async fn repeated(

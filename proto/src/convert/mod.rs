@@ -16,6 +16,7 @@ mod read;
 mod reading;
 mod request;
 mod standing;
+mod survey;
 mod token;
 
 pub use answer::{SiteFailure, VmAnswer};
@@ -30,3 +31,4 @@ pub use request::{
     AssertFenced, ClaimEvacuation, CommitArrival, Execute, GreatestEpoch, Observe, PathProof, ProvePath, ReleaseClaim,
     VmToken, WriteRoll, evacuations,
 };
+pub use survey::{SurveyEntry, SurveyOrder};

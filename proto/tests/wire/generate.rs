@@ -30,32 +30,32 @@ impl Generator {
         Generator(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    fn one<T: Clone>(&mut self, of: &[T]) -> T {
+    pub(crate) fn one<T: Clone>(&mut self, of: &[T]) -> T {
         of[self.0.random_range(0..of.len())].clone()
     }
 
-    fn yes(&mut self) -> bool {
+    pub(crate) fn yes(&mut self) -> bool {
         self.0.random()
     }
 
-    fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         let bits = self.0.random_range(0..64);
         self.0.random::<u64>() >> bits
     }
 
-    fn small(&mut self) -> u32 {
+    pub(crate) fn small(&mut self) -> u32 {
         self.0.random_range(0..1_000_000)
     }
 
-    fn mib(&mut self) -> u64 {
+    pub(crate) fn mib(&mut self) -> u64 {
         self.0.random_range(0..=1 << 40)
     }
 
-    fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+    pub(crate) fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
         self.yes().then(|| make(self))
     }
 
-    fn some<T>(&mut self, mut make: impl FnMut(&mut Self) -> T) -> Vec<T> {
+    pub(crate) fn some<T>(&mut self, mut make: impl FnMut(&mut Self) -> T) -> Vec<T> {
         let count = self.0.random_range(0..4);
         (0..count).map(|_| make(self)).collect()
     }

@@ -7,3 +7,4 @@ mod generate;
 mod refusals;
 mod round_trips;
 mod statuses;
+mod survey;

@@ -4,12 +4,16 @@ use crate::generate::Generator;
 use muster_core::claim::{Assertion, Fenced, Holder};
 use muster_core::definition::Definition;
 use muster_core::ledger::{AtDestination, AtSource, Closed, Completed, RollEntry, Started, Transfer};
+use muster_core::preflight::survey::{
+    DiskNeed, HostSurvey, Licence, NetworkOffer, NicNeed, PeerSurvey, Resident, StorageOffer, Version, VmNeeds,
+};
 use muster_core::reading::{HostListing, Inventory, Job, Mark, Sighting, SiteReading, VmListing};
 use muster_core::token::Token;
 use muster_proto::convert::{
     Alarm, AssertFenced, ClaimEvacuation, CommitArrival, EvacuationClaims, Execute, GreatestEpoch, InvalidMessage,
     InventoryEntry, LedgerLine, Observe, PathProof, ProvePath, ReleaseClaim, SiteCommand, SiteFailure, SiteNews,
-    SiteStatus, VmAnswer, VmToken, WriteRoll, add_to_inventory, inventory_items, roll_batches,
+    SiteStatus, SurveyEntry, SurveyOrder, VmAnswer, VmToken, WriteRoll, add_to_inventory, inventory_items,
+    roll_batches,
 };
 use muster_proto::limits;
 use muster_proto::worker::v1 as pb;
@@ -35,7 +39,7 @@ const PLAIN: [&str; 9] = [
 ];
 
 /// Messages that are part of others alone and are tried with them.
-const WITHIN_OTHERS: [&str; 3] = ["Sealed", "OpenAttempt", "BeginTransfer"];
+const WITHIN_OTHERS: [&str; 5] = ["Sealed", "OpenAttempt", "BeginTransfer", "SiteOffer", "ProcessorVerdict"];
 
 fn round_trip<M, C>(tried: &mut BTreeSet<String>, name: &str, make: impl Fn(&mut Generator) -> C)
 where
@@ -94,6 +98,18 @@ fn every_message_is_read_as_it_was_sent() {
     round_trip::<pb::Alarm, Alarm>(t, "Alarm", Generator::alarm);
     round_trip::<pb::SiteEvent, SiteNews>(t, "SiteEvent", Generator::news);
     round_trip::<pb::LedgerLine, LedgerLine>(t, "LedgerLine", Generator::line);
+    round_trip::<pb::SurveyRequest, SurveyOrder>(t, "SurveyRequest", Generator::survey_order);
+    round_trip::<pb::SurveyItem, SurveyEntry>(t, "SurveyItem", Generator::survey_entry);
+    round_trip::<pb::Licence, Licence>(t, "Licence", Generator::licence);
+    round_trip::<pb::PeerSurvey, PeerSurvey>(t, "PeerSurvey", Generator::peer);
+    round_trip::<pb::HostSurvey, HostSurvey>(t, "HostSurvey", Generator::host_survey);
+    round_trip::<pb::Version, Version>(t, "Version", Generator::version);
+    round_trip::<pb::NetworkOffer, NetworkOffer>(t, "NetworkOffer", Generator::network_offer);
+    round_trip::<pb::StorageOffer, StorageOffer>(t, "StorageOffer", Generator::storage_offer);
+    round_trip::<pb::Resident, Resident>(t, "Resident", Generator::resident);
+    round_trip::<pb::VmNeeds, VmNeeds>(t, "VmNeeds", Generator::needs);
+    round_trip::<pb::NicNeed, NicNeed>(t, "NicNeed", Generator::nic_need);
+    round_trip::<pb::DiskNeed, DiskNeed>(t, "DiskNeed", Generator::disk_need);
     tried.insert("ListEvacuationsResponse".to_owned());
     let known = PLAIN.iter().chain(&WITHIN_OTHERS).map(ToString::to_string);
     tried.extend(known);

@@ -5,8 +5,10 @@
 
 mod batch;
 mod feed;
+mod survey;
 
 pub use feed::{Connection, Feed, FeedChange};
+pub use survey::SurveyAnswer;
 
 use crate::error::LinkError;
 use batch::Batcher;
@@ -124,6 +126,30 @@ impl SiteLink {
             add_to_inventory(&mut inventory, item).map_err(|error| self.nonsense(error))?;
         }
         Ok(inventory)
+    }
+
+    /// What it offers, what these VMs need, and what its hosts say of these processors; how far its clock is off included.
+    ///
+    /// # Errors
+    /// No answer, or a failure.
+    pub async fn survey(&self, vms: &[VmId], processors: &[String]) -> Result<survey::SurveyAnswer, LinkError> {
+        let mut answer = survey::SurveyAnswer::default();
+        for order in survey::orders(vms, processors) {
+            let request = Request::new(order.into());
+            // It waits for hypervisors, and for the other workers that it asks.
+            let mut client = self.client.clone();
+            let asked = tokio::time::timeout(self.patience.command, client.survey(request));
+            let silent = |_| Status::deadline_exceeded("the survey took too long");
+            let items = asked.await.map_err(|error| self.status_error(&silent(error)))?;
+            let mut items = items.map_err(|status| self.status_error(&status))?.into_inner();
+            while let Some(item) = items.message().await.map_err(|status| self.status_error(&status))? {
+                answer.add(item).map_err(|error| self.nonsense(error))?;
+            }
+        }
+        let before = self.env.now();
+        let status = self.status().await?;
+        answer.site.clock_ahead_ms = Some(survey::clock_ahead_ms(before, status.now, self.env.now()));
+        Ok(answer)
     }
 
     /// The evacuations that its ledger knows.

@@ -14,6 +14,7 @@ use futures::stream::BoxStream;
 use muster_core::class::Class;
 use muster_core::definition::Definition;
 use muster_core::ids::{HostName, SiteName, VmId};
+use muster_core::preflight::survey::{HostSurvey, Licence, ProcessorFit, VmNeeds};
 use muster_core::reading::{Inventory, Mark, Sight};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,16 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// The definition that a host has stored for a VM, as it is now, whatever its kind.
     async fn definition(&self, host: &HostName, vm: VmId) -> Result<Definition, HypervisorError>;
 
+    /// What each host that answers offers, and what is licensed. What it can't find out it leaves out.
+    async fn survey(&self) -> Result<Survey, HypervisorError>;
+
+    /// What these VMs need of a host; those on hosts that don't answer are left out.
+    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError>;
+
+    /// Whether each host that answers can run each of these processors, as [`VmNeeds::processor`] of a site with the
+    /// same kind of hypervisor has them.
+    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError>;
+
     /// Makes one change and returns when the hypervisor has made it; for the calls that begin a job, when the job
     /// has begun. A call may hang; it still counts as under way ([`Sight::call_under_way`]) until it has ended, also
     /// for a worker that was restarted in between.
@@ -40,6 +51,26 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// A stream of what changes. It begins with [`Change::Everything`] and says so again whenever changes may have
     /// been missed; it ends when the connection is lost, and can then be asked for again.
     async fn changes(&self) -> Result<BoxStream<'static, Change>, HypervisorError>;
+}
+
+/// What a site's hosts offer, and what is licensed there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Survey {
+    /// The hosts that answer.
+    pub hosts: Vec<HostSurvey>,
+    /// What its owner has licensed.
+    pub licences: Vec<Licence>,
+}
+
+/// What a host says of a processor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessorOnHost {
+    /// The processor.
+    pub processor: String,
+    /// The host.
+    pub host: HostName,
+    /// Whether it can run it.
+    pub fit: ProcessorFit,
 }
 
 /// One change to one VM on one host.

@@ -23,7 +23,7 @@ use muster_core::ids::{EvacuationId, RequestId, SiteName, VmId};
 use muster_core::ledger::command::EvacuationOrder;
 use muster_proto::convert::{
     AssertFenced, ClaimEvacuation, CommitArrival, EvacuationClaims, Execute, GreatestEpoch, InvalidMessage, Observe,
-    Problem, ReleaseClaim, SiteFailure, SiteStatus, VmAnswer, VmToken, WriteRoll, inventory_items, text,
+    Problem, ReleaseClaim, SiteFailure, SiteStatus, SurveyOrder, VmAnswer, VmToken, WriteRoll, inventory_items, text,
 };
 use muster_proto::limits::{EVACUATIONS_MAX, NONCE_MAX_BYTES, PAGE_MAX};
 use muster_proto::status;
@@ -76,6 +76,7 @@ impl SiteService {
 #[tonic::async_trait]
 impl site_server::Site for SiteService {
     type ListInventoryStream = Messages<wire::InventoryItem>;
+    type SurveyStream = Messages<wire::SurveyItem>;
     type ListRollStream = Messages<wire::RollEntry>;
     type ObserveStream = Messages<wire::Observation>;
     type ExecuteStream = Messages<wire::CommandOutcome>;
@@ -95,6 +96,12 @@ impl site_server::Site for SiteService {
     async fn list_inventory(&self, _request: Request<wire::ListInventoryRequest>) -> Answer<Self::ListInventoryStream> {
         let inventory = self.site.inventory().await.map_err(|error| refused(&error))?;
         Ok(Response::new(stream::iter(inventory_items(inventory)).map(Ok).boxed()))
+    }
+
+    async fn survey(&self, request: Request<wire::SurveyRequest>) -> Answer<Self::SurveyStream> {
+        let order = SurveyOrder::try_from(request.into_inner())?;
+        let entries = self.site.survey(order).await.map_err(|error| refused(&error))?;
+        Ok(Response::new(stream::iter(entries).map(|entry| Ok(entry.into())).boxed()))
     }
 
     async fn list_evacuations(

@@ -13,6 +13,7 @@
 //!  evacuations.rs  claims, the roll, inventory, history
 //!  follow.rs       follow the hypervisors and the ledger; compare the one with the other
 //!  mend.rs         what one VM's sight calls for
+//!  survey.rs       what preflight asks for
 //!  watch.rs        tell who watches
 //! ```
 
@@ -27,6 +28,7 @@ mod mutation;
 mod observe;
 mod records;
 mod sections;
+mod survey;
 mod watch;
 
 pub use watch::{CATCH_UP_BATCH, News, NewsStream};

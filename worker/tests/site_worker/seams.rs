@@ -11,6 +11,7 @@ use muster_core::env::Env;
 use muster_core::ids::{EvacuationId, HostName, VmId};
 use muster_core::ledger::VmRow;
 use muster_core::ledger::command::{FactKind, LedgerCommand, LedgerEvent, Refusal, VmFact};
+use muster_core::preflight::survey::VmNeeds;
 use muster_core::reading::{Inventory, Sight};
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
@@ -18,7 +19,7 @@ use muster_proto::channel::{Dial, DialError, SiteAddress, endpoint};
 use muster_store::memory::MemoryLedger;
 use muster_store::{Health, Ledger, LedgerEvacuation, ReadLedger, Receipt, RowQuery, StoreError};
 use muster_worker::hypervisor::sim::direct::DirectHypervisors;
-use muster_worker::hypervisor::{Call, Change, Hypervisor, HypervisorError, VmChange};
+use muster_worker::hypervisor::{Call, Change, Hypervisor, HypervisorError, ProcessorOnHost, Survey, VmChange};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -229,6 +230,15 @@ impl Hypervisor for MortalHypervisors {
     }
     async fn definition(&self, host: &HostName, vm: VmId) -> Result<Definition, HypervisorError> {
         while_alive(&self.dead, self.inner.definition(host, vm)).await
+    }
+    async fn survey(&self) -> Result<Survey, HypervisorError> {
+        while_alive(&self.dead, self.inner.survey()).await
+    }
+    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
+        while_alive(&self.dead, self.inner.needs(vms)).await
+    }
+    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
+        while_alive(&self.dead, self.inner.processors(processors)).await
     }
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {
         if matches!(call.change, VmChange::DefineSealed { .. }) {

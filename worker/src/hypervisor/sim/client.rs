@@ -4,6 +4,7 @@
 //! nothing is known.
 
 use super::error::SimulationError;
+use super::survey;
 use super::wire::generated::control_client::ControlClient;
 use super::wire::generated::hypervisors_client::HypervisorsClient;
 use super::wire::generated::{
@@ -11,12 +12,13 @@ use super::wire::generated::{
 };
 use super::wire::{MESSAGE_MAX_BYTES, decode, encode};
 use super::world::{Clock, Fault, FaultError, FleetError, FleetSpec, Truth, VmSpec};
-use crate::hypervisor::{Call, Change, Hypervisor, HypervisorError};
+use crate::hypervisor::{Call, Change, Hypervisor, HypervisorError, ProcessorOnHost, Survey};
 use async_trait::async_trait;
 use futures::future::ready;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use muster_core::definition::Definition;
 use muster_core::ids::{HostName, SiteName, VmId};
+use muster_core::preflight::survey::VmNeeds;
 use muster_core::reading::{Inventory, Sight};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -102,6 +104,24 @@ impl Hypervisor for SimulatedHypervisors {
         let request = DefinitionRequest { site: self.site.to_string(), host: host.to_string(), vm: vm.to_string() };
         let answer = in_time(self.client.clone().definition(request)).await.map_err(unreachable)?;
         understand::<Result<Definition, HypervisorError>>(&answer)?
+    }
+
+    async fn survey(&self) -> Result<Survey, HypervisorError> {
+        Ok(survey::survey(&self.inventory().await?))
+    }
+
+    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
+        Ok(survey::needs(vms, &self.look(vms).await?))
+    }
+
+    /// No simulated VM has a processor of its own to ask about.
+    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
+        match processors.first() {
+            None => Ok(Vec::new()),
+            Some(asked) => {
+                Err(HypervisorError::Nonsense { message: format!("no simulated host has a processor {asked}") })
+            }
+        }
     }
 
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {

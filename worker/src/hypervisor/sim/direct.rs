@@ -1,11 +1,13 @@
 //! The driver for a world in the same process: for deterministic tests, on one runtime and without a wire.
 
 use super::engine::WorldHandle;
-use crate::hypervisor::{Call, Change, Hypervisor, HypervisorError};
+use super::survey;
+use crate::hypervisor::{Call, Change, Hypervisor, HypervisorError, ProcessorOnHost, Survey};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use muster_core::definition::Definition;
 use muster_core::ids::{HostName, SiteName, VmId};
+use muster_core::preflight::survey::VmNeeds;
 use muster_core::reading::{Inventory, Sight};
 
 /// One site's hypervisors in a world of this process.
@@ -35,6 +37,24 @@ impl Hypervisor for DirectHypervisors {
 
     async fn definition(&self, host: &HostName, vm: VmId) -> Result<Definition, HypervisorError> {
         self.world.definition(self.site.clone(), host.clone(), vm).await
+    }
+
+    async fn survey(&self) -> Result<Survey, HypervisorError> {
+        Ok(survey::survey(&self.inventory().await?))
+    }
+
+    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
+        Ok(survey::needs(vms, &self.look(vms).await?))
+    }
+
+    /// No simulated VM has a processor of its own to ask about.
+    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
+        match processors.first() {
+            None => Ok(Vec::new()),
+            Some(asked) => {
+                Err(HypervisorError::Nonsense { message: format!("no simulated host has a processor {asked}") })
+            }
+        }
     }
 
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {

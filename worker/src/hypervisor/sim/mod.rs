@@ -16,5 +16,6 @@ pub mod engine;
 pub mod error;
 pub mod server;
 pub mod session;
+mod survey;
 mod wire;
 pub mod world;
