@@ -6,26 +6,49 @@ use super::trouble::Trouble;
 use super::view::{View, read};
 use muster_core::ids::VmId;
 use muster_libvirt::virt::connect::Connect;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Longest wait for a look at one host. Below the site's own deadline for a look.
 pub const HOST_LOOK_MAX: Duration = Duration::from_secs(3);
 
-/// VMs whose reading has not come back yet, on one host.
+/// How long a reading may take until further looks leave its VM out.
+pub const READING_HANGS_AFTER: Duration = Duration::from_secs(1);
+
+/// VMs whose reading has not come back yet, on one host: how many of each, and since when.
 #[derive(Default)]
-pub(super) struct Hanging(Mutex<BTreeSet<VmId>>);
+pub(super) struct Hanging(Mutex<BTreeMap<VmId, (usize, Instant)>>);
 
 impl Hanging {
+    /// False if an older reading hangs.
     fn enter(&self, vm: VmId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(vm)
+        let mut readings = self.readings();
+        let (count, since) = readings.entry(vm).or_insert_with(|| (0, Instant::now()));
+        if since.elapsed() > READING_HANGS_AFTER {
+            return false;
+        }
+        *count += 1;
+        true
     }
 
     fn leave(&self, vm: VmId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&vm);
+        let mut readings = self.readings();
+        if let Some((count, since)) = readings.get_mut(&vm) {
+            *count -= 1;
+            // What is left of it has come later.
+            *since = Instant::now();
+            if *count == 0 {
+                readings.remove(&vm);
+            }
+        }
+    }
+
+    fn readings(&self) -> MutexGuard<'_, BTreeMap<VmId, (usize, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,7 +70,7 @@ pub(super) async fn look<T: Send + 'static>(
         is_over: AtomicBool::new(false),
     });
     let make = Arc::new(make);
-    let until = tokio::time::Instant::now() + HOST_LOOK_MAX;
+    let until = Instant::now() + HOST_LOOK_MAX;
     // As many as there are VMs at most: nobody reads slowly.
     let (answers, mut received) = mpsc::channel(vms.len().max(1));
     for _ in 0..LOOKS_MAX.min(vms.len()) {

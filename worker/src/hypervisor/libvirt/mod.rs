@@ -396,8 +396,12 @@ fn sighting(
     let shutdown = (before.shuts_down || after.shuts_down).then(|| job_in(Phase::ShutDown));
     let job = view.shown_job().or(own_job).or(shutdown);
     let stood_still_ms = match instance {
-        Instance::Off(_) | Instance::Incoming => {
-            under_way.not_whole(place);
+        Instance::Off(_) => {
+            under_way.is_off(place);
+            None
+        }
+        Instance::Incoming => {
+            under_way.arrives(place);
             None
         }
         Instance::Paused if job.is_none() && stored == Stored::Real => under_way.paused(place, view.arrived_after_ms),

@@ -53,9 +53,9 @@ pub(super) fn is_no_domain(error: &Error) -> bool {
     error.code().is_known_and(|code| code == ErrorNumber::NoDomain)
 }
 
-/// Whether libvirt says that this can't be asked of the domain in its state.
-pub(super) fn is_invalid_now(error: &Error) -> bool {
-    error.code().is_known_and(|code| code == ErrorNumber::OperationInvalid)
+/// Whether libvirt says that a domain's job can't be asked about, as of one that is being taken in.
+pub(super) fn is_unasked(error: &Error) -> bool {
+    error.code().is_known_and(|code| matches!(code, ErrorNumber::OperationInvalid | ErrorNumber::OperationUnsupported))
 }
 
 enum Kind {

@@ -155,8 +155,16 @@ impl UnderWay {
         }
     }
 
-    /// There is no guest, or it is not whole yet.
-    pub(super) fn not_whole(&self, place: &Place) {
+    /// It is arriving. That it was heard to pause stays: this may have been seen before that.
+    pub(super) fn arrives(&self, place: &Place) {
+        let mut state = self.state();
+        if !matches!(state.still.get(place), Some(Still::Paused(_))) {
+            state.still.remove(place);
+        }
+    }
+
+    /// There is no guest.
+    pub(super) fn is_off(&self, place: &Place) {
         self.state().still.remove(place);
     }
 

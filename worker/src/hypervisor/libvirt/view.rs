@@ -21,7 +21,7 @@
 //! unknown is never taken for anything else. A guest that dies while the daemon is away is shut off (crashed).
 
 use super::document::{self, DiskPlace, Facts};
-use super::trouble::{Trouble, is_invalid_now, is_no_domain};
+use super::trouble::{Trouble, is_no_domain, is_unasked};
 use muster_core::definition::{Definition, Disk};
 use muster_core::ids::{VmId, VmName};
 use muster_core::reading::{Instance, Job, OffCause, Phase, Stored};
@@ -84,7 +84,7 @@ fn read_once(domain: &Domain) -> Result<Option<View>, Trouble> {
     let job = match is_active(state).then(|| muster_libvirt::job(domain)) {
         None | Some(Ok(None)) => JobView::Nothing,
         Some(Ok(Some(job))) => JobView::Shown(job),
-        Some(Err(error)) if is_invalid_now(&error) => JobView::Unasked,
+        Some(Err(error)) if is_unasked(&error) => JobView::Unasked,
         Some(Err(error)) => return Err(error.into()),
     };
     let is_stored = domain.is_persistent()?;
