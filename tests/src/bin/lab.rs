@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use muster_tests::lab::{Kind, Lab, LabError, Order, command};
+use muster_tests::lab::{Kind, Lab, LabError, Order, RELAY_COMMAND, Shape, command, judge, packages};
 use std::process::ExitCode;
 
 /// Two real libvirt sites on one machine, in namespaces of their own. Needs root.
@@ -18,6 +18,8 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Action {
+    /// Install from Debian what the lab needs; `up` does that too.
+    Install,
     /// Bring it up.
     Up {
         /// Take down first what is up under this name.
@@ -46,6 +48,102 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<String>,
     },
+    /// Say of each guest where it runs, and whether it ever ran twice. Fails where one has.
+    Judge {
+        /// How long to watch their counters, in milliseconds.
+        #[arg(long, default_value_t = judge::WATCH_MS)]
+        watch_ms: u64,
+    },
+    /// Make the link between the sites long, slow, lossy; cut it, mend it.
+    Link {
+        #[command(flatten)]
+        change: Option<LinkChange>,
+        #[command(flatten)]
+        shape: ShapeArguments,
+    },
+    /// Relay the link's frames; `link` runs this by itself.
+    #[command(name = RELAY_COMMAND, hide = true)]
+    Relay {
+        #[command(flatten)]
+        shape: ShapeArguments,
+    },
+    /// Break or mend a host.
+    Host {
+        /// The host.
+        host: String,
+        /// What happens to it.
+        #[arg(value_enum)]
+        fault: HostFault,
+    },
+    /// Kill a guest's QEMU.
+    KillGuest {
+        /// The host it is on.
+        host: String,
+        /// The guest.
+        guest: String,
+    },
+}
+
+#[derive(Args)]
+#[group(multiple = false)]
+struct LinkChange {
+    /// Cut it: nothing passes, and nobody is told.
+    #[arg(long)]
+    cut: bool,
+    /// Mend it after a cut, as long and lossy as it was.
+    #[arg(long)]
+    mend: bool,
+    /// Make it short, fast and whole again.
+    #[arg(long)]
+    clear: bool,
+}
+
+#[derive(Args)]
+struct ShapeArguments {
+    /// How long a frame takes in each direction, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    delay_ms: u32,
+    /// How many of a hundred frames are lost.
+    #[arg(long, default_value_t = 0.0)]
+    loss_percent: f64,
+    /// The most that passes in each direction, in Mbit a second.
+    #[arg(long)]
+    rate_mbit: Option<u32>,
+    /// The seed of chance.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl ShapeArguments {
+    fn shape(&self) -> Shape {
+        Shape {
+            delay_ms: self.delay_ms,
+            // A float that is out of range becomes the nearest number, which is then refused or harmless.
+            lost_per_million: (self.loss_percent * 10_000.0) as u32,
+            rate_kbit: self.rate_mbit.map(|rate| rate.saturating_mul(1_000)),
+            seed: self.seed,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum HostFault {
+    /// Kill its libvirtd with -9; guests run on.
+    KillLibvirtd,
+    /// Start its libvirtd again.
+    StartLibvirtd,
+    /// Stop its libvirtd in its tracks.
+    HangLibvirtd,
+    /// Let that go on.
+    ReleaseLibvirtd,
+    /// The host dies, guests and all.
+    Die,
+    /// A dead host boots: guests with autostart start.
+    Boot,
+    /// Pull its wire.
+    Unplug,
+    /// Plug it in again.
+    Plug,
 }
 
 #[derive(Args)]
@@ -105,7 +203,9 @@ async fn main() -> ExitCode {
 async fn act(command: &Command) -> Result<ExitCode, LabError> {
     let name = &command.name;
     match &command.action {
+        Action::Install => packages::install().await.map(|()| ExitCode::SUCCESS),
         Action::Up { fresh } => {
+            packages::install().await?;
             if *fresh {
                 Lab::down(name)?;
             }
@@ -131,11 +231,67 @@ async fn act(command: &Command) -> Result<ExitCode, LabError> {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             Ok(tell(&Lab::open(name)?.virsh(host, &arguments).await?))
         }
+        Action::Judge { watch_ms } => tell_opinions(&Lab::open(name)?, *watch_ms).await,
+        Action::Link { change, shape } => {
+            change_link(&Lab::open(name)?, change.as_ref(), shape).await.map(|()| ExitCode::SUCCESS)
+        }
+        Action::Relay { shape } => relay(&Lab::open(name)?, shape).await,
+        Action::Host { host, fault } => change_host(&Lab::open(name)?, host, *fault).await.map(|()| ExitCode::SUCCESS),
+        Action::KillGuest { host, guest } => Lab::open(name)?.kill_guest(host, guest).await.map(|()| ExitCode::SUCCESS),
         Action::Exec { host, command } => {
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
             Ok(tell(&Lab::open(name)?.inside(host, &command, muster_tests::lab::LONG_LIMIT_MS).await?))
         }
     }
+}
+
+async fn change_link(lab: &Lab, change: Option<&LinkChange>, shape: &ShapeArguments) -> Result<(), LabError> {
+    match change {
+        Some(LinkChange { cut: true, .. }) => lab.cut_link().await,
+        Some(LinkChange { mend: true, .. }) => lab.mend_link().await,
+        Some(_) => lab.clear_link().await,
+        None => {
+            let failed = |source| LabError::CantRun { command: "lab".to_owned(), source };
+            let program = std::env::current_exe().map_err(failed)?;
+            let mut arguments = vec!["--name".to_owned(), lab.record().name.clone(), RELAY_COMMAND.to_owned()];
+            arguments.extend(["--delay-ms".to_owned(), shape.delay_ms.to_string()]);
+            arguments.extend(["--loss-percent".to_owned(), shape.loss_percent.to_string()]);
+            arguments.extend(shape.rate_mbit.iter().flat_map(|rate| ["--rate-mbit".to_owned(), rate.to_string()]));
+            arguments.extend(["--seed".to_owned(), shape.seed.to_string()]);
+            lab.lengthen_link_by(&program, &arguments).await
+        }
+    }
+}
+
+/// Relays until it is killed, which `lab link` and `lab down` do.
+async fn relay(lab: &Lab, shape: &ShapeArguments) -> Result<ExitCode, LabError> {
+    lab.lengthen_link(&shape.shape()).await?;
+    println!("the link is relayed");
+    std::future::pending().await
+}
+
+async fn change_host(lab: &Lab, host: &str, fault: HostFault) -> Result<(), LabError> {
+    match fault {
+        HostFault::KillLibvirtd => lab.kill_libvirtd(host).await,
+        HostFault::StartLibvirtd => lab.start_libvirtd(host).await,
+        HostFault::HangLibvirtd => lab.hang_libvirtd(host),
+        HostFault::ReleaseLibvirtd => lab.release_libvirtd(host),
+        HostFault::Die => lab.kill_host(host).await,
+        HostFault::Boot => lab.boot_host(host).await,
+        HostFault::Unplug => lab.unplug(host).await,
+        HostFault::Plug => lab.plug(host).await,
+    }
+}
+
+/// One line for each guest.
+async fn tell_opinions(lab: &Lab, watch_ms: u64) -> Result<ExitCode, LabError> {
+    let opinions = lab.judge(watch_ms).await?;
+    for opinion in &opinions {
+        let newest = opinion.newest().map(|newest| format!(", boot {} count {}", newest.boot, newest.count));
+        println!("{} {}{}", opinion.guest, opinion.answer, newest.unwrap_or_default());
+    }
+    let is_red = opinions.iter().any(|opinion| opinion.answer.is_red());
+    Ok(if is_red { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn tell(ran: &command::Ran) -> ExitCode {

@@ -27,6 +27,7 @@ pub(super) async fn furnish(layout: &Layout, host: &Host, holder: u32) -> Result
     write(&folder.join("etc").join("libvirtd.conf"), libvirtd_conf(host))?;
     write(&folder.join("etc").join("qemu.conf"), qemu_conf(host))?;
     write(&folder.join("network.xml"), network_xml())?;
+    write(&folder.join("names"), names(layout))?;
     for (name, path) in [("shared", layout.shared()), ("local", layout.local())] {
         write(&folder.join(format!("pool-{name}.xml")), pool_xml(name, text(&path)))?;
     }
@@ -34,6 +35,8 @@ pub(super) async fn furnish(layout: &Layout, host: &Host, holder: u32) -> Result
     run_inside(holder, &["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]).await?;
     // What is under /sys/class/net has to be this network namespace's.
     run_inside(holder, &["mount", "-t", "sysfs", "sysfs", "/sys"]).await?;
+    // Hosts know each other by name too, as a migration without addresses wants it.
+    run_inside(holder, &["mount", "--bind", text(&folder.join("names")), "/etc/hosts"]).await?;
     for (name, over) in FOLDERS {
         run_inside(holder, &["mkdir", "-p", over]).await?;
         run_inside(holder, &["mount", "--bind", text(&folder.join(name)), over]).await?;
@@ -92,6 +95,11 @@ fn qemu_conf(host: &Host) -> String {
          migration_host = \"{address}\"\n",
         address = host.address
     )
+}
+
+fn names(layout: &Layout) -> String {
+    let hosts: String = layout.hosts().iter().map(|host| format!("{} {}\n", host.address, host.name)).collect();
+    format!("127.0.0.1 localhost\n{hosts}")
 }
 
 fn network_xml() -> String {

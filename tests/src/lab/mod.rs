@@ -7,24 +7,34 @@
 //!
 //! The lab knows nothing of muster. It needs root, and what [`packages`] names.
 
+mod capture;
 pub mod command;
 pub mod disk;
 pub mod error;
+mod faults;
 mod files;
 pub mod guest;
+pub mod judge;
 pub mod layout;
 mod libvirtd;
+mod link;
 mod lock;
 mod network;
 pub mod packages;
 mod place;
 pub mod processes;
 pub mod record;
+mod relay;
+pub mod serial;
 
+pub use capture::Capture;
 pub use error::LabError;
 pub use guest::{Guest, Kind, Order};
+pub use judge::{Answer, Opinion};
 pub use layout::{Host, Role};
+pub use link::RELAY_COMMAND;
 pub use record::Record;
+pub use relay::Shape;
 
 use command::{Ran, SHORT_LIMIT_MS, attempt, until};
 use files::{make_folder, remove_folder, text};
@@ -55,7 +65,9 @@ impl Lab {
     pub async fn up(name: &str) -> Result<Self, LabError> {
         let layout = Layout::new(name)?;
         is_root()?;
-        packages::install().await?;
+        if let Some((program, package)) = packages::missing().first().copied() {
+            return Err(LabError::Missing { program, package });
+        }
         let lock = Lock::take()?;
         if Self::open(name).is_ok_and(|lab| lab.is_whole()) {
             return Err(LabError::AlreadyUp { name: name.to_owned() });
@@ -75,6 +87,15 @@ impl Lab {
                 Err(error)
             }
         }
+    }
+
+    /// The names of the labs that are up on this machine, or that something is left of.
+    #[must_use]
+    pub fn names() -> Vec<String> {
+        let entries = std::fs::read_dir(layout::STATE_ROOT).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// A lab that is up already, as its `lab.json` describes it.
@@ -218,9 +239,14 @@ async fn build(layout: &Layout) -> Result<Record, LabError> {
     let (holders, ()) =
         try_join(try_join_all(places.map(|place| place::make(layout, place))), guest::assemble(layout)).await?;
     let switch = holders[0];
+    // What is under /sys/class/net has to be the switch's own, to find its tap devices.
+    place::run_inside(switch, &["mount", "-t", "sysfs", "sysfs", "/sys"]).await?;
     network::wire_switch(switch, ["north", "south"]).await?;
-    try_join_all(hosts.iter().zip(&holders[1..]).map(|(host, holder)| make_host(layout, host, switch, *holder)))
-        .await?;
+    let mut pairs = hosts.iter().zip(holders.iter().skip(1).copied());
+    if let Some((first, holder)) = pairs.next() {
+        make_host(layout, first, switch, holder, None).await?;
+        try_join_all(pairs.map(|(host, holder)| make_host(layout, host, switch, holder, Some(first)))).await?;
+    }
     Ok(Record {
         name: layout.name().to_owned(),
         shared_folder: layout.shared(),
@@ -231,13 +257,24 @@ async fn build(layout: &Layout) -> Result<Record, LabError> {
     })
 }
 
-async fn make_host(layout: &Layout, host: &Host, switch: u32, holder: u32) -> Result<(), LabError> {
+/// Makes a host. What its libvirtd would ask QEMU, for seconds, it is told by `like`, a host that has asked already.
+async fn make_host(
+    layout: &Layout,
+    host: &Host,
+    switch: u32,
+    holder: u32,
+    like: Option<&Host>,
+) -> Result<(), LabError> {
     network::wire_host(switch, holder, host).await?;
     libvirtd::furnish(layout, host, holder).await?;
+    if let Some(like) = like {
+        let [from, to] = [like, host].map(|host| layout.place(&host.name).join("cache"));
+        command::run(&["cp", "-a", text(&from.join("qemu")), text(&to)]).await?;
+    }
     libvirtd::start(holder).await?;
     let answers = format!("an answer of the libvirtd of {}", host.name);
     until(&answers, SHORT_LIMIT_MS, async || {
-        Ok(attempt(&["virsh", "--connect", &host.libvirt_uri, "version"], SHORT_LIMIT_MS).await?.success)
+        Ok(attempt(&["virsh", "--connect", &host.libvirt_uri, "capabilities"], SHORT_LIMIT_MS).await?.success)
     })
     .await?;
     libvirtd::equip(layout, host, holder).await

@@ -37,8 +37,9 @@ fn is_installed(program: &str) -> bool {
 /// Installs what is missing.
 ///
 /// # Errors
-/// [`LabError::Missing`] where something still is, afterwards, or apt-get's failure.
-pub(super) async fn install() -> Result<(), LabError> {
+/// Where root is missing, apt-get fails, or something is still missing afterwards ([`LabError::Missing`]).
+pub async fn install() -> Result<(), LabError> {
+    super::is_root()?;
     let lacking = missing();
     let Some((program, package)) = lacking.first().copied() else { return Ok(()) };
     if !is_installed("apt-get") {
