@@ -202,8 +202,10 @@ pub enum SourceInstance {
     Running,
     /// Paused on one host. Proves nothing by itself: the hypervisor may still resume it.
     Paused,
-    /// No instance: off, or no definition at all.
+    /// No instance: off, or no definition at all; and nobody can say for sure why.
     Stopped,
+    /// No instance, and the hypervisor says that it was shut down in order. In a cold move that is muster's own doing.
+    ShutDown,
     /// The host that has it does not answer.
     HostSilent,
     /// Instances on more than one host.

@@ -408,6 +408,7 @@ fn every_source() -> Vec<SourceEvidence> {
         SourceInstance::Running,
         SourceInstance::Paused,
         SourceInstance::Stopped,
+        SourceInstance::ShutDown,
         SourceInstance::HostSilent,
         SourceInstance::Several,
     ];
@@ -439,6 +440,33 @@ fn a_transfer_waits_for_a_restarting_destination_and_no_longer() {
     // What moves by its disk stands still anyway.
     let by_disk = silent(SourceInstance::Stopped).mode(Mode::Cold).late();
     by_disk.is(Verdict::NotMigrated, Step::Wait(Wait::Job));
+}
+
+#[test]
+fn a_guest_that_its_owner_shuts_down_is_given_back_off() {
+    let down = |record, copy, seal| row(record, copy).source(seal, SourceInstance::ShutDown);
+    let abandons = |row: Row| row.acts(Verdict::NotMigrated, Action::Abandon);
+    for trace in [TransferTrace::NotBegun, TransferTrace::Begun, TransferTrace::Failed] {
+        abandons(down(STARTED, Placeholder, Seal::Sealed(trace)));
+        abandons(down(STARTED, HostSilent, Seal::Sealed(trace)));
+        down(ABANDONED, Absent, Seal::Sealed(trace)).acts(Verdict::NotMigrated, Action::Unseal);
+    }
+    // Its own hypervisor drops what no longer arrives; what had arrived is older than the disk that it wrote.
+    down(STARTED, Incoming, BEGUN).is(Verdict::NotMigrated, Step::Wait(Wait::Handover));
+    abandons(down(STARTED, Incoming, BEGUN).late());
+    abandons(down(STARTED, Paused, BEGUN));
+    down(ABANDONED, Paused, BEGUN).acts(Verdict::NotMigrated, Action::Discard);
+    down(ABANDONED, HostSilent, BEGUN).acts(Verdict::NotMigrated, Action::Unseal);
+    // Then it is a person's to say.
+    down(ABANDONED, Absent, Seal::Unsealed).holds(Verdict::NotMigrated, Hold::NotRunning);
+    down(ABANDONED, Absent, Seal::Unsealed).undo().acts(Verdict::NotMigrated, Action::CloseSource);
+    // Neither what was let go nor what moves by its disk has been shut down by its owner.
+    down(STARTED, Paused, GONE).acts(Verdict::HandedOver, Action::Commit);
+    down(STARTED, Placeholder, GONE).mode(Mode::Cold).acts(Verdict::HandedOver, Action::Commit);
+    down(ABANDONED, Absent, BEGUN).mode(Mode::Cold).undo().acts(Verdict::NotMigrated, Action::StartSource);
+    // Crashed, or nobody knows: its memory is lost, and it is started.
+    let crashed = row(ABANDONED, Absent).source(BEGUN, SourceInstance::Stopped);
+    crashed.acts(Verdict::MemoryLost, Action::StartSource);
 }
 
 #[test]

@@ -225,6 +225,22 @@ fn off_without_the_durable_proof_is_stopped_and_not_gone() {
     assert_eq!(older.seal, Seal::Gone { of_this_attempt: false });
 }
 
+/// Only the hypervisor's own word: what nobody remembers may have been a crash.
+#[test]
+fn shut_down_in_order_is_what_the_hypervisor_says_of_every_copy() {
+    let off = |name, cause, stored| sighting(name, Instance::Off(cause), stored, None);
+    let shown = |sightings| source_of(sealed(second()), sightings, |_| {}).instance;
+    let down = || off("s1", OffCause::ShutDown, Stored::Sealed);
+    assert_eq!(shown(vec![down()]), SourceInstance::ShutDown);
+    for cause in [OffCause::Crashed, OffCause::Unknown, OffCause::Migrated] {
+        assert_eq!(shown(vec![off("s1", cause, Stored::Sealed)]), SourceInstance::Stopped, "{cause:?}");
+        assert_eq!(shown(vec![down(), off("s2", cause, Stored::Real)]), SourceInstance::Stopped, "{cause:?}");
+    }
+    // An earlier evacuation's copy on another host has no say.
+    assert_eq!(shown(vec![down(), off("s2", OffCause::Unknown, Stored::Retired)]), SourceInstance::ShutDown);
+    assert_eq!(shown(vec![off("s2", OffCause::ShutDown, Stored::Retired)]), SourceInstance::Stopped);
+}
+
 #[test]
 fn a_transfer_of_another_attempt_says_nothing_of_this_one() {
     let failed = SourceState::Sealed {

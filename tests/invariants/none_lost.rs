@@ -5,9 +5,10 @@
 use muster_core::definition::{Disk, Mode};
 use muster_core::ids::VmId;
 use muster_core::reading::{Phase, Stored};
+use muster_core::step::Hold;
 use muster_proto::v1::{EvacuationState, Move, MoveState};
 use muster_tests::{Process, Stage, StageOptions};
-use muster_worker::hypervisor::sim::world::{CallKind, Fault, FinishBreak, RuleKind, Trap, Twist};
+use muster_worker::hypervisor::sim::world::{CallKind, Deed, Fault, FinishBreak, RuleKind, Trap, Twist};
 use std::time::Duration;
 
 async fn assert_as_before(stage: &Stage, vm: VmId, what: &str) {
@@ -97,6 +98,66 @@ async fn an_evacuation_that_is_called_off_in_any_phase_leaves_the_source_as_it_w
         assert_eq!(moves[&vm].state(), MoveState::Migrated, "{what}: {moves:#?}");
         stage.assert_ended_right(again).await;
     }
+}
+
+/// Its owner's shutdown loses nothing and is nobody's to take back: the VM is given back off, and held for a person.
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_its_owner_shuts_down_in_its_move_stays_off_at_the_source() {
+    for phase in [Phase::Setup, Phase::PreCopy] {
+        for called_off in [false, true] {
+            let what = format!("{phase:?}, called off: {called_off}");
+            let mut stage = Stage::set(StageOptions::default()).await;
+            let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+            stage.start_orchestrator(None).await;
+            stage.hold_in(vm, phase).await;
+            let evacuation = stage.order(&stage.runbook_of_all()).await;
+            stage.until_in(vm, phase).await;
+            stage.inject(Fault::ByHand(stage.source.clone(), stage.source_host(1), vm, Deed::ShutDown)).await;
+            let held = stage.until(evacuation, Duration::from_secs(60), |_, moves| is_held(&moves[0])).await;
+            assert_eq!(held[0].held_because, Hold::NotRunning.sentence(), "{what}");
+            assert_eq!(held[0].verdict, "NotMigrated", "{what}");
+            assert_given_back_off(&stage, vm, &what).await;
+            if called_off {
+                stage.cancel(evacuation).await;
+                let moves = stage.until_finished(evacuation).await;
+                assert_eq!(moves[&vm].state(), MoveState::StayedAtSource, "{what}: {moves:#?}");
+                assert_given_back_off(&stage, vm, &what).await;
+            } else {
+                stage.inject(Fault::ByHand(stage.source.clone(), stage.source_host(1), vm, Deed::Start)).await;
+                stage.retry(evacuation).await;
+                let moves = stage.until_finished(evacuation).await;
+                assert_eq!(moves[&vm].state(), MoveState::Migrated, "{what}: {moves:#?}");
+            }
+            stage.assert_ended_right(evacuation).await;
+        }
+    }
+}
+
+/// What crashed is another matter: it ran, and it is to run again.
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_crashes_in_its_move_is_started_again() {
+    let mut stage = Stage::set(StageOptions::default()).await;
+    let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+    stage.start_orchestrator(None).await;
+    stage.hold_in(vm, Phase::PreCopy).await;
+    let evacuation = stage.order(&stage.runbook_of_all()).await;
+    stage.until_in(vm, Phase::PreCopy).await;
+    stage.inject(Fault::ByHand(stage.source.clone(), stage.source_host(1), vm, Deed::Crash)).await;
+    let moves = stage.until_finished(evacuation).await;
+    assert_eq!(moves[&vm].state(), MoveState::Migrated, "{moves:#?}");
+    stage.assert_ended_right(evacuation).await;
+}
+
+fn is_held(a_move: &Move) -> bool {
+    a_move.state() == MoveState::Held
+}
+
+async fn assert_given_back_off(stage: &Stage, vm: VmId, what: &str) {
+    let truth = stage.truth_of(vm).await;
+    assert!(truth.runs_on().is_empty() && truth.memory_generation == 1, "{what}: it was started: {truth:#?}");
+    assert!(truth.places.len() == 1 && truth.places[0].site == stage.source, "{what}: {truth:#?}");
+    assert!(truth.places[0].stored == Stored::Real && truth.places[0].autostarts, "{what}: {truth:#?}");
+    stage.assert_no_violation().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use crate::state::{Broken, Copy, Kept, Message, Order, Sender, State};
 use crate::worker;
 use muster_core::evidence::{Freshness, Heard, Outcome};
 use muster_core::ledger::{ArrivalRecord, SourceState};
-use muster_core::reading::{Instance, OffCause, SiteReading, Stored};
+use muster_core::reading::{Instance, OffCause, Sighting, SiteReading, Stored};
 use muster_core::step::{Hold, Side, Step};
 use muster_core::token::Token;
 use muster_core::verdict::{Doubt, Verdict};
@@ -23,7 +23,8 @@ pub(crate) fn properties() -> Vec<Property<Protocol>> {
     vec![
         Property::always("1 one runner", |_, state| one_runner(state)),
         Property::always("2 none lost", |_, state: &State| {
-            (state.memory_lost || is_somewhere(state)) && state.broken != Some(Broken::MemoryThrownAway)
+            (state.memory_lost || state.shut_down || is_somewhere(state))
+                && state.broken != Some(Broken::MemoryThrownAway)
         }),
         Property::always("3 order", |_, state| in_order(state) && !matches!(state.broken, Some(Broken::Order(_)))),
         Property::always("6 forward only", |_, state: &State| !(state.has_event() && state.source_is_alive())),
@@ -41,6 +42,9 @@ pub(crate) fn properties() -> Vec<Property<Protocol>> {
         }),
         Property::sometimes("a transfer is ended", |_, state: &State| {
             state.bag.iter().any(|sent| matches!(sent.order, Order::Abort))
+        }),
+        Property::sometimes("a VM that was shut down is given back", |_, state: &State| {
+            state.shut_down && state.bag.iter().any(|sent| matches!(sent.order, Order::Unseal))
         }),
         Property::sometimes("a lost VM is started again", |_, state: &State| {
             state.bag.iter().any(|sent| matches!(sent.order, Order::Start))
@@ -63,7 +67,7 @@ pub(crate) fn is_true(state: &State, verdict: Verdict, read: &Heard<Kept<SiteRea
         Verdict::NotMigrated => !state.has_event() && !is_handed_over(state),
         Verdict::HandedOver => !state.has_event() && is_handed_over(state),
         Verdict::FullyMigrated => state.has_event() && !state.source_is_alive(),
-        Verdict::MemoryLost => state.memory_lost,
+        Verdict::MemoryLost => state.memory_lost && !state.shut_down,
         Verdict::SplitBrain => !one_runner(state),
         // Nothing in the model's world gives cause for any other doubt.
         Verdict::Indeterminate(doubt) => {
@@ -77,8 +81,14 @@ pub(crate) fn is_true(state: &State, verdict: Verdict, read: &Heard<Kept<SiteRea
 pub(crate) fn has_cause(hold: Hold, source: &Heard<Kept<SiteReading>>, destination: &Heard<Kept<SiteReading>>) -> bool {
     let source_is_silent = matches!(source, Heard::Silent);
     let destination_is_silent = matches!(destination, Heard::Silent);
-    (source_is_silent && (hold == Hold::SourceSilent || hold == Hold::RetireOwed))
+    let is_off = matches!(source, Heard::Answer(read) if read.sight.sightings.iter().any(is_shut_down));
+    (is_off && hold == Hold::NotRunning)
+        || (source_is_silent && (hold == Hold::SourceSilent || hold == Hold::RetireOwed))
         || (destination_is_silent && hold == Hold::DestinationSilent)
+}
+
+fn is_shut_down(seen: &Sighting) -> bool {
+    seen.instance == Instance::Off(OffCause::ShutDown) && seen.stored == Stored::Real
 }
 
 fn one_runner(state: &State) -> bool {
@@ -124,7 +134,7 @@ fn in_order(state: &State) -> bool {
 /// From here, with no more faults and one actor alone, the move ends, and ends where the truth has it.
 fn settles(protocol: &Protocol, state: &State) -> bool {
     let mut hasher = DefaultHasher::new();
-    (&state.source, &state.destination, state.memory_lost).hash(&mut hasher);
+    (&state.source, &state.destination, state.memory_lost, state.shut_down).hash(&mut hasher);
     let key = hasher.finish();
     if protocol.settled.lock().is_ok_and(|settled| settled.contains(&key)) {
         return true;
@@ -146,7 +156,7 @@ fn continue_alone(protocol: &Protocol, mut state: State, actor: usize) -> bool {
         if let Some(outcome) = closed(&state) {
             return match outcome {
                 Outcome::Migrated => state.has_event(),
-                Outcome::StayedAtSource => state.source.instance == Instance::Running,
+                Outcome::StayedAtSource => state.source.instance == Instance::Running || state.shut_down,
             };
         }
         if world_moves(protocol, &mut state) {
@@ -157,6 +167,11 @@ fn continue_alone(protocol: &Protocol, mut state: State, actor: usize) -> bool {
         let destination = worker::read_destination(&state);
         let heard = (Heard::Answer(&source), Heard::Answer(&destination));
         let decision = actor::decide_on(protocol, &state, actor, heard.0, heard.1, Freshness::Fenced, true);
+        // Off by its owner's wish, and as it was before: a person's to say.
+        let given_back = state.shut_down && state.at_source().state == SourceState::Unsealed;
+        if given_back && decision.step == Step::Hold(Hold::NotRunning) {
+            return state.source.stored == Stored::Real;
+        }
         let Step::Act(action) = decision.step else { return false };
         token = token.next();
         let sender = Sender::Actor(0);

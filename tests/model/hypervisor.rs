@@ -22,6 +22,8 @@ pub(crate) enum Event {
     SourceResumes,
     /// The source's hypervisor hears of the arrival after all, and lets its guest go.
     SourceLetsGoLate,
+    /// Its owner shuts the guest down, a transfer of it under way or not. A fault.
+    OwnerShutsDown,
     /// The source's daemon restarts: its job is cancelled, its guest runs. A fault.
     SourceDaemonRestarts,
     /// The source's host restarts and boots what has autostart. A fault.
@@ -36,6 +38,7 @@ impl Event {
     pub(crate) fn is_fault(self) -> bool {
         match self {
             Event::FinishIsLost
+            | Event::OwnerShutsDown
             | Event::SourceDaemonRestarts
             | Event::SourceHostRestarts
             | Event::DestinationHostRestarts(_) => true,
@@ -66,8 +69,12 @@ pub(crate) fn events(state: &State, events: &mut Vec<Event>) {
     if state.source.job.is_some() {
         events.push(Event::SourceDaemonRestarts);
     }
+    if state.source.instance == Instance::Running {
+        events.push(Event::OwnerShutsDown);
+    }
     let reboot_shows = match state.source.instance {
         Instance::Running | Instance::Paused | Instance::Incoming | Instance::Off(OffCause::Migrated) => true,
+        Instance::Off(OffCause::ShutDown) => true,
         Instance::Off(_) => state.source.stored == Stored::Real,
     };
     if reboot_shows {
@@ -119,6 +126,12 @@ pub(crate) fn happen(state: &mut State, event: Event) {
             state.source_ran();
         }
         Event::SourceLetsGoLate => state.source.instance = Instance::Off(OffCause::Migrated),
+        Event::OwnerShutsDown => {
+            // What was being sent there is dropped by its own hypervisor.
+            state.source.job = None;
+            state.source.instance = Instance::Off(OffCause::ShutDown);
+            state.shut_down = true;
+        }
         Event::SourceDaemonRestarts => cancel_job(state),
         Event::SourceHostRestarts => source_host_restarts(state),
         Event::IncomingIsDropped(attempt) => drop_incoming(state, attempt),
@@ -223,6 +236,8 @@ fn source_host_restarts(state: &mut State) {
     let proven = matches!(state.at_source().state, SourceState::Gone { .. } | SourceState::Retired);
     state.memory_lost |= match state.source.instance {
         Instance::Running | Instance::Paused | Instance::Incoming => true,
+        // Nor what its owner wanted.
+        Instance::Off(OffCause::ShutDown) => true,
         // After the restart nothing tells an arrival from a crash: nobody can prove any more where the memory is.
         Instance::Off(OffCause::Migrated) => !proven && !state.has_event(),
         Instance::Off(_) => false,
@@ -234,6 +249,7 @@ fn source_host_restarts(state: &mut State) {
         copy.job = false;
     }
     state.source.instance = Instance::Off(OffCause::Unknown);
+    state.shut_down = false;
     if state.source.stored == Stored::Real {
         boot_source(state);
     }
@@ -244,7 +260,7 @@ fn boot_source(state: &mut State) {
         state.breaks(Broken::MemoryThrownAway);
     }
     state.source.instance = Instance::Running;
-    state.memory_lost = false;
+    (state.memory_lost, state.shut_down) = (false, false);
     state.source_ran();
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) faults: u8,
     /// A host's crash has taken the guest's memory, or the only proof of where it is.
     pub(crate) memory_lost: bool,
+    /// Its owner has shut the guest down, and the hypervisor still remembers.
+    pub(crate) shut_down: bool,
     /// The first promise that a step broke.
     pub(crate) broken: Option<Broken>,
 }
@@ -335,6 +337,7 @@ impl State {
             bag: Vec::new(),
             faults,
             memory_lost: false,
+            shut_down: false,
             broken: None,
         }
     }

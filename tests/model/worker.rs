@@ -115,10 +115,10 @@ fn end_by_look(protocol: &Protocol, state: &mut State, side: Side, otherwise: Mu
     mutation_ended(state, side, otherwise);
 }
 
-/// An unsealing is done only when the guest still has its instance afterwards: if its host has restarted meanwhile, the
+/// An unsealing is done only when the guest still has its instance afterwards, or its owner has shut it down: if its host has restarted meanwhile, the
 /// seal has kept it from booting, and it has to be started rather than left off.
 fn unsealed(state: &mut State, result: MutationResult) -> MutationResult {
-    if state.source_is_alive() {
+    if state.source_is_alive() || state.source.instance == Instance::Off(OffCause::ShutDown) {
         return result;
     }
     make_inert_again(state, Side::Source);

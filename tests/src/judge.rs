@@ -6,7 +6,7 @@ use muster_core::ids::SiteName;
 use muster_core::reading::{Instance, Stored};
 use muster_core::verdict::{Doubt, Verdict};
 use muster_proto::v1 as pb;
-use muster_worker::hypervisor::sim::world::{Place, Truth};
+use muster_worker::hypervisor::sim::world::{Ended, Place, Truth};
 
 /// What is wrong with a verdict; none if it agrees with the truth.
 #[must_use]
@@ -46,7 +46,8 @@ pub fn contradiction(
 pub fn wrong_end(a_move: &pb::Move, truth: &Truth, source: &SiteName, destination: &SiteName) -> Option<String> {
     let runs_on: Vec<SiteName> = truth.runs_on().into_iter().map(|(site, _)| site).collect();
     let stored = |site: &SiteName, kind: Stored| places_at(truth, site).any(|place| place.stored == kind);
-    let expected_to_run = a_move.mode != "off";
+    // Its owner's shutdown is nobody's to take back.
+    let expected_to_run = a_move.mode != "off" && (a_move.mode != "live" || truth.ended != Some(Ended::ShutDown));
     let agrees = match a_move.state() {
         pb::MoveState::Migrated => {
             let runs_right = if expected_to_run { runs_on == [destination.clone()] } else { runs_on.is_empty() };

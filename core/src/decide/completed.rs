@@ -18,6 +18,7 @@ impl Case<'_> {
             | SourceStanding::Busy
             | SourceStanding::Gone
             | SourceStanding::Stopped
+            | SourceStanding::ShutDown
             | SourceStanding::Several => {}
         }
         if self.destination.other == OtherCopy::Running {
@@ -57,7 +58,9 @@ impl Case<'_> {
                 SourceStanding::Gone | SourceStanding::Stopped if self.source_host_is_silent() => {
                     hold(migrated, Hold::RetireOwed)
                 }
-                SourceStanding::Gone | SourceStanding::Stopped => act(migrated, Action::Retire),
+                SourceStanding::Gone | SourceStanding::Stopped | SourceStanding::ShutDown => {
+                    act(migrated, Action::Retire)
+                }
                 SourceStanding::Busy | SourceStanding::Running | SourceStanding::Paused | SourceStanding::Several => {
                     wait(migrated, Wait::Job)
                 }

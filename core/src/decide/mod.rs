@@ -66,7 +66,7 @@ pub enum ColdStart {
 /// Decides what is proven about a VM and what comes next.
 #[must_use]
 pub fn decide(order: &MoveOrder, evidence: &Evidence) -> Decision {
-    let source = SourceStanding::of(evidence);
+    let source = SourceStanding::of(order.mode, evidence);
     let decision = match evidence.destination {
         Heard::Silent => silent::decide(order.mode, source, evidence),
         Heard::Answer(destination) => {

@@ -28,7 +28,8 @@ pub(super) fn decide(mode: Mode, source: SourceStanding, evidence: &Evidence) ->
         | SourceStanding::Fenced
         | SourceStanding::Paused
         | SourceStanding::Gone
-        | SourceStanding::Stopped => doubt(Doubt::DestinationSilent, Hold::DestinationSilent),
+        | SourceStanding::Stopped
+        | SourceStanding::ShutDown => doubt(Doubt::DestinationSilent, Hold::DestinationSilent),
     }
 }
 
@@ -49,19 +50,25 @@ fn busy(mode: Mode, evidence: &Evidence) -> Verdict {
         Seal::Unsealed | Seal::NotOnRoll => Verdict::NotMigrated,
         Seal::Sealed(_) => match instance {
             SourceInstance::Running | SourceInstance::Paused => Verdict::NotMigrated,
-            SourceInstance::Stopped if mode != Mode::Live => Verdict::NotMigrated,
-            SourceInstance::Stopped | SourceInstance::HostSilent | SourceInstance::Several => unknown,
+            SourceInstance::Stopped | SourceInstance::ShutDown if mode != Mode::Live => Verdict::NotMigrated,
+            SourceInstance::Stopped
+            | SourceInstance::ShutDown
+            | SourceInstance::HostSilent
+            | SourceInstance::Several => unknown,
         },
         Seal::Gone { .. } => unknown,
         Seal::Retired => match instance {
-            SourceInstance::Stopped | SourceInstance::HostSilent => Verdict::FullyMigrated,
+            SourceInstance::Stopped | SourceInstance::ShutDown | SourceInstance::HostSilent => Verdict::FullyMigrated,
             SourceInstance::Running | SourceInstance::Paused | SourceInstance::Several => {
                 Verdict::Indeterminate(Doubt::SourceAfterEvent)
             }
         },
         Seal::Closed => match instance {
             SourceInstance::Running | SourceInstance::Paused => Verdict::NotMigrated,
-            SourceInstance::Stopped | SourceInstance::HostSilent | SourceInstance::Several => unknown,
+            SourceInstance::Stopped
+            | SourceInstance::ShutDown
+            | SourceInstance::HostSilent
+            | SourceInstance::Several => unknown,
         },
     }
 }

@@ -98,9 +98,11 @@ impl Case<'_> {
             SourceStanding::Fenced => self.towards_cold_start(Verdict::MemoryLost, Action::Abandon),
             SourceStanding::Busy => wait(Verdict::NotMigrated, Wait::Job),
             SourceStanding::Running => self.line_of_a_move(),
-            SourceStanding::Paused if self.is_sealed() => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Paused | SourceStanding::ShutDown if self.is_sealed() => {
+                act(Verdict::NotMigrated, Action::Abandon)
+            }
             SourceStanding::Paused if self.order.mode == Mode::Off => hold(Verdict::NotMigrated, Hold::NotOff),
-            SourceStanding::Paused => hold(Verdict::NotMigrated, Hold::NotRunning),
+            SourceStanding::Paused | SourceStanding::ShutDown => hold(Verdict::NotMigrated, Hold::NotRunning),
             SourceStanding::Gone => self.gone_without_memory_here(),
             SourceStanding::Stopped => self.stopped_without_memory_here(),
             SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
@@ -156,7 +158,7 @@ impl Case<'_> {
             SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
             SourceStanding::Gone if late => doubt(Doubt::HandoverUnderWay, Hold::Contradiction),
             SourceStanding::Gone => wait(Verdict::Indeterminate(Doubt::HandoverUnderWay), Wait::Handover),
-            SourceStanding::Running => abandon_if(late, Verdict::NotMigrated),
+            SourceStanding::Running | SourceStanding::ShutDown => abandon_if(late, Verdict::NotMigrated),
             SourceStanding::Paused => abandon_if(late, Verdict::Indeterminate(Doubt::HandoverUnderWay)),
             SourceStanding::Stopped => abandon_if(late, self.lost_with_the_source()),
             SourceStanding::Fenced if late => self.towards_cold_start(Verdict::MemoryLost, Action::Abandon),
@@ -169,7 +171,7 @@ impl Case<'_> {
     fn arrived_paused(&self) -> Decision {
         match self.source {
             SourceStanding::Gone => self.commit(),
-            SourceStanding::Running => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Running | SourceStanding::ShutDown => act(Verdict::NotMigrated, Action::Abandon),
             SourceStanding::Paused => {
                 abandon_if(self.evidence.past_deadline, Verdict::Indeterminate(Doubt::HandoverUnderWay))
             }
@@ -210,7 +212,7 @@ impl Case<'_> {
             SourceStanding::Gone => act(Verdict::FullyMigrated, Action::Commit),
             SourceStanding::Busy => wait(Verdict::Indeterminate(Doubt::RunsWithoutEvent), Wait::Job),
             SourceStanding::Silent => doubt(Doubt::RunsWithoutEvent, Hold::SourceSilent),
-            SourceStanding::Fenced | SourceStanding::Paused | SourceStanding::Stopped => {
+            SourceStanding::Fenced | SourceStanding::Paused | SourceStanding::Stopped | SourceStanding::ShutDown => {
                 doubt(Doubt::RunsWithoutEvent, Hold::Contradiction)
             }
             SourceStanding::Running | SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
@@ -220,7 +222,9 @@ impl Case<'_> {
     /// It had arrived, and its memory is gone again: only the source can still have it.
     fn arrived_and_ended(&self) -> Decision {
         match self.source {
-            SourceStanding::Running | SourceStanding::Paused => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Running | SourceStanding::Paused | SourceStanding::ShutDown => {
+                act(Verdict::NotMigrated, Action::Abandon)
+            }
             SourceStanding::Gone | SourceStanding::Stopped => act(self.lost_with_the_source(), Action::Abandon),
             SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
             SourceStanding::Fenced => self.towards_cold_start(Verdict::MemoryLost, Action::Abandon),
@@ -242,7 +246,7 @@ impl Case<'_> {
             };
         }
         match self.source {
-            SourceStanding::Running => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Running | SourceStanding::ShutDown => act(Verdict::NotMigrated, Action::Abandon),
             SourceStanding::Busy => wait(Verdict::Indeterminate(unknown), Wait::Job),
             SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
             SourceStanding::Paused if fenced => act(Verdict::NotMigrated, Action::Abandon),
@@ -271,7 +275,9 @@ impl Case<'_> {
             return self.runs_without_event();
         }
         match self.source {
-            SourceStanding::Running | SourceStanding::Paused => act(Verdict::NotMigrated, Action::Abandon),
+            SourceStanding::Running | SourceStanding::Paused | SourceStanding::ShutDown => {
+                act(Verdict::NotMigrated, Action::Abandon)
+            }
             SourceStanding::Busy => wait(Verdict::NotMigrated, Wait::Job),
             SourceStanding::Silent => hold(Verdict::NotMigrated, Hold::SourceSilent),
             SourceStanding::Gone if self.source_host_is_silent() && self.evidence.source_fenced => {

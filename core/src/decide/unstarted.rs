@@ -30,6 +30,7 @@ impl Case<'_> {
             SourceStanding::Running => self.next_attempt_or_back(Verdict::NotStarted, None),
             SourceStanding::Paused => self.resume_or_hold(Verdict::NotStarted, None),
             SourceStanding::Stopped => self.stopped_unstarted(),
+            SourceStanding::ShutDown => self.shut_down(Verdict::NotStarted, None),
             SourceStanding::Gone | SourceStanding::Several => doubt(Doubt::RecordsDisagree, Hold::Contradiction),
         }
     }
@@ -60,6 +61,7 @@ impl Case<'_> {
             | SourceStanding::Paused
             | SourceStanding::Gone
             | SourceStanding::Stopped
+            | SourceStanding::ShutDown
             | SourceStanding::Several => doubt(Doubt::AbandonedCopyRuns, Hold::Contradiction),
         }
     }
@@ -72,6 +74,7 @@ impl Case<'_> {
             SourceStanding::Running => self.abandoned_source_runs(),
             SourceStanding::Paused => self.abandoned_source_paused(),
             SourceStanding::Gone | SourceStanding::Stopped => self.abandoned_source_stopped(),
+            SourceStanding::ShutDown => self.abandoned_source_shut_down(),
             SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
         }
     }
@@ -126,6 +129,16 @@ impl Case<'_> {
             OtherCopy::Inert | OtherCopy::HoldsMemory => act(Verdict::NotMigrated, Action::Discard),
             OtherCopy::Absent | OtherCopy::Foreign | OtherCopy::Running => {
                 self.next_attempt_or_back(Verdict::NotMigrated, self.last_attempt())
+            }
+        }
+    }
+
+    /// It ran to its end in order here, so whatever memory of it is elsewhere is older than its disk.
+    fn abandoned_source_shut_down(&self) -> Decision {
+        match self.rubbish() {
+            OtherCopy::Inert | OtherCopy::HoldsMemory => act(Verdict::NotMigrated, Action::Discard),
+            OtherCopy::Absent | OtherCopy::Foreign | OtherCopy::Running => {
+                self.shut_down(Verdict::NotMigrated, self.last_attempt())
             }
         }
     }
@@ -201,6 +214,17 @@ impl Case<'_> {
         }
     }
 
+    /// Its owner has shut it down: given back off as it is, and then a person's to say whether it is to be moved.
+    fn shut_down(&self, verdict: Verdict, last: Option<Attempt>) -> Decision {
+        if self.is_sealed() {
+            act(verdict, Action::Unseal)
+        } else if self.wants_another_attempt(last) {
+            hold(verdict, Hold::NotRunning)
+        } else {
+            self.back(verdict)
+        }
+    }
+
     fn stopped_unstarted(&self) -> Decision {
         match self.order.mode {
             Mode::Live if self.is_sealed() => self.stopped_live(None),
@@ -270,7 +294,7 @@ impl Case<'_> {
         };
         match self.seal() {
             Some(Seal::Sealed(_) | Seal::Gone { .. }) => match self.source {
-                SourceStanding::Running => act(verdict, Action::Unseal),
+                SourceStanding::Running | SourceStanding::ShutDown => act(verdict, Action::Unseal),
                 SourceStanding::Paused => act(verdict, Action::ResumeSource),
                 SourceStanding::Stopped | SourceStanding::Gone => act(verdict, started_again),
                 SourceStanding::Silent | SourceStanding::Fenced | SourceStanding::Busy | SourceStanding::Several => {

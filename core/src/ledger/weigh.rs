@@ -222,9 +222,18 @@ fn source_instance(reading: &SiteReading) -> SourceInstance {
         SourceInstance::Paused
     } else if sightings.is_empty() && !reading.sight.silent_hosts.is_empty() {
         SourceInstance::HostSilent
+    } else if was_shut_down(sightings) {
+        SourceInstance::ShutDown
     } else {
         SourceInstance::Stopped
     }
+}
+
+/// Every host that could have run it says that it was shut down in order. A retired copy is an earlier evacuation's and says
+/// nothing. "Off for a reason that nobody remembers" is no such word: a host's restart leaves that of a crash as well.
+fn was_shut_down(sightings: &[Sighting]) -> bool {
+    let mut own = sightings.iter().filter(|seen| seen.stored != Stored::Retired).peekable();
+    own.peek().is_some() && own.all(|seen| seen.instance == Instance::Off(OffCause::ShutDown))
 }
 
 /// Whether a mutation, a hypervisor call or a job is under way for the VM at this site.

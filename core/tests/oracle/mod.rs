@@ -53,7 +53,7 @@ pub(crate) fn source_shows(evidence: &Evidence) -> SourceShows {
         Some(SourceInstance::Running) => SourceShows::Runs,
         Some(SourceInstance::Several) => SourceShows::Several,
         Some(SourceInstance::Paused) => SourceShows::Paused,
-        Some(SourceInstance::Stopped) => SourceShows::Off,
+        Some(SourceInstance::Stopped | SourceInstance::ShutDown) => SourceShows::Off,
         Some(SourceInstance::HostSilent) | None => SourceShows::Nothing,
     }
 }
@@ -66,6 +66,13 @@ pub(crate) fn seal(evidence: &Evidence) -> Option<Seal> {
 pub(crate) fn is_gone(evidence: &Evidence) -> bool {
     seal(evidence) == Some(Seal::Gone { of_this_attempt: true })
         && matches!(source_shows(evidence), SourceShows::Off | SourceShows::Nothing)
+}
+
+/// The guest was to be moved running, and its owner has shut it down in order while it was the source's: off by somebody's
+/// wish, with nothing lost. In the other modes muster shuts it down itself, or it was off all along.
+pub(crate) fn is_ended_by_its_owner(evidence: &Evidence, mode: Mode) -> bool {
+    let in_order = source(evidence).is_some_and(|source| source.instance == SourceInstance::ShutDown);
+    in_order && mode == Mode::Live && !matches!(seal(evidence), Some(Seal::Gone { .. } | Seal::Retired))
 }
 
 /// A durable proof that the source had let the VM go, in whichever attempt.

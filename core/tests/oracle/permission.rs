@@ -4,8 +4,9 @@
 
 use super::standstill::{broken_by_hold, broken_by_settling, broken_by_wait};
 use super::{
-    SourceShows, attempts_left, destination, has_event, has_gone_proof, is_back, is_busy, is_busy_at, is_gone, is_open,
-    is_refused, is_source_fenced_out, is_source_unknown, is_started_by, is_whole, runners, seal, source, source_shows,
+    SourceShows, attempts_left, destination, has_event, has_gone_proof, is_back, is_busy, is_busy_at,
+    is_ended_by_its_owner, is_gone, is_open, is_refused, is_source_fenced_out, is_source_unknown, is_started_by,
+    is_whole, runners, seal, source, source_shows,
 };
 use muster_core::decide::{ColdStart, Goal, MoveOrder};
 use muster_core::definition::Mode;
@@ -142,9 +143,15 @@ fn at_source(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, a
             (shows == SourceShows::Off, "starts what isn't off (1)"),
             (matches!(seal, Seal::Sealed(_) | Seal::Gone { .. }), "starts what was never sealed"),
             (order.mode != Mode::Off, "starts a VM that was to stay off"),
+            (!is_ended_by_its_owner(evidence, order.mode), "starts what its owner has shut down"),
         ])),
-        Action::Unseal => startable(order, evidence, at)
-            .or(first(&[(matches!(seal, Seal::Sealed(_) | Seal::Gone { .. }), "unseals what isn't sealed")])),
+        Action::Unseal => startable(order, evidence, at).or(first(&[
+            (matches!(seal, Seal::Sealed(_) | Seal::Gone { .. }), "unseals what isn't sealed"),
+            (
+                shows != SourceShows::Off || order.mode == Mode::Off || is_ended_by_its_owner(evidence, order.mode),
+                "gives a VM back that has died, without starting it (2)",
+            ),
+        ])),
         Action::Retire => first(&[
             (has_event(at.record), "retires without an event (2)"),
             (matches!(seal, Seal::Unsealed | Seal::Sealed(_) | Seal::Gone { .. }), "retires what is retired"),
@@ -190,8 +197,10 @@ fn is_movable(mode: Mode, shows: SourceShows) -> bool {
 
 /// What giving the source its real definition back needs: from then on anybody may start it.
 fn startable(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> Option<&'static str> {
+    // Shut down in order it can't have left: that speaks for the source as loudly as a guest that runs there.
     let proven_off = source_shows(evidence) == SourceShows::Off
         && order.mode == Mode::Live
+        && !is_ended_by_its_owner(evidence, order.mode)
         && matches!(at.record, Record::Abandoned { .. });
     let sent = !matches!(seal(evidence), Some(Seal::Sealed(TransferTrace::NotBegun)));
     first(&[
@@ -435,7 +444,8 @@ fn abandon(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> 
 }
 
 fn discard(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> Option<&'static str> {
-    let source_runs = source_shows(evidence) == SourceShows::Runs;
+    // It runs there, or it ran on there to its own end in order: any other memory of it is older than its disk.
+    let source_runs = source_shows(evidence) == SourceShows::Runs || is_ended_by_its_owner(evidence, order.mode);
     // Shut down in order after its event, it had run: what an older attempt left is older.
     let event_runs = has_event(at.record)
         && (matches!(at.copy, CopyState::Running | CopyState::ShutDown)

@@ -2,8 +2,8 @@
 //! fenced observes, is wrong since both sides answer and the way is open.
 
 use super::{
-    SourceShows, attempts_left, destination, is_busy, is_gone, is_refused, is_source_fenced_out, is_started_by,
-    is_whole, runners, seal, source_shows, verdict,
+    SourceShows, attempts_left, destination, is_busy, is_ended_by_its_owner, is_gone, is_refused, is_source_fenced_out,
+    is_started_by, is_whole, runners, seal, source_shows, verdict,
 };
 use muster_core::decide::{ColdStart, Goal, MoveOrder};
 use muster_core::definition::Mode;
@@ -49,7 +49,7 @@ pub(crate) fn stuck(
         (held && start_rows(order, evidence, &at), "holds what was never begun and can be, or closed"),
         (held && lost_rows(order, evidence, &at, allowed), "holds lost memory though a good disk may be started"),
         (
-            evidence.freshness == Freshness::Fenced && matches!(step, Step::Wait(_)) && !may_wait(evidence, &at),
+            evidence.freshness == Freshness::Fenced && matches!(step, Step::Wait(_)) && !may_wait(order, evidence, &at),
             "waits for what can't change by itself",
         ),
     ];
@@ -147,6 +147,8 @@ fn back_rows(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, a
         Mode::Live | Mode::Cold => {
             source_shows(evidence) == SourceShows::Runs
                 || (source_shows(evidence) == SourceShows::Paused && is_sent(evidence))
+                // Sealed it can't stay: its owner is to have it back, off as it is.
+                || (is_ended_by_its_owner(evidence, order.mode) && matches!(seal(evidence), Some(Seal::Sealed(_))))
         }
         Mode::Off => source_shows(evidence) == SourceShows::Off,
     };
@@ -188,11 +190,12 @@ fn lost_rows(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, a
 }
 
 /// A wait needs something that moves by itself: a hypervisor that has not settled a handover.
-fn may_wait(evidence: &Evidence, at: &DestinationEvidence) -> bool {
+fn may_wait(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> bool {
     let undecided = matches!(source_shows(evidence), SourceShows::Paused | SourceShows::Runs)
         && matches!(at.copy, CopyState::Paused | CopyState::Incoming | CopyState::Running | CopyState::HostSilent);
     // Off already, and its worker about to write the proof down.
-    let between = source_shows(evidence) == SourceShows::Off && is_whole_ish(at);
+    let may_be_proven = source_shows(evidence) == SourceShows::Off && !is_ended_by_its_owner(evidence, order.mode);
+    let between = may_be_proven && is_whole_ish(at);
     // Its own hypervisor drops what no longer arrives.
     !evidence.past_deadline && (undecided || between || at.copy == CopyState::Incoming)
 }

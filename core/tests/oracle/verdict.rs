@@ -7,8 +7,8 @@
 //! Where the design leaves two readings, both are allowed; each such place says so ("open").
 
 use super::{
-    SourceShows, destination, has_event, has_gone_proof, is_busy, is_gone, is_whole, runners, seal, source,
-    source_shows,
+    SourceShows, destination, has_event, has_gone_proof, is_busy, is_ended_by_its_owner, is_gone, is_whole, runners,
+    seal, source, source_shows,
 };
 use muster_core::definition::Mode;
 use muster_core::evidence::{
@@ -95,7 +95,7 @@ pub(crate) fn allowed(evidence: &Evidence, mode: Mode) -> Allowed {
     match destination(evidence) {
         None => destination_silent(evidence, mode),
         Some(at) => match at.record {
-            Record::NotOnRoll | Record::Enrolled => unstarted(evidence, &at),
+            Record::NotOnRoll | Record::Enrolled => unstarted(evidence, &at, mode),
             Record::Started { .. } | Record::Abandoned { .. } => begun(evidence, &at, mode),
             Record::Completed { kind, .. } => completed(evidence, &at, mode, kind),
             Record::Closed(outcome) => closed(outcome),
@@ -104,13 +104,14 @@ pub(crate) fn allowed(evidence: &Evidence, mode: Mode) -> Allowed {
 }
 
 /// No started record: "it is at the source", whatever the source says or doesn't say.
-fn unstarted(evidence: &Evidence, at: &DestinationEvidence) -> Allowed {
+fn unstarted(evidence: &Evidence, at: &DestinationEvidence, mode: Mode) -> Allowed {
     match seal(evidence) {
         // Letting go and retiring need a started record: such records can't both be true.
         Some(Seal::Gone { .. } | Seal::Retired) => INDETERMINATE,
         // Open: a seal needs one too, but a sealed guest is still at the source.
         Some(Seal::Sealed(_)) => {
-            NOT_STARTED.or(INDETERMINATE).or_if(source_shows(evidence) == SourceShows::Off, MEMORY_LOST)
+            let died = source_shows(evidence) == SourceShows::Off && !is_ended_by_its_owner(evidence, mode);
+            NOT_STARTED.or(INDETERMINATE).or_if(died, MEMORY_LOST)
         }
         Some(Seal::NotOnRoll | Seal::Unsealed | Seal::Closed) | None => {
             // Open: a copy without a record, or a stranger, where the source shows no guest that outweighs it.
@@ -194,6 +195,8 @@ fn source_truths(evidence: &Evidence, at: &DestinationEvidence, mode: Mode) -> V
         }
         SourceShows::Off | SourceShows::Nothing if is_gone(evidence) => vec![SourceTruth::LetGo],
         SourceShows::Off => match mode {
+            // Its running state went where its owner wanted it: into the shutdown.
+            Mode::Live if is_ended_by_its_owner(evidence, mode) => vec![SourceTruth::Has],
             Mode::Live => vec![SourceTruth::Lost],
             Mode::Cold | Mode::Off => vec![SourceTruth::Has],
         },
@@ -344,15 +347,20 @@ fn destination_silent(evidence: &Evidence, mode: Mode) -> Allowed {
         (Seal::Gone { .. }, SourceInstance::Running) if !at.busy => INDETERMINATE.or(NOT_MIGRATED),
         (Seal::Gone { .. } | Seal::Retired, SourceInstance::Running | SourceInstance::Paused) => INDETERMINATE,
         // Retiring follows the event and nothing else.
-        (Seal::Retired, SourceInstance::Stopped | SourceInstance::HostSilent | SourceInstance::Several) => {
-            FULLY_MIGRATED
-        }
+        (
+            Seal::Retired,
+            SourceInstance::Stopped | SourceInstance::ShutDown | SourceInstance::HostSilent | SourceInstance::Several,
+        ) => FULLY_MIGRATED,
         // It may have been handed over, retired or given back: the destination knows.
-        (Seal::Gone { .. }, SourceInstance::Stopped | SourceInstance::HostSilent | SourceInstance::Several) => {
-            INDETERMINATE
-        }
+        (
+            Seal::Gone { .. },
+            SourceInstance::Stopped | SourceInstance::ShutDown | SourceInstance::HostSilent | SourceInstance::Several,
+        ) => INDETERMINATE,
         (Seal::Closed, SourceInstance::Running | SourceInstance::Paused) => NOT_MIGRATED.or(INDETERMINATE),
-        (Seal::Closed, SourceInstance::Stopped | SourceInstance::HostSilent | SourceInstance::Several) => INDETERMINATE,
+        (
+            Seal::Closed,
+            SourceInstance::Stopped | SourceInstance::ShutDown | SourceInstance::HostSilent | SourceInstance::Several,
+        ) => INDETERMINATE,
         // Where the source runs it, it is the source's; whether a record was started is for the destination to say.
         (Seal::NotOnRoll | Seal::Unsealed, SourceInstance::Running | SourceInstance::Paused) => {
             // Open: a seal that somebody broke shows as unsealed, too.
@@ -361,7 +369,9 @@ fn destination_silent(evidence: &Evidence, mode: Mode) -> Allowed {
         (Seal::Sealed(_), SourceInstance::Running) => NOT_MIGRATED,
         // No event comes before the proof that the source is gone, and a job keeps that from being written.
         (Seal::Sealed(_), SourceInstance::Paused) if at.busy => NOT_MIGRATED.or(INDETERMINATE),
-        (Seal::Sealed(_), SourceInstance::Stopped) if at.busy && mode != Mode::Live => NOT_MIGRATED.or(INDETERMINATE),
+        (Seal::Sealed(_), SourceInstance::Stopped | SourceInstance::ShutDown) if at.busy && mode != Mode::Live => {
+            NOT_MIGRATED.or(INDETERMINATE)
+        }
         // Paused by a transfer whose other end can't be seen. The trace speaks of an attempt that only the destination
         // can name, so that it rules nothing out (open for the two that would).
         (Seal::Sealed(TransferTrace::NotBegun | TransferTrace::Failed), SourceInstance::Paused) => {
@@ -370,11 +380,11 @@ fn destination_silent(evidence: &Evidence, mode: Mode) -> Allowed {
         (Seal::Sealed(TransferTrace::Begun), SourceInstance::Paused) => INDETERMINATE,
         (
             Seal::NotOnRoll | Seal::Unsealed | Seal::Sealed(_),
-            SourceInstance::Stopped | SourceInstance::HostSilent | SourceInstance::Several,
+            SourceInstance::Stopped | SourceInstance::ShutDown | SourceInstance::HostSilent | SourceInstance::Several,
         ) => {
             // Open: never sealed, or off anyway and never begun, it can't have left.
             let never = matches!(at.seal, Seal::NotOnRoll | Seal::Unsealed);
-            let inert = mode != Mode::Live && at.instance == SourceInstance::Stopped;
+            let inert = mode != Mode::Live && matches!(at.instance, SourceInstance::Stopped | SourceInstance::ShutDown);
             let untouched = never || (inert && at.seal == Seal::Sealed(TransferTrace::NotBegun));
             INDETERMINATE.or_if(untouched, NOT_STARTED.or(NOT_MIGRATED))
         }

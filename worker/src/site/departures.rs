@@ -14,7 +14,7 @@ use muster_core::evidence::Outcome;
 use muster_core::ids::{Attempt, HostName, SiteName, VmId};
 use muster_core::ledger::command::{FactKind, MutationResult, VmOrder};
 use muster_core::ledger::{ArrivalRecord, Enrolled, RollEntry, Standing, VmRow};
-use muster_core::reading::{Instance, Mark, Sight, Sighting, Stored};
+use muster_core::reading::{Instance, Mark, OffCause, Sight, Sighting, Stored};
 use std::sync::Arc;
 
 impl Site {
@@ -120,7 +120,7 @@ impl Site {
                 let entry = entry(&row, place)?.clone();
                 site.may_run_here(&entry, place).await?;
                 let seen = site.seen_here(place.vm).await?;
-                let work = async move { site.give_back(&seen.host, &entry, place).await };
+                let work = async move { site.give_back(&seen.host, &entry, place, ShutDown::IsStarted).await };
                 Ok(Planned { order: VmOrder::BeginStart, work: work.boxed() })
             }
             .boxed()
@@ -134,7 +134,7 @@ impl Site {
                 let entry = entry(&row, place)?.clone();
                 site.may_run_here(&entry, place).await?;
                 let seen = site.seen_here(place.vm).await?;
-                let work = async move { site.give_back(&seen.host, &entry, place).await };
+                let work = async move { site.give_back(&seen.host, &entry, place, ShutDown::StaysOff).await };
                 Ok(Planned { order: VmOrder::BeginUnseal, work: work.boxed() })
             }
             .boxed()
@@ -183,26 +183,34 @@ impl Site {
         self.mutate(place, Box::new(planner)).await
     }
 
-    /// The real definition back, and the guest running unless it is moved powered off: its host may have restarted
-    /// meanwhile, and only muster's seal kept it from booting. What ends halfway is sealed again before it counts as
+    /// The real definition back, and the guest running unless it is moved powered off, or its owner has shut it down: its
+    /// host may have restarted meanwhile, and only muster's seal kept it from booting. What ends halfway is sealed again before it counts as
     /// ended, so that nobody takes it for its owner's shutdown.
     async fn give_back(
         &self,
         host: &HostName,
         entry: &RollEntry,
         place: Place,
+        shut_down: ShutDown,
     ) -> Result<MutationResult, HypervisorError> {
         let vm = entry.vm;
         self.define_real(host, vm, entry.definition.clone()).await?;
-        if entry.mode == Mode::Off || self.has_instance(host, vm).await? {
+        if entry.mode == Mode::Off {
             return Ok(MutationResult::Done);
+        }
+        match self.instance(host, vm).await? {
+            Some(Instance::Running | Instance::Paused | Instance::Incoming) => return Ok(MutationResult::Done),
+            Some(Instance::Off(OffCause::ShutDown)) if entry.mode == Mode::Live && shut_down == ShutDown::StaysOff => {
+                return Ok(MutationResult::Done);
+            }
+            Some(Instance::Off(_)) | None => {}
         }
         let Err(error) = self.call(host, vm, VmChange::Start).await else { return Ok(MutationResult::Done) };
         match error.class() {
             Class::Unknown | Class::Bug => Err(error),
             Class::Retry | Class::Refused => {
                 // The host may have booted it in between.
-                if self.has_instance(host, vm).await? {
+                if !matches!(self.instance(host, vm).await?, Some(Instance::Off(_)) | None) {
                     return Ok(MutationResult::Done);
                 }
                 let reason = sealed_reason(place);
@@ -216,14 +224,15 @@ impl Site {
         }
     }
 
-    async fn has_instance(&self, host: &HostName, vm: VmId) -> Result<bool, HypervisorError> {
+    /// Its instance on this host; none if the host has nothing of it.
+    async fn instance(&self, host: &HostName, vm: VmId) -> Result<Option<Instance>, HypervisorError> {
         let sight = self.hypervisor.look(&[vm]).await?.pop().unwrap_or_default();
         if sight.silent_hosts.contains(host) {
             let message = format!("whether VM {vm} runs there can't be seen");
             return Err(HypervisorError::HostSilent { host: host.clone(), message });
         }
         let here = |seen: &&Sighting| seen.host == *host;
-        Ok(sight.sightings.iter().find(here).is_some_and(|seen| !matches!(seen.instance, Instance::Off(_))))
+        Ok(sight.sightings.iter().find(here).map(|seen| seen.instance))
     }
 
     async fn define_real(&self, host: &HostName, vm: VmId, definition: Definition) -> Result<(), HypervisorError> {
@@ -281,6 +290,15 @@ impl Site {
         });
         Ok(sightings)
     }
+}
+
+/// What giving a VM back makes of one that was shut down in order. A cold move has shut its guest down itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ShutDown {
+    /// It is started like any other.
+    IsStarted,
+    /// It stays off: its owner wanted it so.
+    StaysOff,
 }
 
 /// A transfer's particulars.
