@@ -120,6 +120,12 @@ pub(crate) enum CliError {
         /// What to look at.
         mend: String,
     },
+    /// Somebody pressed Ctrl-C while something goes on elsewhere.
+    #[error("interrupted; {what}")]
+    Left {
+        /// What goes on, and how to see it.
+        what: &'static str,
+    },
     /// Somebody pressed Ctrl-C.
     #[error("interrupted; every process that it had started is stopped")]
     Interrupted,
@@ -137,7 +143,9 @@ impl CliError {
             CliError::Recovery(error) => error.class(),
             CliError::Daemon { class, .. } => *class,
             CliError::World(error) => error.class(),
-            CliError::Overdue { .. } | CliError::Demo { .. } | CliError::Interrupted => Class::Unknown,
+            CliError::Overdue { .. } | CliError::Demo { .. } | CliError::Left { .. } | CliError::Interrupted => {
+                Class::Unknown
+            }
         }
     }
 
@@ -159,6 +167,7 @@ impl CliError {
             | CliError::World(_)
             | CliError::Overdue { .. }
             | CliError::Demo { .. }
+            | CliError::Left { .. }
             | CliError::Interrupted => Exit::Failed,
         }
     }
@@ -186,6 +195,7 @@ impl CliError {
             | CliError::World(_)
             | CliError::Overdue { .. }
             | CliError::Demo { .. }
+            | CliError::Left { .. }
             | CliError::Interrupted => {}
         }
         lines

@@ -24,6 +24,6 @@ pub mod parts;
 mod pen;
 mod seats;
 
-pub use api::{ServeError, WATCHERS_MAX, router, serve};
+pub use api::{RECOVER_WAIT_MAX, ServeError, WATCHERS_MAX, router, serve};
 pub use error::OrchestratorError;
 pub use parts::{Orchestrator, OrchestratorParts};

@@ -5,7 +5,6 @@ use muster_core::ids::{EvacuationId, VmId};
 use muster_core::token::Epoch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// Whether a task drives the evacuation.
@@ -93,11 +92,9 @@ impl Seat {
         }
     }
 
-    /// Waits until everything that was left has been looked at. False if it takes longer than this.
-    pub(crate) async fn wait_quiet(&self, longest: Duration) -> bool {
-        let mut quiet = self.quiet.subscribe();
-        let waited = quiet.wait_for(|quiet| *quiet);
-        matches!(tokio::time::timeout(longest, waited).await, Ok(Ok(_)))
+    /// Tells whether everything that was left has been looked at, to its end.
+    pub(crate) fn quiet(&self) -> watch::Receiver<bool> {
+        self.quiet.subscribe()
     }
 
     pub(crate) fn live(&self) -> Live {

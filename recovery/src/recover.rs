@@ -13,13 +13,14 @@ use futures::StreamExt;
 use muster_core::claim::{Fenced, Holder, HolderKind};
 use muster_core::env::Env;
 use muster_core::evidence::Outcome;
-use muster_core::ids::{EvacuationId, HostName, RequestId, VmId};
+use muster_core::ids::{EvacuationId, HostName, RequestId, VmId, VmName};
+use muster_core::ledger::RollEntry;
 use muster_core::step::{Hold, Step};
 use muster_core::token::{Epoch, Sequence};
 use muster_core::verdict::Verdict;
 use muster_proto::convert::AssertFenced;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +63,51 @@ pub struct RecoverOrder {
     pub deadlines: Deadlines,
 }
 
+/// How a recovery goes, for whoever waits for it, and how the wait is ended.
+#[derive(Debug, Default)]
+pub struct Course {
+    /// Ends it early: nothing new is sent, what the sites were told goes on there, and the roll is called.
+    pub stop: CancellationToken,
+    standing: Mutex<Standing>,
+}
+
+/// How far a recovery is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How many VMs are settled one by one.
+    pub total: usize,
+    /// How many of them are over, held, or given up for now.
+    pub ended: usize,
+    /// Those under way.
+    pub under_way: BTreeMap<VmId, VmName>,
+}
+
+impl Course {
+    /// How far it is now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.lock().clone()
+    }
+
+    fn begins(&self, total: usize) {
+        *self.lock() = Standing { total, ..Standing::default() };
+    }
+
+    fn takes_up(&self, entry: &RollEntry) {
+        self.lock().under_way.insert(entry.vm, entry.definition.name.clone());
+    }
+
+    fn ends(&self, vm: VmId) {
+        let mut standing = self.lock();
+        standing.under_way.remove(&vm);
+        standing.ended += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Clone)]
 pub struct Recovered {
@@ -96,6 +142,19 @@ impl Recovered {
 /// # Errors
 /// The destination doesn't answer, the claim is somebody else's, or the order can't be carried out.
 pub async fn recover(sites: &Sites, env: &Arc<dyn Env>, order: &RecoverOrder) -> Result<Recovered, RecoveryError> {
+    recover_on_course(sites, env, order, &Course::default()).await
+}
+
+/// The same, for somebody who waits for it: `course` tells how far it is, and ends it early.
+///
+/// # Errors
+/// As [`recover`].
+pub async fn recover_on_course(
+    sites: &Sites,
+    env: &Arc<dyn Env>,
+    order: &RecoverOrder,
+    course: &Course,
+) -> Result<Recovered, RecoveryError> {
     let asserts = order.source_fenced.is_some() || !order.hosts_fenced.is_empty();
     if asserts && !order.apply {
         return Err(RecoveryError::Refused {
@@ -120,8 +179,8 @@ pub async fn recover(sites: &Sites, env: &Arc<dyn Env>, order: &RecoverOrder) ->
         assert_fenced(&sites.destination, env.as_ref(), evacuation, order).await?;
         let claims = sites.destination.claims(evacuation).await?;
         let before = roll_call(&sites.destination, source, &roll, &claims, &order.wishes).await;
-        errors = settle_all(sites, env, order, evacuation, epoch, before).await;
-        claim_kept = errors.values().any(|settled| matches!(settled, End::Held(..)));
+        errors = settle_all(sites, env, order, evacuation, epoch, before, course).await;
+        claim_kept = errors.values().any(End::keeps_claim);
         if !claim_kept {
             release(&sites.destination, env.as_ref(), evacuation, epoch).await?;
         }
@@ -174,9 +233,19 @@ async fn assert_fenced(
 enum End {
     Held(Hold, Option<String>),
     Failed(String),
+    /// It was told to stop.
+    Stopped,
 }
 
 impl End {
+    /// While something is left for the person who recovers, no orchestrator is to act behind their back.
+    fn keeps_claim(&self) -> bool {
+        match self {
+            End::Held(..) | End::Stopped => true,
+            End::Failed(_) => false,
+        }
+    }
+
     fn add_to(self, line: &mut RollCallLine) {
         match self {
             End::Held(hold, error) => {
@@ -187,6 +256,7 @@ impl End {
                 }
             }
             End::Failed(error) => line.error = Some(error),
+            End::Stopped => line.error = Some("it was not waited for any longer; recover again".to_owned()),
         }
     }
 }
@@ -198,6 +268,7 @@ async fn settle_all(
     evacuation: EvacuationId,
     epoch: Epoch,
     lines: Vec<RollCallLine>,
+    course: &Course,
 ) -> BTreeMap<VmId, End> {
     wait_for_feeds(sites).await;
     let settler = Settler {
@@ -209,9 +280,17 @@ async fn settle_all(
         env: Arc::clone(env),
         deadlines: order.deadlines,
     };
-    let begun = lines.into_iter().filter(|line| needs_settling(order, line));
+    let begun: Vec<RollCallLine> = lines.into_iter().filter(|line| needs_settling(order, line)).collect();
+    course.begins(begun.len());
+    let settler = &settler;
     futures::stream::iter(begun)
-        .map(|line| settle_one(&settler, order, line))
+        .map(|line| async move {
+            let vm = line.entry.vm;
+            course.takes_up(&line.entry);
+            let end = settle_one(settler, order, line, &course.stop).await;
+            course.ends(vm);
+            end
+        })
         .buffer_unordered(SETTLING_MAX)
         .filter_map(|end| async move { end })
         .collect()
@@ -225,7 +304,12 @@ fn needs_settling(order: &RecoverOrder, line: &RollCallLine) -> bool {
     !is_over && (!never_begun || order.wishes.undo || order.wishes.cold_start.contains(&line.entry.vm))
 }
 
-async fn settle_one(settler: &Settler, order: &RecoverOrder, line: RollCallLine) -> Option<(VmId, End)> {
+async fn settle_one(
+    settler: &Settler,
+    order: &RecoverOrder,
+    line: RollCallLine,
+    stop: &CancellationToken,
+) -> Option<(VmId, End)> {
     let vm = line.entry.vm;
     let mut subject = Move {
         vm,
@@ -234,9 +318,8 @@ async fn settle_one(settler: &Settler, order: &RecoverOrder, line: RollCallLine)
         opening: Opening::Once,
         sequence: Sequence(0),
     };
-    let stop = CancellationToken::new();
     for _ in 0..=FURTHER_ATTEMPTS {
-        match settler.settle(&mut subject, &stop).await {
+        match settler.settle(&mut subject, stop).await {
             Settled::Over { outcome: Outcome::Migrated | Outcome::StayedAtSource, .. } => return None,
             Settled::Held { hold, error, .. } => return Some((vm, End::Held(hold, error))),
             Settled::BetweenAttempts { .. } => {
@@ -247,7 +330,7 @@ async fn settle_one(settler: &Settler, order: &RecoverOrder, line: RollCallLine)
             Settled::Superseded => {
                 return Some((vm, End::Failed("somebody else has claimed the evacuation meanwhile".to_owned())));
             }
-            Settled::Stopped => return Some((vm, End::Failed("stopped".to_owned()))),
+            Settled::Stopped => return Some((vm, End::Stopped)),
         }
     }
     Some((vm, End::Failed("its attempts are used up; run recover again, or with --undo".to_owned())))

@@ -14,7 +14,7 @@ use muster_core::ledger::{ArrivalRecord, Enrolled, RollEntry, Standing, VmRow};
 use muster_core::reading::{Sight, SiteReading};
 use muster_core::step::{Action, Decision, Hold, Step};
 use muster_core::time::Timestamp;
-use muster_core::token::Token;
+use muster_core::token::{Epoch, Token};
 use muster_core::verdict::Verdict;
 use muster_proto::convert::SiteFailure;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,9 @@ pub struct RollCallLine {
     pub evidence: Evidence,
     /// The readings behind the evidence.
     pub readings: Both,
+    /// Nothing older than the evacuation's claim can change what was read: both sites have been looked at under it and
+    /// refuse what is older, or the move is over.
+    pub fenced: bool,
     /// The last error met while acting on it.
     pub error: Option<String>,
 }
@@ -232,7 +235,22 @@ pub fn roll_call_of_rows(rows: &[VmRow], claims: &Claims, wishes: &Wishes, as_of
 fn line(evacuation: EvacuationId, entry: RollEntry, both: Both, claims: &Claims, wishes: &Wishes) -> RollCallLine {
     let evidence = weigh(evacuation, borrowed(&both.destination), borrowed(&both.source), claims);
     let decision = decide(&wishes.order(&entry, &both.destination), &evidence);
-    RollCallLine { entry, decision, evidence, readings: both, error: None }
+    let is_over = matches!(decision.step, Step::Settled(_));
+    let fenced = is_over || is_fenced(&both.destination, claims) && is_fenced(&both.source, claims);
+    RollCallLine { entry, decision, evidence, readings: both, fenced, error: None }
+}
+
+/// Whether a site has been looked at under the newest claim, and nothing is under way there.
+fn is_fenced(heard: &Heard<SiteReading>, claims: &Claims) -> bool {
+    match heard {
+        Heard::Answer(reading) => {
+            // A job may be an older claim's, and may end by itself.
+            let has_job = reading.sight.sightings.iter().any(|seen| seen.job.is_some());
+            let under_way = reading.mutation_under_way || reading.sight.call_under_way || has_job;
+            !under_way && claims.epoch > Epoch(0) && reading.floor.epoch == claims.epoch
+        }
+        Heard::Silent => false,
+    }
 }
 
 fn weigh(

@@ -4,10 +4,20 @@ use super::{OrchestratorAddress, Person};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use muster_core::runbook::Deadlines;
+use muster_orchestrator::RECOVER_WAIT_MAX;
 use std::path::PathBuf;
 
 fn deadline() -> RangedU64ValueParser<u64> {
     RangedU64ValueParser::new().range(Deadlines::MIN_MS..=Deadlines::MAX_MS)
+}
+
+/// How long a recovery waits in all where it isn't told: an hour.
+const DEADLINE_DEFAULT_MS: u64 = 3_600_000;
+
+/// A recovery waits a day at most; run again, it goes on.
+fn whole_deadline() -> RangedU64ValueParser<u64> {
+    let longest = u64::try_from(RECOVER_WAIT_MAX.as_millis()).unwrap_or(u64::MAX);
+    RangedU64ValueParser::new().range(Deadlines::MIN_MS..=longest)
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +57,9 @@ pub(crate) struct RecoverArgs {
     /// Take over another recovery's claim, for this reason
     #[arg(long, value_name = "REASON")]
     pub(crate) take_over: Option<String>,
+    /// With --apply: how long to wait in all, in milliseconds; then the roll is called, and what is under way goes on
+    #[arg(long, value_name = "MS", default_value_t = DEADLINE_DEFAULT_MS, value_parser = whole_deadline())]
+    pub(crate) deadline_ms: u64,
     /// Without an orchestrator: how long a transfer may take before it is aborted, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 3_600_000, value_parser = deadline())]
     pub(crate) transfer_deadline_ms: u64,
@@ -70,5 +83,7 @@ Three ways, by what is left:
   muster recover --destination ADDR --source-lost          the destination alone
   muster recover --ledger FILE                             a ledger's file alone; a report only
 
-It reports unless --apply is given. Exit code 0 if every VM is accounted for and settled, 3 if some are held or not
+It reports unless --apply is given. Then it tells on standard error how it goes, and ends once all that had begun is
+settled or held, at --deadline-ms, or with Ctrl-C. Nothing is lost by ending early: what the sites were told goes on
+there, an orchestrator goes on by itself, and without one the next recovery goes on. Exit code 0 if every VM is accounted for and settled, 3 if some are held or not
 settled yet, 4 if it was refused, 1 if it failed.";

@@ -7,6 +7,7 @@ use muster_core::ids::{EvacuationId, HostName};
 use muster_proto::channel::SiteAddress;
 use muster_recovery::settle::Deadlines;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A recovery, or a report.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct RecoverOrder {
     pub(crate) explain: Option<VmGiven>,
     pub(crate) take_over: Option<String>,
     pub(crate) deadlines: Deadlines,
+    /// How long to wait in all.
+    pub(crate) longest: Duration,
     pub(crate) by: String,
 }
 
@@ -101,6 +104,7 @@ impl TryFrom<RecoverArgs> for RecoverOrder {
                 handover_ms: args.handover_deadline_ms,
                 silence_ms: args.silence_deadline_ms,
             },
+            longest: Duration::from_millis(args.deadline_ms),
             by: person(args.person)?,
         })
     }

@@ -45,7 +45,7 @@ pub(crate) struct Line {
     pub(crate) settled: bool,
     /// When the evidence was read; none if nobody answered.
     pub(crate) as_of_ms: Option<u64>,
-    /// Nothing older can change the readings any more.
+    /// Nothing older than the evacuation's claim can change what was read.
     pub(crate) fenced: bool,
     pub(crate) error: Option<String>,
 }
@@ -108,8 +108,7 @@ impl From<&RollCallLine> for Line {
             remedy,
             settled: line.account() == Account::Settled,
             as_of_ms: line.as_of().map(|at| at.0),
-            // A roll call only looks; nothing raises the floors for it.
-            fenced: false,
+            fenced: line.fenced,
             error: line.error.clone(),
         }
     }

@@ -9,6 +9,7 @@ pub(crate) mod follow;
 mod orchestrator;
 mod progress;
 mod recover;
+mod waiting;
 mod worker;
 mod world;
 

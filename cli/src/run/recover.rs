@@ -1,7 +1,7 @@
 //! Recovery: through the orchestrator, from the workers themselves, or from a ledger's file.
 
-use super::Api;
 use super::api::{new_request, no_such_vm};
+use super::{Api, waiting};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::orders::{RecoverOrder, SourceAt, VmGiven, Way};
@@ -19,7 +19,7 @@ use muster_proto::worker::v1::GetSiteRequest;
 use muster_recovery::error::RecoveryError;
 use muster_recovery::explain::explain;
 use muster_recovery::link::{Patience, SiteLink};
-use muster_recovery::recover::{self, FURTHER_ATTEMPTS, Recovered, Sites, recover};
+use muster_recovery::recover::{self, FURTHER_ATTEMPTS, Recovered, Sites};
 use muster_recovery::roll_call::{RollCallLine, Wishes, roll_call_of_rows};
 use muster_store::sqlite::SqliteLedger;
 use muster_store::{ReadLedger, RowQuery};
@@ -62,14 +62,9 @@ async fn through_orchestrator(order: &RecoverOrder, address: &SiteAddress, write
         assert_hosts_fenced: asserted.collect(),
         cold_start_vms,
         ordered_by: order.by.clone(),
+        wait_ms: 0,
     };
-    // No deadline: what is applied may take as long as transfers do, and the lines come as they are known.
-    let answer = api.client().recover_evacuation(request).await.map_err(|status| api.failed(&status))?;
-    let mut stream = answer.into_inner();
-    let mut lines = Vec::new();
-    while let Some(line) = stream.message().await.map_err(|status| api.failed(&status))? {
-        lines.push(Line::from(line));
-    }
+    let lines = waiting::at_orchestrator(&api, request, order.longest, writer).await?;
     Ok(told(&RollCall::of(Some(evacuation), order.way.word(), order.apply, lines), writer))
 }
 
@@ -97,7 +92,7 @@ async fn from_workers(
         by: order.by.clone(),
         deadlines: order.deadlines,
     };
-    let recovered = recover(&sites, env, &ordered).await?;
+    let recovered = waiting::at_workers(&sites, env, &ordered, order.longest, writer).await?;
     if let Some(vm) = &order.explain {
         return explained(vm, &recovered.lines, writer);
     }

@@ -1,6 +1,6 @@
 //! Two sites by hand: a world with a fleet, two workers, an orchestrator; every command that asks or orders.
 
-use crate::support::{Daemon, Ran, muster};
+use crate::support::{Daemon, Ran, interrupted, muster};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -150,4 +150,38 @@ fn a_running_evacuation_is_paused_resumed_and_cancelled() {
     let ended = counts["stayed_at_source"].as_u64().unwrap() + counts["migrated"].as_u64().unwrap();
     assert_eq!(ended, 24, "{counts}");
     assert!(counts["stayed_at_source"].as_u64().unwrap() > 0, "{counts}");
+}
+
+#[test]
+fn a_recovery_tells_how_it_goes_and_can_be_left_and_taken_up_again() {
+    let land = Land::with_fleet(8, 1);
+    let runbook = land.runbook(&format!("{ALL}[limits]\ntotal = 2\n"));
+    land.json(&["evacuate", &runbook]);
+    let is_moving = |_| land.json(&["status"])["counts"]["moving"].as_u64().unwrap() == 2;
+    assert!((0..1_000).any(is_moving), "two should move soon");
+    let by_orchestrator = ["recover", "--apply", "--orchestrator", &land.orchestrator.address];
+    let left = interrupted(&by_orchestrator, "recovering: ");
+    assert_eq!((left.code, left.stdout.as_str()), (1, ""), "{left:?}");
+    assert!(left.stderr.contains(" under way (") && left.stderr.contains("goes on at the orchestrator"), "{left:?}");
+    let early = muster(&[&by_orchestrator[..], &["--deadline-ms", "500", "--output", "json"]].concat());
+    let call: Value = serde_json::from_str(&early.stdout).unwrap();
+    assert_eq!((early.code, &call["settled"]), (3, &Value::from(false)), "{early:?}");
+
+    // Without an orchestrator: interrupted, past its deadline, and to the end.
+    let Land { destination, source, orchestrator, directory: _directory, _world } = land;
+    drop(orchestrator);
+    let workers = ["--destination", &destination.address, "--source", &source.address, "--output", "json"];
+    let by_workers = [&["recover", "--apply"], &workers[..]].concat();
+    let left = interrupted(&by_workers, "recovering: ");
+    let call: Value = serde_json::from_str(&left.stdout).unwrap_or_else(|error| panic!("{error}: {left:?}"));
+    assert_eq!((left.code, &call["claim_kept"]), (3, &Value::from(true)), "{left:?}");
+    assert!(left.stderr.contains("interrupted; ") && left.stderr.contains("pre-copy"), "{left:?}");
+    let early = muster(&[&by_workers[..], &["--deadline-ms", "100"]].concat());
+    assert!(early.code == 3 && early.stderr.contains("the deadline has passed"), "{early:?}");
+    let done = muster(&by_workers);
+    let call: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((done.code, &call["settled"], &call["claim_kept"]), (0, &Value::from(true), &Value::from(false)));
+    for line in call["lines"].as_array().unwrap() {
+        assert_eq!(line["fenced"], Value::from(line["verdict"] != "NotStarted"), "{line}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Runs the real command.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 /// A command that has ended.
@@ -25,6 +25,27 @@ pub(crate) fn muster(arguments: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
     command.args(arguments).env_remove("MUSTER_ORCHESTRATOR").env_remove("MUSTER_LOG").env("USER", "tester");
     Ran::of(&mut command).unwrap()
+}
+
+/// Runs `muster` until it has written a line to standard error that holds this, sends it SIGINT, and waits for its end.
+pub(crate) fn interrupted(arguments: &[&str], once_it_says: &str) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    command.args(arguments).env_remove("MUSTER_LOG").env("USER", "tester");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut stderr = String::new();
+    while !stderr.contains(once_it_says) {
+        assert!(told.read_line(&mut stderr).unwrap() > 0, "it ended without saying {once_it_says:?}: {stderr}");
+    }
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    told.read_to_string(&mut stderr).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr,
+    }
 }
 
 /// A daemon in a process of its own; killed when dropped.

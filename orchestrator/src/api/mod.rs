@@ -10,6 +10,8 @@ mod page;
 mod recover;
 mod watch;
 
+pub use recover::RECOVER_WAIT_MAX;
+
 use crate::error::OrchestratorError;
 use crate::parts::{Orchestrator, Pair};
 use muster_core::class::Class;

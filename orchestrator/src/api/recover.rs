@@ -5,8 +5,11 @@ use super::{Api, ordered_by, request_id};
 use crate::error::OrchestratorError;
 use crate::evacuate::{all_moves, status_of};
 use crate::parts::Pair;
+use crate::seats::{Driven, Seat};
 use muster_core::claim::{Assertion, Fenced};
-use muster_core::evacuation::{EvacuationState, EvacuationStatus, JournalKind, JournalRecord, MoveState};
+use muster_core::evacuation::{
+    EvacuationState, EvacuationStatus, JournalKind, JournalRecord, MoveState, MoveStatus, PauseReason,
+};
 use muster_core::evidence::Heard;
 use muster_core::ids::{EvacuationId, HostName, RequestId, VmId};
 use muster_core::ledger::RollEntry;
@@ -25,8 +28,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-/// How long an applied recovery waits for what is held to be looked at, before it calls the roll.
-pub(crate) const SETTLE_WAIT: Duration = Duration::from_secs(30);
+/// How long an applied recovery waits for what has begun before it calls the roll, where it isn't told.
+pub(crate) const WAIT_DEFAULT: Duration = Duration::from_secs(30);
+/// Longest wait of an applied recovery.
+pub const RECOVER_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Wait between two looks at how it goes.
+pub(crate) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What a person has ordered and sworn to.
 struct Orders {
@@ -34,6 +41,8 @@ struct Orders {
     by: String,
     fenced: Vec<(Fenced, String)>,
     cold_start: BTreeSet<VmId>,
+    /// How long to wait for what has begun.
+    wait: Duration,
 }
 
 impl Api {
@@ -87,48 +96,89 @@ impl Api {
     /// Makes the orders and assertions durable, and has what is held looked at.
     async fn apply(&self, status: &EvacuationStatus, pair: &Pair, orders: &Orders) -> Result<(), OrchestratorError> {
         let seat = self.house.seats.of(status.id);
-        {
+        let begun = {
             let mut driven = seat.driven.lock().await;
             let status = status_of(self.house.journal().as_ref(), status.id).await?;
-            let held = self.order_cold_starts(&status, orders).await?;
+            let moves = self.order_cold_starts(&status, orders).await?;
             self.assert(status.id, pair, orders).await?;
             if status.state == EvacuationState::Finished {
                 return Ok(());
             }
-            seat.leave(held.into_iter().chain(orders.cold_start.iter().copied()));
+            let held = moves.iter().filter(|one| matches!(one.state, MoveState::Held(_)));
+            seat.leave(held.map(|one| one.planned.vm).chain(orders.cold_start.iter().copied()));
             self.house.drive_locked(status.id, None, &mut driven);
-        }
-        let until = tokio::time::sleep(SETTLE_WAIT);
-        tokio::pin!(until);
-        if !seat.wait_quiet(SETTLE_WAIT).await {
-            return Ok(());
-        }
-        // A cold start waits for its turn like any other attempt; the rest has been looked at by now.
+            let begun = moves.iter().filter(|one| has_begun(one)).map(|one| one.planned.vm);
+            begun.chain(orders.cold_start.iter().copied()).collect::<BTreeSet<VmId>>()
+        };
+        self.wait(status.id, &seat, &begun, orders.wait).await
+    }
+
+    /// Waits until what had begun is over or held, or can't go on without somebody; no longer than this.
+    async fn wait(
+        &self,
+        evacuation: EvacuationId,
+        seat: &Seat,
+        begun: &BTreeSet<VmId>,
+        longest: Duration,
+    ) -> Result<(), OrchestratorError> {
         let journal = self.house.journal();
+        let mut quiet = seat.quiet();
+        let until = tokio::time::sleep(longest);
+        tokio::pin!(until);
         loop {
             let newest = journal.newest();
-            let mut under_way = false;
-            for vm in &orders.cold_start {
-                let state = journal.a_move(status.id, *vm).await?.map(|one| one.state);
-                under_way |= matches!(state, Some(MoveState::Moving(_) | MoveState::Waiting));
-            }
-            if !under_way {
+            let is_quiet = *quiet.borrow_and_update();
+            if !self.is_driven(evacuation, seat).await? || is_quiet && !self.goes_on(evacuation, begun).await? {
                 return Ok(());
             }
             tokio::select! {
                 biased;
-                past = journal.wait_past(newest) => past?,
                 () = &mut until => return Ok(()),
-            };
+                past = journal.wait_past(newest) => drop(past?),
+                // The seat lives as long as its evacuation's house.
+                _ = quiet.changed() => {}
+            }
+            // What comes in a burst is looked at once.
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         }
     }
 
-    /// Journals them, and returns what is held now.
+    /// Whether one of these moves is under way, or will be by itself.
+    async fn goes_on(&self, evacuation: EvacuationId, begun: &BTreeSet<VmId>) -> Result<bool, OrchestratorError> {
+        let journal = self.house.journal();
+        // While it is paused nothing that waits is begun.
+        let starts = match status_of(journal.as_ref(), evacuation).await?.state {
+            EvacuationState::Planning | EvacuationState::Planned | EvacuationState::Running => true,
+            EvacuationState::Paused(_) | EvacuationState::Finished => false,
+        };
+        let moves = all_moves(journal.as_ref(), evacuation).await?;
+        Ok(moves.iter().filter(|one| begun.contains(&one.planned.vm)).any(|one| match one.state {
+            MoveState::Moving(_) => true,
+            MoveState::Waiting => starts,
+            MoveState::Held(_) | MoveState::Migrated | MoveState::StayedAtSource => false,
+        }))
+    }
+
+    /// Whether somebody drives it here: not once it is over, and not while another holds its claim.
+    async fn is_driven(&self, evacuation: EvacuationId, seat: &Seat) -> Result<bool, OrchestratorError> {
+        if *seat.driven.lock().await == Driven::No {
+            return Ok(false);
+        }
+        Ok(match status_of(self.house.journal().as_ref(), evacuation).await?.state {
+            EvacuationState::Paused(PauseReason::ClaimLost) | EvacuationState::Finished => false,
+            EvacuationState::Paused(PauseReason::Order | PauseReason::FailureBudget)
+            | EvacuationState::Planning
+            | EvacuationState::Planned
+            | EvacuationState::Running => true,
+        })
+    }
+
+    /// Journals them, and returns how all moves stood before.
     async fn order_cold_starts(
         &self,
         status: &EvacuationStatus,
         orders: &Orders,
-    ) -> Result<Vec<VmId>, OrchestratorError> {
+    ) -> Result<Vec<MoveStatus>, OrchestratorError> {
         let moves = all_moves(self.house.journal().as_ref(), status.id).await?;
         let states: BTreeMap<VmId, MoveState> = moves.iter().map(|one| (one.planned.vm, one.state)).collect();
         let why_not = |vm: &VmId| match states.get(vm) {
@@ -150,7 +200,7 @@ impl Api {
                 orders.cold_start.iter().map(|vm| pen.record(request.take(), Some(*vm), kind.clone())).collect();
             self.ordered(records).await?;
         }
-        Ok(states.iter().filter(|(_, state)| matches!(state, MoveState::Held(_))).map(|(vm, _)| *vm).collect())
+        Ok(moves)
     }
 
     /// Writes down what a person has sworn to, once.
@@ -210,6 +260,15 @@ impl Api {
     }
 }
 
+/// Whether something of its move may have been done.
+fn has_begun(one: &MoveStatus) -> bool {
+    match one.state {
+        MoveState::Moving(_) | MoveState::Held(_) => true,
+        MoveState::Waiting => one.attempts > 0,
+        MoveState::Migrated | MoveState::StayedAtSource => false,
+    }
+}
+
 fn orders(request: pb::RecoverEvacuationRequest) -> Result<Orders, Status> {
     require_items("assert_hosts_fenced", request.assert_hosts_fenced.len(), ASSERTIONS_MAX)?;
     require_items("cold_start_vms", request.cold_start_vms.len(), ITEMS_MAX)?;
@@ -229,7 +288,15 @@ fn orders(request: pb::RecoverEvacuationRequest) -> Result<Orders, Status> {
     }
     // A report changes nothing, so it needs no id.
     let request_given = if request.apply { request_id(&request.request_id)? } else { RequestId(uuid::Uuid::nil()) };
-    Ok(Orders { request: request_given, by: ordered_by(request.ordered_by)?, fenced, cold_start })
+    let wait = match request.wait_ms {
+        0 => WAIT_DEFAULT,
+        given => Duration::from_millis(given),
+    };
+    if wait > RECOVER_WAIT_MAX {
+        let max = u64::try_from(RECOVER_WAIT_MAX.as_millis()).unwrap_or(u64::MAX);
+        return Err(InvalidMessage::new("wait_ms", Problem::OutOfRange { given: request.wait_ms, min: 0, max }).into());
+    }
+    Ok(Orders { request: request_given, by: ordered_by(request.ordered_by)?, fenced, cold_start, wait })
 }
 
 fn shown(line: &RollCallLine) -> pb::RollCallLine {
@@ -259,8 +326,7 @@ fn shown(line: &RollCallLine) -> pb::RollCallLine {
             Heard::Answer(reading) => reading.at.0,
             Heard::Silent => 0,
         },
-        // A roll call raises no floors.
-        fenced: false,
+        fenced: line.fenced,
         error: line.error.clone().unwrap_or_default(),
     }
 }

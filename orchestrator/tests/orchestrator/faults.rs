@@ -164,3 +164,41 @@ async fn why_a_step_fails_or_a_job_is_overdue_is_still_known_after_a_kill() {
     let mut lines = stage.client().await.recover_evacuation(report).await.unwrap().into_inner();
     assert_ne!(lines.message().await.unwrap().unwrap().error, "");
 }
+
+/// A recovery through the orchestrator that waits so long; its lines.
+async fn applied(stage: &mut Stage, wait_ms: u64) -> Vec<pb::RollCallLine> {
+    let request_id = stage.request_id();
+    let recover = pb::RecoverEvacuationRequest { request_id, apply: true, wait_ms, ..Default::default() };
+    let mut stream = stage.client().await.recover_evacuation(recover).await.unwrap().into_inner();
+    let mut lines = Vec::new();
+    while let Some(line) = stream.message().await.unwrap() {
+        lines.push(line);
+    }
+    lines
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_applied_recovery_waits_for_a_long_transfer_but_no_longer_than_it_is_told() {
+    let mut stage = Stage::set(2).await;
+    let hold = RuleKind::Phase(Phase::PreCopy, Trap::Hold);
+    stage.world.inject(WorldFault::once(vm(0), hold)).await.unwrap();
+    stage.create_evacuation(&runbook("")).await;
+    stage.until(|evacuation| evacuation.counts.unwrap().migrated == 1).await;
+    let world = stage.world.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(900)).await;
+        world.inject(WorldFault::ReleaseTransfers(None)).await.unwrap();
+    });
+    let began = tokio::time::Instant::now();
+    let early = applied(&mut stage, 60_000).await;
+    assert!((60..65).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    let moving = early.iter().find(|line| !line.settled).expect("one is under way");
+    assert!(!moving.fenced, "a job is on it: {moving:#?}");
+
+    let lines = applied(&mut stage, 3_600_000).await;
+    assert!((900..960).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    for line in &lines {
+        assert!(line.settled && line.fenced && line.verdict == "FullyMigrated", "{line:#?}");
+    }
+    stage.assert_all_run_at(Side::Destination).await;
+}
