@@ -3,6 +3,7 @@
 
 use muster_core::class::Class;
 use muster_core::ids::{HostName, SiteName};
+use muster_core::preflight::survey::Licence;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, PathBuf};
@@ -53,6 +54,8 @@ pub struct Config {
     pub shared_storage: Vec<PathBuf>,
     /// How transfers are made.
     pub transfer: TransferConfig,
+    /// What its owner has licensed there; a product that is not named is not limited.
+    pub licences: Vec<Licence>,
 }
 
 /// One host.
@@ -62,6 +65,10 @@ pub struct HostConfig {
     pub uri: String,
     /// Memory for guests.
     pub memory: HostMemory,
+    /// Most virtual processors that it may have in all; no limit if none is said.
+    pub vcpus_max: Option<u64>,
+    /// The network interface that guests' memory goes over, to see whether it is up.
+    pub migration_interface: Option<String>,
 }
 
 /// What a host has for guests.
@@ -115,6 +122,8 @@ struct FileText {
     peer: Vec<PeerText>,
     #[serde(default)]
     transfer: TransferConfig,
+    #[serde(default)]
+    licence: Vec<Licence>,
 }
 
 #[derive(Deserialize)]
@@ -124,6 +133,8 @@ struct HostText {
     uri: String,
     memory_mib: Option<u64>,
     reserve_mib: Option<u64>,
+    vcpus_max: Option<u64>,
+    migration_interface: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -154,7 +165,9 @@ impl Config {
             }
         }
         check_transfer(&file.transfer)?;
-        Ok(Config { hosts, peers, shared_storage: file.shared_storage, transfer: file.transfer })
+        check_licences(&file.licence)?;
+        let FileText { shared_storage, transfer, licence: licences, .. } = file;
+        Ok(Config { hosts, peers, shared_storage, transfer, licences })
     }
 }
 
@@ -187,7 +200,8 @@ fn hosts(given: Vec<HostText>, lab: bool) -> Result<BTreeMap<HostName, HostConfi
             (Some(memory_mib), None) => HostMemory::Fixed { memory_mib },
             (None, reserve_mib) => HostMemory::Reported { reserve_mib: reserve_mib.unwrap_or(RESERVE_DEFAULT_MIB) },
         };
-        if hosts.insert(host.name, HostConfig { uri: host.uri, memory }).is_some() {
+        let HostText { name, uri, vcpus_max, migration_interface, .. } = host;
+        if hosts.insert(name, HostConfig { uri, memory, vcpus_max, migration_interface }).is_some() {
             return Err(wrong(&place, "it is given twice".to_owned(), "give each host once"));
         }
     }
@@ -217,6 +231,24 @@ fn peers(given: Vec<PeerText>, lab: bool) -> Result<BTreeMap<(SiteName, HostName
         }
     }
     Ok(peers)
+}
+
+fn check_licences(given: &[Licence]) -> Result<(), ConfigError> {
+    let mut products = BTreeSet::new();
+    for licence in given {
+        let place = format!("licence {}", licence.product);
+        if licence.product.is_empty() {
+            return Err(wrong(
+                "licence",
+                "product is empty".to_owned(),
+                "name it as VMs do in their tags product:NAME",
+            ));
+        }
+        if !products.insert(&licence.product) {
+            return Err(wrong(&place, "it is given twice".to_owned(), "add them up"));
+        }
+    }
+    Ok(())
 }
 
 fn check_uri(place: &str, uri: &str, lab: bool) -> Result<(), ConfigError> {
@@ -280,6 +312,11 @@ migrate_uri = "tcp://10.0.1.1"
 
 [transfer]
 bandwidth_mib_s = 100
+
+[[licence]]
+product = "db"
+unit = "core"
+count = 64
 "#;
 
     #[test]
@@ -308,6 +345,8 @@ bandwidth_mib_s = 100
             ("bandwidth_mib_s", "bandwith", "unknown field `bandwith`"),
             ("name = \"p1\"", "name = \"../p1\"", "is not a name"),
             ("memory_mib = 512", "memory_mib = \"512\"", "line 8"),
+            ("product = \"db\"", "product = \"\"", "product is empty"),
+            ("unit = \"core\"", "unit = \"cpu\"", "unknown variant `cpu`"),
         ];
         for (from, to, expected) in cases {
             let told = Config::parse(&GOOD.replacen(from, to, 1)).map(|_| ()).unwrap_err().to_string();

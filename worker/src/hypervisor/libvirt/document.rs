@@ -59,6 +59,16 @@ pub(super) struct DiskFacts {
     pub(super) is_writable: bool,
 }
 
+impl DiskFacts {
+    /// Its path at the host, if it has one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match &self.place {
+            DiskPlace::Path(path) => Some(path),
+            DiskPlace::Network | DiskPlace::Other => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DiskPlace {
     /// A file or a block device of the host.
@@ -152,12 +162,12 @@ pub(super) fn with_note(text: &str, note: &Note) -> Result<String, DocumentError
     Ok(format!("{before}<metadata>{element}</metadata>{after}"))
 }
 
-fn domain<'d>(document: &'d Document<'d>) -> Result<Node<'d, 'd>, DocumentError> {
+pub(super) fn domain<'d>(document: &'d Document<'d>) -> Result<Node<'d, 'd>, DocumentError> {
     let root = document.root_element();
     if root.has_tag_name("domain") { Ok(root) } else { Err(DocumentError::Missing("domain")) }
 }
 
-fn child<'d>(of: Node<'d, 'd>, name: &str) -> Option<Node<'d, 'd>> {
+pub(super) fn child<'d>(of: Node<'d, 'd>, name: &str) -> Option<Node<'d, 'd>> {
     of.children().find(|node| node.has_tag_name(name))
 }
 
@@ -190,7 +200,7 @@ fn disks<'d>(domain: Node<'d, 'd>) -> impl Iterator<Item = Node<'d, 'd>> {
     devices.into_iter().flat_map(|devices| devices.children().filter(|node| node.has_tag_name("disk")))
 }
 
-fn source_path<'d>(disk: Node<'d, 'd>) -> Option<&'d str> {
+pub(super) fn source_path<'d>(disk: Node<'d, 'd>) -> Option<&'d str> {
     let source = child(disk, "source")?;
     source.attribute("file").or_else(|| source.attribute("dev"))
 }

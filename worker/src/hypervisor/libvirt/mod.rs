@@ -8,6 +8,8 @@
 //! document    domain documents: what is read in them, how they are made inert
 //! mark        muster's own element in them
 //! define      changes to definitions and instances
+//! survey      what hosts offer and VMs need, for preflight
+//! needs       what a document asks for
 //! transfer    live transfers
 //! under_way   what this driver has under way, and what only it remembers
 //! trouble     libvirt's errors in the seam's words
@@ -20,6 +22,8 @@ mod document;
 pub mod host;
 pub mod looks;
 mod mark;
+mod needs;
+mod survey;
 pub mod transfer;
 mod trouble;
 mod under_way;
@@ -49,6 +53,9 @@ use view::{View, job_in};
 
 /// How often it is looked whether a guest has shut down, besides when libvirt says so.
 pub const SHUT_DOWN_LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Who a call is about that is about a whole host.
+const NOBODY: VmId = VmId(uuid::Uuid::nil());
 
 /// Why the driver can't be had at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -129,15 +136,43 @@ impl Hypervisor for LibvirtHypervisors {
     }
 
     async fn survey(&self) -> Result<Survey, HypervisorError> {
-        Ok(Survey::default())
+        let asked = join_all(self.drivers.hosts.values().map(|reached| {
+            let asking = survey::Asking {
+                host: reached.host.name.clone(),
+                config: reached.host.config.clone(),
+                shared: self.drivers.config.shared_storage.clone(),
+                tls: self.drivers.config.transfer.tls,
+            };
+            let ask = move |connection: &_| survey::host(connection, &asking);
+            async move { (&reached.host.name, reached.host.with(Purpose::Look, NOBODY, ask).await) }
+        }));
+        let hosts = said(asked.await).collect();
+        Ok(Survey { hosts, licences: self.drivers.config.licences.clone() })
     }
 
-    async fn needs(&self, _vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
-        Ok(Vec::new())
+    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
+        let asked = join_all(self.drivers.hosts.values().map(|reached| {
+            let (vms, shared) = (vms.to_vec(), self.drivers.config.shared_storage.clone());
+            let ask = move |connection: &_| survey::needs(connection, &vms, &shared);
+            async move { (&reached.host.name, reached.host.with(Purpose::Look, NOBODY, ask).await) }
+        }));
+        Ok(said(asked.await).flatten().collect())
     }
 
-    async fn processors(&self, _processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
-        Ok(Vec::new())
+    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
+        let asked = join_all(self.drivers.hosts.values().map(|reached| {
+            let (processors, name) = (processors.to_vec(), reached.host.name.clone());
+            let ask = move |connection: &_| {
+                let on_host = |processor: String| ProcessorOnHost {
+                    fit: survey::processor(connection, &processor),
+                    processor,
+                    host: name.clone(),
+                };
+                Ok(processors.into_iter().map(on_host).collect::<Vec<_>>())
+            };
+            async move { (&reached.host.name, reached.host.with(Purpose::Look, NOBODY, ask).await) }
+        }));
+        Ok(said(asked.await).flatten().collect())
     }
 
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {
@@ -152,6 +187,13 @@ impl Hypervisor for LibvirtHypervisors {
     }
 }
 
+/// What the hosts that answered said.
+fn said<'h, T>(asked: Vec<(&'h HostName, Result<T, HypervisorError>)>) -> impl Iterator<Item = T> + use<'h, T> {
+    asked.into_iter().filter_map(|(host, said)| {
+        said.inspect_err(|error| tracing::warn!(%host, %error, "a host can't be surveyed")).ok()
+    })
+}
+
 impl Drivers {
     fn reached(&self, host: &HostName) -> Result<&Reached, HypervisorError> {
         self.hosts.get(host).ok_or_else(|| HypervisorError::Refused {
@@ -164,7 +206,6 @@ impl Drivers {
     async fn list(&self, host: &Arc<Host>) -> (HostListing, Vec<VmListing>) {
         let (config, name) = (host.config.clone(), host.name.clone());
         let shared = self.config.shared_storage.clone();
-        let nobody = VmId(uuid::Uuid::nil());
         let read = move |connection: &_| {
             let room = room(connection, config.memory)?;
             let cores = muster_libvirt::virt::connect::Connect::node_info(connection)?.cpus;
@@ -179,7 +220,7 @@ impl Drivers {
             }
             Ok((host, vms))
         };
-        match host.with(Purpose::Look, nobody, read).await {
+        match host.with(Purpose::Look, NOBODY, read).await {
             Ok(listed) => listed,
             Err(error) => {
                 tracing::warn!(host = %host.name, %error, "a host can't be listed");

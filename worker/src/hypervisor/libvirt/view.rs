@@ -188,7 +188,7 @@ fn is_shared(place: &DiskPlace, shared: &[PathBuf]) -> bool {
 }
 
 /// libvirt takes names that muster's records don't; those are for people, and never tell VMs apart.
-fn vm_name(name: &str) -> VmName {
+pub(super) fn vm_name(name: &str) -> VmName {
     let plain: String = name.chars().map(|c| if c.is_control() || c == '/' { '_' } else { c }).take(60).collect();
     name.parse()
         .or_else(|_| plain.parse())
