@@ -27,8 +27,10 @@ impl Stand {
         Some(Self { lab, name, _turn: turn })
     }
 
-    pub(crate) async fn add(&mut self, count: u16, kind: Kind) -> Vec<String> {
-        self.lab.add_guests(count, &Order::of(kind)).await.expect("guests")
+    /// Adds a guest at the source, which starts; gives its name.
+    pub(crate) async fn add_one(&mut self, kind: Kind) -> String {
+        let added = self.lab.add_guests(1, &Order::of(kind)).await.expect("a guest");
+        added.into_iter().next().expect("its name")
     }
 
     /// The judge's opinion of one guest.

@@ -143,3 +143,78 @@ fn number(sector: &[u8; SECTOR], at: usize) -> u32 {
     bytes.copy_from_slice(&sector[at..at + 4]);
     u32::from_le_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn record(boot: u32, count: u32, slot: u32) -> Written {
+        Written { boot, count, slot, tsc: u64::from(slot) * 1_000 }
+    }
+
+    /// A disk with these records in its log, the last of them as its head.
+    fn disk(records: &[Written]) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("vm1.img");
+        let configuration = Configuration { name: "vm1", period_ticks: 18, dirty_pages_per_tick: 0, hot_pages: 0 };
+        make(&path, &[0; 4 * SECTOR], &configuration, 1, false).expect("a disk");
+        let mut file = File::options().write(true).open(&path).expect("the disk");
+        let slots = (1024 * 1024 / SECTOR - LOG_SECTOR) as u64;
+        for (index, written) in records.iter().enumerate() {
+            let Written { boot, count, slot, tsc } = written;
+            let mut bytes = b"MREC".to_vec();
+            for number in [boot, count, slot] {
+                bytes.extend(number.to_le_bytes());
+            }
+            bytes.extend(tsc.to_le_bytes());
+            let of_log = LOG_SECTOR as u64 + (u64::from(*slot) - 1) % slots;
+            let head = (index + 1 == records.len()).then_some(HEAD_SECTOR);
+            for sector in [of_log].into_iter().chain(head) {
+                file.seek(SeekFrom::Start(sector * SECTOR as u64)).expect("a sector");
+                file.write_all(&bytes).expect("a record");
+            }
+        }
+        (folder, path)
+    }
+
+    fn broken(records: &[Written]) -> Option<String> {
+        let (_folder, path) = disk(records);
+        let sequence = look(&path).expect("a sequence");
+        assert_eq!(sequence.head, records.last().copied());
+        assert!(!sequence.is_marked);
+        sequence.broken
+    }
+
+    #[test]
+    fn one_writer_at_a_time_leaves_a_whole_sequence() {
+        assert_eq!(broken(&[]), None);
+        assert_eq!(broken(&[record(1, 1, 1), record(1, 2, 2), record(2, 1, 3), record(2, 2, 4)]), None);
+        // So often that the log has begun anew.
+        let long: Vec<Written> = (1..=5_000).map(|slot| record(1, slot, slot)).collect();
+        assert_eq!(broken(&long), None);
+    }
+
+    #[test]
+    fn two_writers_break_the_sequence() {
+        let cases: [&[Written]; 5] = [
+            &[record(1, 1, 1), record(1, 2, 2), record(2, 1, 2), record(1, 3, 3)],
+            &[record(1, 1, 1), record(1, 3, 2)],
+            &[record(1, 1, 1), record(1, 2, 3)],
+            &[record(1, 1, 1), record(3, 1, 2)],
+            &[record(2, 1, 1), record(1, 2, 2)],
+        ];
+        for records in cases {
+            assert!(broken(records).is_some(), "{records:?}");
+        }
+    }
+
+    #[test]
+    fn a_mark_is_seen() {
+        let (_folder, path) = disk(&[record(1, 1, 1)]);
+        let mut file = File::options().write(true).open(&path).expect("the disk");
+        file.seek(SeekFrom::Start(CLASH_SECTOR * SECTOR as u64)).expect("a sector");
+        file.write_all(b"CLSH").expect("a mark");
+        assert!(look(&path).expect("a sequence").is_marked);
+    }
+}

@@ -13,6 +13,7 @@ pub mod disk;
 pub mod error;
 mod faults;
 mod files;
+pub mod gate;
 pub mod guest;
 pub mod judge;
 pub mod layout;
