@@ -15,6 +15,7 @@ pub mod env;
 pub mod evacuation;
 pub mod evidence;
 pub mod ids;
+pub mod inspect;
 pub mod ledger;
 pub mod plan;
 pub mod preflight;
