@@ -2,7 +2,7 @@
 
 use crate::stand::{can, name};
 use muster_tests::lab::{Kind, Lab, LabError, Order, processes};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -23,6 +23,16 @@ fn traces(lab: &str) -> Vec<String> {
     found
 }
 
+/// A lab's processes and their network namespaces, to be recognised without the mark that the lab itself goes by.
+fn inhabitants(lab: &str) -> Vec<(u32, PathBuf)> {
+    let found = processes::of_lab(lab).expect("processes").into_iter();
+    found.filter_map(|process| Some((process.pid, network_of(process.pid)?))).collect()
+}
+
+fn network_of(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/net")).ok()
+}
+
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -41,9 +51,14 @@ async fn nothing_is_left_also_of_one_that_is_taken_down_twice() {
     // A relay that outlives the command that began it goes too.
     assert!(command(&["--name", &name, "link", "--delay-ms", "5"]).status().expect("a lab").success());
     assert!(!traces(&name).is_empty(), "this test sees nothing");
+    let inhabitants = inhabitants(&name);
+    assert!(inhabitants.len() > 8, "places, libvirtds, guests and a relay: {inhabitants:?}");
     for _ in 0..2 {
         Lab::down(&name).expect("it goes down");
         assert_eq!(traces(&name), Vec::<String>::new());
+        let left: Vec<_> =
+            inhabitants.iter().filter(|(pid, network)| network_of(*pid).as_ref() == Some(network)).collect();
+        assert!(left.is_empty(), "{left:?}");
     }
     assert!(matches!(Lab::open(&name), Err(LabError::NotUp { .. })));
 }

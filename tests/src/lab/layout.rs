@@ -117,12 +117,6 @@ impl Layout {
         self.state().join("serial")
     }
 
-    /// Where a place's mark is mounted.
-    #[must_use]
-    pub fn mark(&self) -> PathBuf {
-        self.state().join("mark")
-    }
-
     /// The lab's hosts: one at the source's site, two at the destination's.
     #[must_use]
     pub fn hosts(&self) -> Vec<Host> {

@@ -31,8 +31,6 @@ pub(super) async fn furnish(layout: &Layout, host: &Host, holder: u32) -> Result
     for (name, path) in [("shared", layout.shared()), ("local", layout.local())] {
         write(&folder.join(format!("pool-{name}.xml")), pool_xml(name, text(&path)))?;
     }
-    // Its own /run keeps the machine's system bus, and with it the machine's firewall and sessions, out of libvirtd's sight.
-    run_inside(holder, &["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]).await?;
     // What is under /sys/class/net has to be this network namespace's.
     run_inside(holder, &["mount", "-t", "sysfs", "sysfs", "/sys"]).await?;
     // Hosts know each other by name too, as a migration without addresses wants it.

@@ -5,17 +5,20 @@
 
 use super::command::{attempt, prepared, run, until};
 use super::error::LabError;
-use super::files::{make_folder, text};
+use super::files::text;
 use super::layout::Layout;
 use super::processes::{self, Process, mark};
 use std::process::Stdio;
 
 /// How long a place may take to come about, in milliseconds.
 const READY_LIMIT_MS: u64 = 10_000;
-/// Marks the new namespaces before anything else happens in them, names the host, and sleeps. `$1` is the mark, `$2` where it
-/// is mounted, `$3` the host's name. The last step leaves a sleeper of this name, which is how its completion is seen.
+/// Marks the new namespaces before anything else happens in them, names the host, and sleeps. `$1` is the mark, `$2` the lab's
+/// folder, `$3` the host's name. The mark is mounted over /run: that keeps the machine's system bus, and with it the machine's
+/// firewall and sessions, out of sight, and no removal of a folder of the lab's can take the mark away. Where the lab's folder
+/// is gone, somebody took the lab down before it was up. The last step leaves a sleeper, which is how its completion is seen.
 const HOLD: &str = r#"set -e
-mount -t tmpfs -o size=4k "$1" "$2"
+mount -t tmpfs -o mode=755 "$1" /run
+test -d "$2"
 echo "$3" > /proc/sys/kernel/hostname
 if [ -d /proc/sys/net/ipv6 ]; then echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6
 echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; fi
@@ -23,9 +26,8 @@ exec sleep infinity"#;
 
 /// Makes a place, and returns the number of the process that holds it.
 pub(super) async fn make(layout: &Layout, place: &str) -> Result<u32, LabError> {
-    make_folder(&layout.mark())?;
-    let (mark, at) = (mark(layout.name(), place), layout.mark());
-    let hold = ["setsid", "unshare", "--mount", "--net", "--uts", "sh", "-c", HOLD, "hold", &mark, text(&at), place];
+    let (mark, state) = (mark(layout.name(), place), layout.state());
+    let hold = ["setsid", "unshare", "--mount", "--net", "--uts", "sh", "-c", HOLD, "hold", &mark, text(&state), place];
     let mut process = prepared(&hold);
     process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     process.spawn().map_err(|source| LabError::CantRun { command: "unshare".to_owned(), source })?;
