@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::daemon::{self, Ended};
 use crate::figures::Figures;
 use crate::fleet::{self, DESTINATION, Ordered};
-use crate::judge::{RollCall, wrong_end, wrong_verdicts};
+use crate::judge::{Presence, RollCall, Span, wrong_end, wrong_verdicts};
 use crate::plan::{Part, Plan, Strike, Succession};
 use crate::stage::{Stage, Way};
 use muster_core::reading::Stored;
@@ -127,7 +127,8 @@ impl Course<'_> {
         let mut last = String::new();
         for _ in 0..TRIES {
             self.stage.until_workers_ready().await?;
-            let ended = match worker_killed.take() {
+            let killed = worker_killed.take();
+            let ended = match killed {
                 None => self.stage.recover_apply().await?,
                 Some((part, after, pause)) => {
                     let recovered = self.recover_and_kill(part, after, pause).await?;
@@ -139,8 +140,17 @@ impl Course<'_> {
             self.note(format!("recovery ended with exit code {}", ended.code));
             if matches!(ended.code, 0 | 3) {
                 let call = RollCall::read(&ended.stdout)?;
-                let truths = self.stage.truth().await?;
-                self.judge("after recovery", &call, &[truths])?;
+                let (source, destination) = self.stage.presence().await;
+                let unhurt = |part: Part, now: Presence| match killed {
+                    Some((victim, _, _)) if victim == part => Presence::Away,
+                    Some(_) | None => now,
+                };
+                let span = Span {
+                    times: vec![self.stage.truth().await?],
+                    source: unhurt(Part::Source, source),
+                    destination: unhurt(Part::Destination, destination),
+                };
+                self.judge("after recovery", &call, &span)?;
                 if !call.claim_kept {
                     return Ok(());
                 }
@@ -177,11 +187,14 @@ impl Course<'_> {
         let mut last = String::new();
         for _ in 0..TRIES {
             match self.witnessed(ways).await? {
-                (Ok(call), times) => {
+                (Ok(call), span) => {
                     let unanswered = call.unanswered();
-                    let seen = times.len();
-                    self.note(format!("called the roll, {ways:?}, {seen} times witnessed, {unanswered} unanswered"));
-                    self.judge(&format!("{ways:?}"), &call, &times)?;
+                    let (seen, source, destination) = (span.times.len(), span.source, span.destination);
+                    self.note(format!(
+                        "called the roll, {ways:?}, {seen} truths, source {source:?}, destination {destination:?}, \
+                         {unanswered} unanswered"
+                    ));
+                    self.judge(&format!("{ways:?}"), &call, &span)?;
                     if unanswered == 0 {
                         return Ok(());
                     }
@@ -194,30 +207,41 @@ impl Course<'_> {
         Err(last)
     }
 
-    async fn witnessed(&self, way: Way) -> Outcome<(Outcome<RollCall>, Vec<Vec<Truth>>)> {
-        let mut times = vec![self.stage.truth().await?];
+    /// Calls the roll, and meanwhile looks at the truth and asks the workers whether they work. Nobody is killed or
+    /// started in this time.
+    async fn witnessed(&self, way: Way) -> Outcome<(Outcome<RollCall>, Span)> {
+        let (source, destination) = self.stage.presence().await;
+        let source = if way == Way::DestinationAlone { Presence::Away } else { source };
+        let mut span = Span { times: vec![self.stage.truth().await?], source, destination };
         let mut calling = std::pin::pin!(self.stage.roll_call(way));
         let called = loop {
             tokio::select! {
                 biased;
                 called = &mut calling => break called,
-                () = tokio::time::sleep(LOOKED_EVERY) => times.push(self.stage.truth().await?),
+                () = tokio::time::sleep(LOOKED_EVERY) => self.witness(&mut span).await?,
             }
         };
-        times.push(self.stage.truth().await?);
-        times.dedup();
-        Ok((called, times))
+        self.witness(&mut span).await?;
+        span.times.dedup();
+        Ok((called, span))
     }
 
-    fn judge(&mut self, when: &str, call: &RollCall, times: &[Vec<Truth>]) -> Outcome<()> {
+    async fn witness(&self, span: &mut Span) -> Outcome<()> {
+        span.times.push(self.stage.truth().await?);
+        let (source, destination) = self.stage.presence().await;
+        span.source = both(span.source, source);
+        span.destination = both(span.destination, destination);
+        Ok(())
+    }
+
+    fn judge(&mut self, when: &str, call: &RollCall, span: &Span) -> Outcome<()> {
         self.last_call = Some(call.text.clone());
-        let wrong = wrong_verdicts(call, &self.fleet, times)?;
+        let wrong = wrong_verdicts(call, &self.fleet, span)?;
         self.figures.roll_calls += 1;
-        self.figures.verdicts += u64::try_from(call.lines.len()).unwrap_or_default();
-        let doubts = call.lines.values().filter(|verdict| matches!(verdict, Verdict::Indeterminate(_))).count();
-        self.figures.doubts += u64::try_from(doubts).unwrap_or_default();
-        self.figures.unanswered += u64::try_from(call.unanswered()).unwrap_or_default();
         self.figures.wrong_verdicts += u64::try_from(wrong.len()).unwrap_or_default();
+        for verdict in call.lines.values() {
+            self.figures.count_verdict(*verdict);
+        }
         if wrong.is_empty() { Ok(()) } else { Err(format!("wrong verdicts, {when}: {}", wrong.join("\n"))) }
     }
 
@@ -231,9 +255,10 @@ impl Course<'_> {
             let end = wrong_end(vm, was, truth)?;
             wrong.extend(end.iter().map(|what| format!("{} {what}: {:?}", vm.spec.definition.name, truth.places)));
         }
+        let span = Span::moment(truths.clone());
         for way in [Way::BothWorkers, Way::DestinationAlone, Way::Orchestrator] {
             let call = self.stage.roll_call(way).await?;
-            self.judge(&format!("at the end, {way:?}"), &call, std::slice::from_ref(&truths))?;
+            self.judge(&format!("at the end, {way:?}"), &call, &span)?;
             let others = call.lines.iter().filter(|(_, verdict)| **verdict != Verdict::FullyMigrated);
             wrong.extend(others.map(|(vm, verdict)| format!("{vm} is {verdict:?} at the end, {way:?}")));
             if !call.settled && way != Way::DestinationAlone {
@@ -362,6 +387,10 @@ impl Course<'_> {
         let _ = std::fs::write(self.directory.join("course.txt"), &text);
         text
     }
+}
+
+fn both(before: Presence, now: Presence) -> Presence {
+    if before == Presence::Working { now } else { before }
 }
 
 fn arrived(truths: &[Truth]) -> usize {

@@ -1,6 +1,8 @@
 //! What evacuations add up to.
 
 use crate::plan::Part;
+use muster_core::verdict::Verdict;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Kills with SIGKILL, by who was killed.
@@ -25,7 +27,7 @@ impl Kills {
 }
 
 /// Figures of one evacuation, or of many.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
     pub(crate) evacuations: u64,
     pub(crate) vms: u64,
@@ -34,18 +36,36 @@ pub(crate) struct Figures {
     pub(crate) kills: Kills,
     pub(crate) recoveries: u64,
     pub(crate) roll_calls: u64,
-    pub(crate) verdicts: u64,
-    pub(crate) doubts: u64,
-    /// Of these, those left by a worker that was just coming back; the roll was called again then.
-    pub(crate) unanswered: u64,
+    /// By their name; a doubt with its reason.
+    pub(crate) verdicts: BTreeMap<String, u64>,
     pub(crate) wrong_verdicts: u64,
     pub(crate) ran_twice: u64,
     pub(crate) lost: u64,
     pub(crate) stale: u64,
     pub(crate) elapsed_ms: u64,
+    pub(crate) elapsed_max_ms: u64,
+}
+
+impl Kills {
+    pub(crate) fn all(&self) -> u64 {
+        self.orchestrator + self.source + self.destination + self.recovery
+    }
 }
 
 impl Figures {
+    pub(crate) fn count_verdict(&mut self, verdict: Verdict) {
+        let name = match verdict {
+            Verdict::Indeterminate(doubt) => format!("{} ({doubt:?})", verdict.name()),
+            Verdict::NotStarted
+            | Verdict::NotMigrated
+            | Verdict::HandedOver
+            | Verdict::FullyMigrated
+            | Verdict::MemoryLost
+            | Verdict::SplitBrain => verdict.name().to_owned(),
+        };
+        *self.verdicts.entry(name).or_default() += 1;
+    }
+
     pub(crate) fn add(&mut self, other: &Figures) {
         self.evacuations += other.evacuations;
         self.vms += other.vms;
@@ -58,14 +78,15 @@ impl Figures {
         self.kills.under_way += other.kills.under_way;
         self.recoveries += other.recoveries;
         self.roll_calls += other.roll_calls;
-        self.verdicts += other.verdicts;
-        self.doubts += other.doubts;
-        self.unanswered += other.unanswered;
+        for (verdict, count) in &other.verdicts {
+            *self.verdicts.entry(verdict.clone()).or_default() += count;
+        }
         self.wrong_verdicts += other.wrong_verdicts;
         self.ran_twice += other.ran_twice;
         self.lost += other.lost;
         self.stale += other.stale;
         self.elapsed_ms += other.elapsed_ms;
+        self.elapsed_max_ms = self.elapsed_max_ms.max(other.elapsed_ms);
     }
 
     /// Whether anything was counted that may never be.
@@ -77,22 +98,21 @@ impl Figures {
 impl fmt::Display for Figures {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Kills { orchestrator, source, destination, recovery, under_way } = self.kills;
-        let all = orchestrator + source + destination + recovery;
         write!(
             formatter,
-            "{} evacuations, {} VMs, {} migrated in {} attempts; {all} kills: {orchestrator} orchestrators, {source} \
-             source workers, {destination} destination workers, {recovery} recoveries; {under_way} while VMs had still to arrive; {} finished by recovery; {} \
-             verdicts in {} roll calls, {} of them in doubt ({} unanswered); {} wrong verdicts, {} ran twice, {} lost, {} ran stale; \
-             {} ms each in the mean",
+            "evacuations {}, VMs {}, migrated {}, attempts {}; killed {}: orchestrator {orchestrator}, source's worker \
+             {source}, destination's worker {destination}, recovery {recovery}; while VMs had still to arrive \
+             {under_way}; finished by recovery {}; roll calls {}, verdicts {}: {}; wrong verdicts {}, ran twice {}, lost \
+             {}, ran stale {}; {} ms in the mean",
             self.evacuations,
             self.vms,
             self.migrated,
             self.attempts,
+            self.kills.all(),
             self.recoveries,
-            self.verdicts,
             self.roll_calls,
-            self.doubts,
-            self.unanswered,
+            self.verdicts.values().sum::<u64>(),
+            listed(&self.verdicts),
             self.wrong_verdicts,
             self.ran_twice,
             self.lost,
@@ -100,4 +120,10 @@ impl fmt::Display for Figures {
             self.elapsed_ms / self.evacuations.max(1)
         )
     }
+}
+
+/// What was counted, each with its number.
+pub(crate) fn listed(counts: &BTreeMap<String, u64>) -> String {
+    let each: Vec<String> = counts.iter().map(|(what, count)| format!("{what} {count}")).collect();
+    each.join(", ")
 }

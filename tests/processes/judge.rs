@@ -59,9 +59,34 @@ fn verdict(line: &Value) -> Outcome<Verdict> {
     all.find(|verdict| line["verdict"] == verdict.name()).ok_or_else(|| format!("no verdict that is known: {line}"))
 }
 
-/// What is wrong with a roll call. The world went on while it was made, so that only what no truth of that time bears
+/// How far a worker could be heard while the roll was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It was there and said that it works, whenever it was asked: at the begin, on the way and at the end.
+    Working,
+    /// Nobody asked it, or at some moment its process was dead, or had not said yet that it works.
+    Away,
+}
+
+/// The time in which a roll was called: what was true in it, and who could be heard.
+#[derive(Debug)]
+pub(crate) struct Span {
+    /// The truths, one after the other.
+    pub(crate) times: Vec<Vec<Truth>>,
+    pub(crate) source: Presence,
+    pub(crate) destination: Presence,
+}
+
+impl Span {
+    /// A moment in which both workers work.
+    pub(crate) fn moment(truths: Vec<Truth>) -> Span {
+        Span { times: vec![truths], source: Presence::Working, destination: Presence::Working }
+    }
+}
+
+/// What is wrong with a roll call. The world went on while it was made, so that only what no moment of that time bears
 /// out is wrong.
-pub(crate) fn wrong_verdicts(call: &RollCall, fleet: &[Ordered], times: &[Vec<Truth>]) -> Outcome<Vec<String>> {
+pub(crate) fn wrong_verdicts(call: &RollCall, fleet: &[Ordered], span: &Span) -> Outcome<Vec<String>> {
     let mut wrong = Vec::new();
     for vm in fleet {
         let id = vm.spec.vm;
@@ -69,18 +94,11 @@ pub(crate) fn wrong_verdicts(call: &RollCall, fleet: &[Ordered], times: &[Vec<Tr
             wrong.push(format!("{} is not on the roll", vm.spec.definition.name));
             continue;
         };
-        let mut against = Vec::new();
-        let mut bears_out = false;
-        for truths in times {
-            let truth = truths.iter().find(|truth| truth.vm == id).ok_or("the world has forgotten a VM")?;
-            match disagreement(*verdict, vm.mode, truth)? {
-                Some(how) => against.push(how),
-                None => bears_out = true,
-            }
-        }
-        if !bears_out {
-            against.dedup();
-            wrong.push(format!("{}: {}", vm.spec.definition.name, against.join("; then ")));
+        let truths: Option<Vec<&Truth>> =
+            span.times.iter().map(|truths| truths.iter().find(|truth| truth.vm == id)).collect();
+        let truths = truths.ok_or("the world has forgotten a VM")?;
+        if let Some(how) = wrong_verdict(*verdict, vm.mode, &truths, span)? {
+            wrong.push(format!("{}: {how}", vm.spec.definition.name));
         }
     }
     let strangers = call.lines.keys().filter(|vm| fleet.iter().all(|one| one.spec.vm != **vm));
@@ -88,29 +106,68 @@ pub(crate) fn wrong_verdicts(call: &RollCall, fleet: &[Ordered], times: &[Vec<Tr
     Ok(wrong)
 }
 
-/// Beyond what contradicts a verdict: a VM that runs at the destination has its event, no memory is ever lost here,
-/// and what runs only at one site leaves no doubt but a copy's that is whole or arriving.
-fn disagreement(verdict: Verdict, mode: Mode, truth: &Truth) -> Outcome<Option<String>> {
+/// What is wrong with one verdict, by the truths of its time, one after the other.
+fn wrong_verdict(verdict: Verdict, mode: Mode, truths: &[&Truth], span: &Span) -> Outcome<Option<String>> {
+    // A handover is over in less time than lies between two looks at the truth.
+    let is_handover = matches!(verdict, Verdict::HandedOver | Verdict::Indeterminate(Doubt::HandoverUnderWay));
+    let mut arrivals = Vec::new();
+    let mut against = Vec::new();
+    for truth in truths {
+        match disagreement(verdict, mode, truth, span)? {
+            Some(how) => against.push(how),
+            None => return Ok(None),
+        }
+        arrivals.push(has_arrived(truth)?);
+    }
+    if is_handover && arrivals.windows(2).any(|pair| pair == [false, true]) {
+        return Ok(None);
+    }
+    against.dedup();
+    Ok(Some(against.join("; then ")))
+}
+
+/// Beyond what contradicts a verdict: a VM that runs at the destination has its event, no memory is ever lost here, and a
+/// doubt is right only where two truths fit what could be heard. Nobody but muster touches a VM in this world and no host
+/// of it falls silent, so all other doubts are wrong.
+fn disagreement(verdict: Verdict, mode: Mode, truth: &Truth, span: &Span) -> Outcome<Option<String>> {
     let (source, destination) = (site(SOURCE)?, site(DESTINATION)?);
     if let Some(how) = contradiction(verdict, mode, truth, &source, &destination) {
         return Ok(Some(how));
     }
-    let runs_there = truth.runs_on().iter().any(|(at, _)| *at == destination);
-    let retired = truth.places.iter().any(|place| place.site == source && place.stored == Stored::Retired);
-    let arrived = runs_there || retired;
-    let nothing_there = truth.places.iter().all(|place| place.site != destination);
+    let arrived = has_arrived(truth)?;
+    let at = |site: &SiteName| truth.places.iter().filter(|place| place.site == *site).collect::<Vec<_>>();
+    let nothing_there = at(&destination).is_empty();
+    let source_is_off = at(&source).iter().all(|place| matches!(place.instance, Instance::Off(_)));
     let is_right = match verdict {
-        Verdict::FullyMigrated => !nothing_there,
+        Verdict::FullyMigrated => !nothing_there && source_is_off,
         Verdict::HandedOver => !arrived && !nothing_there,
-        // A worker that is just coming back has said nothing: any truth fits that. Whoever called the roll calls it again
-        // until it is answered; at the end no doubt is allowed.
-        Verdict::Indeterminate(Doubt::DestinationSilent) => true,
-        Verdict::Indeterminate(_) => !arrived && !nothing_there,
-        Verdict::NotStarted | Verdict::NotMigrated => !arrived,
+        Verdict::Indeterminate(doubt) => match doubt {
+            Doubt::DestinationSilent => span.destination == Presence::Away,
+            Doubt::SourceSilent => span.source == Presence::Away && !arrived && !nothing_there,
+            Doubt::HandoverUnderWay => !arrived && !nothing_there,
+            Doubt::DestinationHostSilent
+            | Doubt::RunsWithoutEvent
+            | Doubt::EventWithoutVm
+            | Doubt::SourceAfterEvent
+            | Doubt::ForeignCopy
+            | Doubt::AbandonedCopyRuns
+            | Doubt::RecordsDisagree => false,
+        },
+        Verdict::NotStarted => nothing_there && !arrived,
+        Verdict::NotMigrated => !arrived,
         Verdict::MemoryLost => truth.memory_lost(),
         Verdict::SplitBrain => true,
     };
-    Ok((!is_right).then(|| format!("{verdict:?}, but {:?}", truth.places)))
+    let heard = format!("source {:?}, destination {:?}", span.source, span.destination);
+    Ok((!is_right).then(|| format!("{verdict:?} ({heard}), but {:?}", truth.places)))
+}
+
+/// Whether it is the destination's for good, as far as the world can show.
+fn has_arrived(truth: &Truth) -> Outcome<bool> {
+    let (source, destination) = (site(SOURCE)?, site(DESTINATION)?);
+    let runs_there = truth.runs_on().iter().any(|(at, _)| *at == destination);
+    let retired = truth.places.iter().any(|place| place.site == source && place.stored == Stored::Retired);
+    Ok(runs_there || retired)
 }
 
 /// What isn't as a finished evacuation leaves a VM: at the destination, running if it ran, its memory carried along if
@@ -180,20 +237,40 @@ fn the_judge_knows_right_from_wrong() {
         place(DESTINATION, Stored::Placeholder, Instance::Incoming),
     ]);
     let over = truth(vec![place(SOURCE, Stored::Retired, off), place(DESTINATION, Stored::Real, Instance::Running)]);
-    let doubt = Verdict::Indeterminate(Doubt::SourceSilent);
     let all = [
-        (Verdict::NotStarted, [true, true, false]),
+        (Verdict::NotStarted, [true, false, false]),
         (Verdict::NotMigrated, [true, true, false]),
         (Verdict::HandedOver, [false, false, false]),
         (Verdict::FullyMigrated, [false, false, true]),
         (Verdict::MemoryLost, [false, false, false]),
         (Verdict::SplitBrain, [false, false, false]),
-        (doubt, [false, true, false]),
+        (Verdict::Indeterminate(Doubt::HandoverUnderWay), [false, true, false]),
+        (Verdict::Indeterminate(Doubt::SourceSilent), [false, false, false]),
+        (Verdict::Indeterminate(Doubt::DestinationSilent), [false, false, false]),
+        (Verdict::Indeterminate(Doubt::RunsWithoutEvent), [false, false, false]),
     ];
+    let truths = [&untouched, &arriving, &over];
+    let wrong = |verdict, truths: &[&Truth], source, destination| {
+        let span = Span { times: Vec::new(), source, destination };
+        wrong_verdict(verdict, Mode::Live, truths, &span).expect("a judgement").is_some()
+    };
+    let (here, away) = (Presence::Working, Presence::Away);
     for (verdict, right) in all {
-        for (truth, is_right) in [&untouched, &arriving, &over].into_iter().zip(right) {
-            let how = disagreement(verdict, Mode::Live, truth).expect("a judgement");
-            assert_eq!(how.is_none(), is_right, "{verdict:?}: {how:?}, {truth:#?}");
-        }
+        let judged = truths.map(|truth| !wrong(verdict, &[truth], here, here));
+        assert_eq!(judged, right, "{verdict:?}");
     }
+    // Silence is a reason only where somebody could not be heard.
+    let silent = |doubt, source, destination| {
+        truths.map(|truth| !wrong(Verdict::Indeterminate(doubt), &[truth], source, destination))
+    };
+    assert_eq!(silent(Doubt::DestinationSilent, here, away), [true, true, true]);
+    assert_eq!(silent(Doubt::DestinationSilent, away, here), [false, false, false]);
+    assert_eq!(silent(Doubt::SourceSilent, away, here), [false, true, false]);
+    assert_eq!(silent(Doubt::SourceSilent, here, away), [false, false, false]);
+    // What lies between two looks is borne out by both together, and only in their order.
+    for verdict in [Verdict::HandedOver, Verdict::Indeterminate(Doubt::HandoverUnderWay)] {
+        assert!(!wrong(verdict, &[&untouched, &over], here, here), "{verdict:?}");
+        assert!(wrong(verdict, &[&over, &untouched], here, here), "{verdict:?}");
+    }
+    assert!(wrong(Verdict::SplitBrain, &[&untouched, &arriving, &over], here, here));
 }

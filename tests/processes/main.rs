@@ -6,7 +6,7 @@
 //! stage    the processes: a world, two workers, an orchestrator
 //! course   one evacuation from its order to the last verdict
 //! judge    every verdict and every end against the world's truth
-//! figures  what it adds up to
+//! figures  what it adds up to; report: the same, to be pasted into docs/RELIABILITY.md
 //! daemon   a process; binary: the file that it runs
 //! ```
 //! The full run is ordered by `cargo test --release -p muster-tests --test processes -- --ignored --nocapture a_hundred`;
@@ -22,6 +22,7 @@ mod figures;
 mod fleet;
 mod judge;
 mod plan;
+mod report;
 mod stage;
 
 use figures::Figures;
@@ -94,7 +95,7 @@ async fn evacuate(seeds: Vec<u64>) {
             }
         }
     }
-    println!("\n{total}\n{} s in all", begun.elapsed().as_secs());
+    println!("\n{}\n", report::tables(&total, &failed, begun.elapsed()));
     assert!(failed.is_empty(), "seeds {failed:?} failed; the first again: {}", again(failed[0]));
     assert!(!total.is_harmed(), "{total}");
 }

@@ -3,7 +3,7 @@
 use crate::Outcome;
 use crate::daemon::{self, Daemon, Ended, free_port};
 use crate::fleet::{DESTINATION, HANDOVER_MS, HOST_MEMORY_MIB, HOSTS, NIC_MIB_S, Ordered, SILENCE_MS, SOURCE, runbook};
-use crate::judge::RollCall;
+use crate::judge::{Presence, RollCall};
 use crate::plan::Part;
 use muster_proto::channel::{Dial, SiteAddress, TcpDial, site_client};
 use muster_proto::v1 as wire;
@@ -119,6 +119,15 @@ impl Stage {
         until_ready(&self.destination_at).await
     }
 
+    /// Whether the source's and the destination's worker are there now and say that they work.
+    pub(crate) async fn presence(&self) -> (Presence, Presence) {
+        let of = |part: Part, address: &SiteAddress| {
+            let (is_up, address) = (self.is_up(part), address.clone());
+            async move { if is_up && is_working(&address).await { Presence::Working } else { Presence::Away } }
+        };
+        tokio::join!(of(Part::Source, &self.source_at), of(Part::Destination, &self.destination_at))
+    }
+
     /// What is really so.
     pub(crate) async fn truth(&self) -> Outcome<Vec<Truth>> {
         self.world.truth(&[]).await.map_err(|error| format!("the world doesn't tell its truth: {error}"))
@@ -211,18 +220,21 @@ fn in_time<T>(message: T) -> tonic::Request<T> {
 }
 
 async fn until_ready(address: &SiteAddress) -> Outcome<()> {
-    let channel = TcpDial.dial(address).await.map_err(|error| error.to_string())?;
     let begun = Instant::now();
     while begun.elapsed() < READY_WITHIN {
-        let asked = tokio::time::timeout(ANSWER_WITHIN, site_client(channel.clone()).get_site(GetSiteRequest {})).await;
-        if let Ok(Ok(answer)) = asked
-            && answer.get_ref().working
-        {
+        if is_working(address).await {
             return Ok(());
         }
         tokio::time::sleep(READY_ASKED_EVERY).await;
     }
     Err(format!("the worker at {address} takes no work"))
+}
+
+/// Whether a worker says that it has compared its ledger with its hypervisors and takes work.
+async fn is_working(address: &SiteAddress) -> bool {
+    let Ok(channel) = TcpDial.dial(address).await else { return false };
+    let asked = tokio::time::timeout(ANSWER_WITHIN, site_client(channel).get_site(GetSiteRequest {})).await;
+    matches!(asked, Ok(Ok(answer)) if answer.get_ref().working)
 }
 
 fn world_arguments(seed: u64) -> Vec<String> {
