@@ -3,6 +3,7 @@
 mod client;
 mod daemons;
 mod demo;
+pub(crate) mod inspect;
 mod recover;
 
 pub(crate) use client::{
@@ -11,6 +12,7 @@ pub(crate) use client::{
 };
 pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 pub(crate) use demo::DemoArgs;
+pub(crate) use inspect::InspectArgs;
 pub(crate) use recover::RecoverArgs;
 
 use crate::exit;
@@ -63,6 +65,9 @@ pub(crate) enum Command {
     /// Call the roll: what is proven of every VM. With --apply: finish, undo or hold each
     #[command(after_help = recover::HELP)]
     Recover(RecoverArgs),
+    /// Anybody's broken migration: who runs where, what runs twice, what nobody runs
+    #[command(after_help = inspect::HELP)]
+    Inspect(InspectArgs),
     /// Who did what: orders, steps and what came of them
     Audit(AuditArgs),
     /// Run the daemon that plans, schedules and drives evacuations

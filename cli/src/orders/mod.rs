@@ -10,6 +10,7 @@ use crate::args::{Cli, Command, OrchestratorAddress, Person};
 use crate::error::CliError;
 use muster_core::ids::{EvacuationId, TEXT_MAX_BYTES, VmId};
 use muster_core::runbook::{RUNBOOK_MAX_BYTES, Runbook};
+use muster_core::step::Side;
 use muster_proto::channel::SiteAddress;
 use std::io::Read;
 use std::path::Path;
@@ -22,7 +23,15 @@ pub(crate) enum Order {
     Worker(WorkerOrder),
     Orchestrator(OrchestratorOrder),
     Recover(Box<RecoverOrder>),
+    Inspect(InspectOrder),
     Client(SiteAddress, ClientOrder),
+}
+
+/// The hypervisors that are inspected.
+#[derive(Debug)]
+pub(crate) struct InspectOrder {
+    pub(crate) hypervisors: Vec<(Side, String)>,
+    pub(crate) all: bool,
 }
 
 /// What an orchestrator is asked for.
@@ -86,6 +95,7 @@ impl TryFrom<Cli> for Order {
             Command::Worker(args) => Order::Worker(args.try_into()?),
             Command::Orchestrator(args) => Order::Orchestrator(args.try_into()?),
             Command::Recover(args) => Order::Recover(Box::new((*Box::new(args)).try_into()?)),
+            Command::Inspect(args) => Order::Inspect(inspect(args)?),
             Command::Evacuate(args) => {
                 let runbook = read_runbook(&args.runbook)?;
                 let then = match (args.validate_only, args.watch) {
@@ -128,6 +138,28 @@ impl TryFrom<Cli> for Order {
             }
         })
     }
+}
+
+fn inspect(args: crate::args::InspectArgs) -> Result<InspectOrder, CliError> {
+    let mut hypervisors: Vec<(Side, String)> = Vec::new();
+    let sources = args.source.into_iter().map(|uri| (Side::Source, "--source", uri));
+    let destinations = args.destination.into_iter().map(|uri| (Side::Destination, "--destination", uri));
+    for (side, flag, uri) in sources.chain(destinations) {
+        if !uri.starts_with("qemu") || !uri.contains("://") {
+            return Err(CliError::Usage {
+                what: format!("{flag} {uri}: not the URI of a QEMU hypervisor"),
+                mend: "write it like qemu+ssh://root@host.example/system".to_owned(),
+            });
+        }
+        if hypervisors.iter().any(|(_, known)| *known == uri) {
+            return Err(CliError::Usage {
+                what: format!("{flag} {uri}: it is given twice"),
+                mend: "give each hypervisor once, or its VMs would seem to run twice".to_owned(),
+            });
+        }
+        hypervisors.push((side, uri));
+    }
+    Ok(InspectOrder { hypervisors, all: args.all })
 }
 
 fn change(change: EvacuationChange, args: crate::args::ChangeArgs) -> Result<Order, CliError> {

@@ -4,6 +4,8 @@ pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod evacuation;
+#[cfg(feature = "libvirt")]
+pub(crate) mod inspect;
 pub(crate) mod moves;
 pub(crate) mod roll_call;
 mod table;

@@ -6,6 +6,7 @@ mod client;
 mod daemon;
 mod evacuate;
 pub(crate) mod follow;
+mod inspect;
 mod orchestrator;
 mod progress;
 mod recover;
@@ -34,6 +35,7 @@ pub(crate) async fn run(order: Order, writer: &Writer) -> Result<Exit, CliError>
         Order::Worker(order) => worker::run(order, env, writer).await,
         Order::Orchestrator(order) => orchestrator::run(order, env, writer).await,
         Order::Recover(order) => recover::run(*order, env, writer).await,
+        Order::Inspect(order) => inspect::run(order, writer).await,
         Order::Client(address, order) => client::run(address, order, writer).await,
     }
 }

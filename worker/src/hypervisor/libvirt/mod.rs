@@ -10,6 +10,7 @@
 //! define      changes to definitions and instances
 //! survey      what hosts offer and VMs need, for preflight
 //! needs       what a document asks for
+//! inspect     anybody's hypervisors, read only
 //! transfer    live transfers
 //! under_way   what this driver has under way, and what only it remembers
 //! trouble     libvirt's errors in the seam's words
@@ -20,6 +21,7 @@ pub mod config;
 mod define;
 mod document;
 pub mod host;
+pub mod inspect;
 pub mod looks;
 mod mark;
 mod needs;

@@ -214,7 +214,7 @@ fn instance(state: State, job: JobView, stored: Stored) -> Instance {
     }
 }
 
-fn off_cause(reason: u32) -> OffCause {
+pub(super) fn off_cause(reason: u32) -> OffCause {
     match reason {
         sys::VIR_DOMAIN_SHUTOFF_MIGRATED => OffCause::Migrated,
         // Ended by a person's command, or from inside.
