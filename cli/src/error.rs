@@ -24,7 +24,7 @@ pub(crate) enum CliError {
         mend: String,
     },
     /// The runbook has mistakes.
-    #[error("{}: {} mistakes in the runbook; mend them, nothing was done", .path.display(), .mistakes.len())]
+    #[error("{}: {}, nothing was done", .path.display(), mend_runbook(.mistakes.len()))]
     Runbook {
         /// The file.
         path: PathBuf,
@@ -211,6 +211,13 @@ impl From<IdError> for CliError {
 impl From<LinkError> for CliError {
     fn from(error: LinkError) -> Self {
         CliError::Recovery(error.into())
+    }
+}
+
+fn mend_runbook(mistakes: usize) -> String {
+    match mistakes {
+        1 => "1 mistake in the runbook; mend it".to_owned(),
+        several => format!("{several} mistakes in the runbook; mend them"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct DemoArgs {
-    /// How many VMs
+    /// How many VMs; 5 or more, unless nothing is to be broken
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub(crate) vms: u32,
     /// What the fleet and the world's choices are drawn from
@@ -31,4 +31,5 @@ orchestrator finishes, and the roll is called and judged again.
 The world's time is scaled: ten simulated milliseconds pass in a real one, so that a guest of 8 GiB moves over its host's
 10 Gbit/s in less than a second. Deadlines and waits of the runbook are as short as that asks for.
 
-Exit code 0 only if the truth agreed with every verdict both times, no VM ever ran twice and none was lost.";
+Exit code 0 only if the truth agreed with every verdict both times, no VM ever ran twice, none was lost, and everything
+that was to be broken was broken at its moment: with VMs still to arrive, in a transfer, with moves open.";

@@ -1,14 +1,17 @@
 //! The course of the demonstration: what is broken when, and what is waited for.
 
+use super::fleet::WAITING;
 use super::judge::{Sees, judge};
 use super::stage::{Part, Stage};
 use crate::error::CliError;
-use crate::output::demo::{Demo, Kill};
+use crate::output::counted;
+use crate::output::demo::{Demo, Kill, Planned};
 use crate::output::roll_call::{self, RollCall};
 use crate::run::Progress;
 use crate::run::follow::{Follow, Snapshot};
 use crate::writer::Writer;
-use muster_core::reading::Phase;
+use muster_core::ids::{SiteName, VmId};
+use muster_core::reading::{Phase, Stored};
 use muster_worker::hypervisor::sim::world::{Fault, Rule, RuleKind, SiteFault, Trap, Truth};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -44,18 +47,29 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// Everything is broken, one after the other.
+    /// Everything is broken, one after the other. Two transfers wait in their pre-copy for the faults that are to meet
+    /// them, so that these fall into their moment however small the fleet is.
     pub(super) async fn broken(&mut self) -> Result<(), CliError> {
-        let vms = self.report.vms;
-        self.until("a third of the VMs", |snapshot| snapshot.migrated() >= vms / 3).await?;
+        let moments = Moments::of(self.report.vms);
+        let waiting = self.stage.last_live_vms();
+        for vm in &waiting {
+            self.stand(Some(*vm), 1, Phase::PreCopy).await?;
+        }
+        self.until("a third of the VMs", |snapshot| snapshot.migrated() >= moments.third).await?;
         self.kill(Part::Orchestrator).await?;
+        self.note_planned("the orchestrator killed at about a third", |at| at.open > 0).await?;
         self.restart(Part::Orchestrator).await?;
-        self.until("more than half of the VMs", |snapshot| is_past(snapshot, vms, 55) && is_in_pre_copy(snapshot))
-            .await?;
+        self.until("more than half of the VMs", |snapshot| {
+            snapshot.migrated() >= moments.half && is_in_pre_copy(snapshot)
+        })
+        .await?;
         self.kill(Part::DestinationWorker).await?;
+        // Transfers are the hypervisors': one that is there now was there when the worker was killed.
+        self.note_planned("the destination's worker killed in mid-transfer", |at| at.transfers > 0).await?;
         self.restart(Part::DestinationWorker).await?;
-        self.until("nine tenths of the VMs", |snapshot| is_past(snapshot, vms, 88)).await?;
-        self.lose_source().await?;
+        self.stage.inject(Fault::ReleaseTransfers(waiting.first().copied())).await?;
+        self.until("nine tenths of the VMs", |snapshot| snapshot.migrated() >= moments.nine_tenths).await?;
+        self.lose_source(waiting.last().copied()).await?;
         self.account_for_the_lost_source().await?;
         self.bring_source_back().await?;
         self.restart(Part::Orchestrator).await?;
@@ -68,10 +82,10 @@ impl Course<'_> {
     }
 
     /// Some transfers stand right at their handover when the plug is pulled: the hardest moment there is.
-    async fn lose_source(&mut self) -> Result<(), CliError> {
+    async fn lose_source(&mut self, waiting: Option<VmId>) -> Result<(), CliError> {
         let standing = (self.report.vms / 50).clamp(1, 8);
-        let stands = RuleKind::Phase(Phase::Finish, Trap::Hold);
-        self.stage.inject(Fault::Rule(Rule { vm: None, times: standing, kind: stands })).await?;
+        self.stand(None, standing, Phase::Finish).await?;
+        self.stage.inject(Fault::ReleaseTransfers(waiting)).await?;
         let begun = Instant::now();
         while begun.elapsed() < STANDING_WITHIN {
             let truths = self.stage.truth().await?;
@@ -83,9 +97,31 @@ impl Course<'_> {
         }
         self.say("the source site is lost: unplugged, its worker and the orchestrator killed");
         self.stage.at_source(SiteFault::Unplugged).await?;
+        self.note_planned("the source site unplugged with moves open", |at| at.begun > 0).await?;
         self.kill(Part::SourceWorker).await?;
+        self.note_planned("the source's worker killed with its site", |at| at.begun > 0).await?;
         self.kill(Part::Orchestrator).await?;
+        self.note_planned("the orchestrator killed with the source site", |at| at.begun > 0).await?;
         self.progress.finish(&self.follow.now());
+        Ok(())
+    }
+
+    /// Has transfers, of one VM or of any, stand still as soon as they enter a phase.
+    async fn stand(&self, vm: Option<VmId>, times: u32, phase: Phase) -> Result<(), CliError> {
+        self.stage.inject(Fault::Rule(Rule { vm, times, kind: RuleKind::Phase(phase, Trap::Hold) })).await
+    }
+
+    /// Writes down whether a fault that has just been made has fallen into the moment that it was meant for, by the
+    /// world's own truth.
+    async fn note_planned(&mut self, fault: &'static str, in_its_moment: fn(&At) -> bool) -> Result<(), CliError> {
+        let at = At::of(&self.stage.truth().await?, &self.stage.ordered.source);
+        let happened = in_its_moment(&at);
+        let At { open, begun, transfers } = at;
+        self.report.planned_faults.push(Planned { fault, happened, open, begun, transfers });
+        if !happened {
+            let vms = counted(open, "VM", "VMs");
+            self.say(&format!("{fault}: too late, {vms} still to arrive, {transfers} in transfer"));
+        }
         Ok(())
     }
 
@@ -96,7 +132,8 @@ impl Course<'_> {
         let agrees = truths.len().saturating_sub(wrong.len());
         self.tell("\nThe roll, called by \"muster recover\" from the destination alone:");
         self.tell(&roll_call::text(&call));
-        self.tell(&format!("The world's own truth agrees for {agrees} of {} VMs.\n", truths.len()));
+        let all = counted(u64::from(self.report.vms), "VM", "VMs");
+        self.tell(&format!("The world's own truth agrees for {agrees} of {all}.\n"));
         self.report.verdicts_source_lost = call.verdicts;
         self.report.held_source_lost = call.held;
         self.report.wrong.extend(wrong);
@@ -193,8 +230,48 @@ impl Course<'_> {
     }
 }
 
-fn is_past(snapshot: &Snapshot, vms: u32, percent: u32) -> bool {
-    u64::from(snapshot.migrated()) * 100 >= u64::from(vms) * u64::from(percent)
+/// How many VMs have migrated when something is broken. Never more than all but the two that wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moments {
+    third: u32,
+    half: u32,
+    nine_tenths: u32,
+}
+
+impl Moments {
+    fn of(vms: u32) -> Moments {
+        let percent = |percent: u32| (vms * percent).div_ceil(100).min(vms.saturating_sub(WAITING));
+        Moments { third: (vms / 3).min(percent(100)), half: percent(55), nine_tenths: percent(88) }
+    }
+}
+
+/// The moment of a fault, by the world's truth.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    /// VMs that have still to arrive.
+    open: u64,
+    /// Of these, those whose move has begun: sealed at the source.
+    begun: u64,
+    /// Jobs of hypervisors.
+    transfers: u64,
+}
+
+impl At {
+    fn of(truths: &[Truth], source: &SiteName) -> At {
+        let count = |fits: &dyn Fn(&Truth) -> bool| {
+            u64::try_from(truths.iter().filter(|truth| fits(truth)).count()).unwrap_or(u64::MAX)
+        };
+        let stored_at_source = |truth: &Truth, what: Stored| {
+            truth.places.iter().any(|place| place.site == *source && place.stored == what)
+        };
+        let runs_elsewhere = |truth: &Truth| truth.runs_on().iter().any(|(site, _)| site != source);
+        let is_open = |truth: &Truth| !stored_at_source(truth, Stored::Retired) && !runs_elsewhere(truth);
+        At {
+            open: count(&is_open),
+            begun: count(&|truth| is_open(truth) && stored_at_source(truth, Stored::Sealed)),
+            transfers: count(&has_job),
+        }
+    }
 }
 
 fn is_in_pre_copy(snapshot: &Snapshot) -> bool {
@@ -203,4 +280,22 @@ fn is_in_pre_copy(snapshot: &Snapshot) -> bool {
 
 fn has_job(truth: &Truth) -> bool {
     truth.places.iter().any(|place| place.job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_fall_while_vms_have_still_to_arrive_however_small_the_fleet() {
+        for vms in fleet_sizes() {
+            let Moments { third, half, nine_tenths } = Moments::of(vms);
+            assert!((1..=half).contains(&third) && half <= nine_tenths && nine_tenths + WAITING <= vms, "{vms}");
+        }
+        assert_eq!(Moments::of(200), Moments { third: 66, half: 110, nine_tenths: 176 });
+    }
+
+    fn fleet_sizes() -> impl Iterator<Item = u32> {
+        crate::demo::BREAKABLE_VMS_MIN..=20_000
+    }
 }

@@ -23,6 +23,11 @@ const HOSTS: (u32, u32) = (4, 80);
 const MOVES_PER_HOST: u32 = 3;
 /// Most moves at once.
 const MOVES_MAX: u32 = 64;
+/// Live VMs whose transfers wait for what is to be broken.
+pub(super) const WAITING: u32 = 2;
+/// Fewest VMs that leave something to be broken on the way: a third, more than half and all but the waiting ones are
+/// three different moments.
+pub(crate) const BREAKABLE_VMS_MIN: u32 = 5;
 
 /// What the world is to be made of.
 #[derive(Debug, Clone, Copy)]

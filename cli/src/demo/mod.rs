@@ -18,11 +18,13 @@ mod stage;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::orders::DemoOrder;
+use crate::output::counted;
 use crate::output::demo::{Demo, text};
 use crate::run::Progress;
 use crate::run::follow::Follow;
 use crate::writer::Writer;
 use course::Course;
+pub(crate) use fleet::BREAKABLE_VMS_MIN;
 use judge::{Sees, judge, not_arrived};
 use muster_worker::hypervisor::sim::world::Truth;
 use stage::Stage;
@@ -70,9 +72,8 @@ async fn perform(order: &DemoOrder, directory: &Path, writer: &Writer, report: &
     let api = stage.api().await?;
     report.evacuation = api.create(&stage.runbook, false, BY).await?.evacuation;
     if !writer.is_json() {
-        let hosts = stage.size.hosts;
-        writer
-            .note(&format!("{} VMs on {hosts} hosts of a simulated site, evacuation {}", order.vms, report.evacuation));
+        let (hosts, vms) = (stage.size.hosts, counted(u64::from(order.vms), "VM", "VMs"));
+        writer.note(&format!("{vms} on {hosts} hosts of a simulated site, evacuation {}", report.evacuation));
     }
     let follow = Follow::start(api, report.evacuation.clone());
     let progress = if writer.is_json() { Progress::silent(writer) } else { Progress::new(writer) };
@@ -110,7 +111,9 @@ async fn conclude(stage: &Stage, report: &mut Demo) -> Result<(), CliError> {
         + report.wrong_verdicts
         + count(strays.len());
     let all_there = truths.len() == stage.fleet.len() && report.migrated == u64::from(report.vms);
-    report.passed = harm == 0 && all_there && call.settled;
+    let broken_as_planned = report.planned_faults.iter().all(|planned| planned.happened);
+    let came_back_well = report.settled_after_return != Some(false);
+    report.passed = harm == 0 && all_there && call.settled && broken_as_planned && came_back_well;
     report.wrong.extend(strays);
     Ok(())
 }

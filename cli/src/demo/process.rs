@@ -99,11 +99,22 @@ impl Daemon {
 
 /// This program, in a process group of its own, so that Ctrl-C reaches the demonstration alone; killed when dropped.
 fn this_program() -> Result<Command, CliError> {
-    let program =
-        std::env::current_exe().map_err(|source| CliError::System { doing: "finding this program's file", source })?;
-    let mut command = Command::new(program);
-    command.kill_on_drop(true).process_group(0);
+    let mut command = Command::new(program()?);
+    command.arg0("muster").kill_on_drop(true).process_group(0);
     Ok(command)
+}
+
+/// What this process runs, whatever has become of its file meanwhile: a build may replace it while a daemon is dead,
+/// and what is started again must be what was killed.
+#[cfg(target_os = "linux")]
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere the file has to be found")]
+fn program() -> Result<PathBuf, CliError> {
+    Ok(PathBuf::from("/proc/self/exe"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn program() -> Result<PathBuf, CliError> {
+    std::env::current_exe().map_err(|source| CliError::System { doing: "finding this program's file", source })
 }
 
 /// Runs a command of this program to its end and returns its exit code and what it wrote to standard output.

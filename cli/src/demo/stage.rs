@@ -1,6 +1,6 @@
 //! The demonstration's world, sites and orchestrator: starts them, breaks them, asks them.
 
-use super::fleet::{self, HANDOVER_MS, SILENCE_MS, Size};
+use super::fleet::{self, HANDOVER_MS, SILENCE_MS, Size, WAITING};
 use super::judge::Ordered;
 use super::process::{self, Daemon, free_ports};
 use crate::error::CliError;
@@ -8,7 +8,7 @@ use crate::orders::DemoOrder;
 use crate::output::roll_call::RollCall;
 use crate::run::Api;
 use futures::{StreamExt, TryStreamExt};
-use muster_core::ids::SiteName;
+use muster_core::ids::{SiteName, VmId};
 use muster_proto::channel::{Dial, SiteAddress, TcpDial, site_client};
 use muster_proto::worker::v1::GetSiteRequest;
 use muster_worker::hypervisor::sim::client::WorldClient;
@@ -118,6 +118,12 @@ impl Stage {
     /// The orchestrator's client.
     pub(super) async fn api(&self) -> Result<Api, CliError> {
         Api::connect(self.orchestrator_address.clone()).await
+    }
+
+    /// The last VMs of the fleet that are moved with their memory, as many as wait for what is to be broken.
+    pub(super) fn last_live_vms(&self) -> Vec<VmId> {
+        let live = self.fleet.iter().rev().map(|vm| vm.vm).filter(|vm| self.ordered.live.contains(vm));
+        live.take(WAITING as usize).collect()
     }
 
     /// Kills a process with SIGKILL.

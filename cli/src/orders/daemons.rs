@@ -2,6 +2,7 @@
 
 use super::{address, usage};
 use crate::args::{DemoArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
+use crate::demo::BREAKABLE_VMS_MIN;
 use crate::error::CliError;
 use muster_core::ids::SiteName;
 use muster_proto::channel::{SiteAddress, require_loopback};
@@ -147,6 +148,12 @@ impl TryFrom<DemoArgs> for DemoOrder {
             return Err(CliError::Usage {
                 what: format!("--keep {}: the directory is not empty", directory.display()),
                 mend: "give an empty one, or one that is not there yet".to_owned(),
+            });
+        }
+        if !args.no_faults && args.vms < BREAKABLE_VMS_MIN {
+            return Err(CliError::Usage {
+                what: format!("--vms {}: too few to break anything on the way", args.vms),
+                mend: format!("give {BREAKABLE_VMS_MIN} or more, or --no-faults"),
             });
         }
         Ok(DemoOrder { vms: args.vms, seed: args.seed, faults: !args.no_faults, keep: args.keep })

@@ -1,13 +1,14 @@
 //! What the demonstration found.
 
-use super::{roll_call::meaning, span, table};
+use super::{counted, roll_call::meaning, span, table};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The whole demonstration, as one object.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Demo {
-    /// The truth agreed both times, no VM ever ran twice, none was lost, and all have arrived.
+    /// The truth agreed both times, no VM ever ran twice, none was lost, all have arrived, and every planned fault fell
+    /// into its moment.
     pub(crate) passed: bool,
     pub(crate) vms: u32,
     pub(crate) seed: u64,
@@ -39,6 +40,8 @@ pub(crate) struct Demo {
     /// How many processes were killed.
     pub(crate) kills: u64,
     pub(crate) kill_log: Vec<Kill>,
+    /// What was to be broken, in its order, and whether it was at its moment; empty if nothing was to be.
+    pub(crate) planned_faults: Vec<Planned>,
     pub(crate) elapsed_ms: u64,
     /// Where ledgers, journal, runbook and output were kept.
     pub(crate) kept_in: Option<String>,
@@ -51,6 +54,20 @@ pub(crate) struct Kill {
     pub(crate) after_ms: u64,
     /// How many VMs had migrated by then.
     pub(crate) migrated: u32,
+}
+
+/// A fault that belongs to the demonstration.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Planned {
+    pub(crate) fault: &'static str,
+    /// It fell into the moment that it was meant for, by the world's truth.
+    pub(crate) happened: bool,
+    /// VMs that had still to arrive.
+    pub(crate) open: u64,
+    /// Of these, those whose move had begun.
+    pub(crate) begun: u64,
+    /// Transfers, copies and shutdowns that were under way.
+    pub(crate) transfers: u64,
 }
 
 /// A verdict that the truth does not bear out.
@@ -82,20 +99,60 @@ pub(crate) fn text(demo: &Demo) -> String {
         lines.push(wrong.to_string());
     }
     lines.push(format!(
-        "{} VMs, seed {}: {} migrated, {} processes killed, in {}",
-        demo.vms,
+        "{}, seed {}: {} migrated, {} killed, in {}",
+        counted(u64::from(demo.vms), "VM", "VMs"),
         demo.seed,
         demo.migrated,
-        demo.kills,
+        counted(demo.kills, "process", "processes"),
         span(demo.elapsed_ms)
     ));
     lines.push(format!(
-        "by the world's truth: {} wrong verdicts, {} VMs ran twice, {} lost, {} ran stale, {} definitions changed",
-        demo.wrong_verdicts, demo.ran_twice, demo.lost, demo.ran_stale, demo.definition_changed
+        "by the world's truth: {}, {} ran twice, {} lost, {} ran stale, {} changed",
+        counted(demo.wrong_verdicts, "wrong verdict", "wrong verdicts"),
+        counted(demo.ran_twice, "VM", "VMs"),
+        demo.lost,
+        demo.ran_stale,
+        counted(demo.definition_changed, "definition", "definitions"),
     ));
+    lines.extend(planned(&demo.planned_faults));
     if let Some(directory) = &demo.kept_in {
         lines.push(format!("kept in {directory}"));
     }
     lines.push(if demo.passed { "passed: every VM is accounted for".to_owned() } else { "FAILED".to_owned() });
     lines.join("\n")
+}
+
+/// Whether everything was broken that was to be.
+fn planned(faults: &[Planned]) -> Vec<String> {
+    let missed: Vec<&Planned> = faults.iter().filter(|planned| !planned.happened).collect();
+    let summary = match (faults.len(), missed.len()) {
+        (0, _) => return Vec::new(),
+        (all, 0) => format!("all {all} planned faults fell into their moment"),
+        (all, missed) => format!("{missed} of {all} planned faults missed their moment; try another seed or more VMs:"),
+    };
+    let each = missed.iter().map(|one| {
+        format!(
+            "  {}: {} had still to arrive, {} of them begun, {} under way",
+            one.fault,
+            counted(one.open, "VM", "VMs"),
+            one.begun,
+            counted(one.transfers, "transfer", "transfers")
+        )
+    });
+    std::iter::once(summary).chain(each).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_that_missed_its_moment_is_told() {
+        let fault = |happened| Planned { fault: "the worker killed", happened, open: 1, begun: 0, transfers: 0 };
+        assert!(planned(&[]).is_empty());
+        assert_eq!(planned(&[fault(true), fault(true)]), ["all 2 planned faults fell into their moment"]);
+        let told = planned(&[fault(true), fault(false)]);
+        assert!(told[0].starts_with("1 of 2 planned faults missed"), "{told:?}");
+        assert_eq!(told[1], "  the worker killed: 1 VM had still to arrive, 0 of them begun, 0 transfers under way");
+    }
 }

@@ -1,6 +1,6 @@
 //! An evacuation, and lists of them.
 
-use super::{given, instant, moves::Move, table};
+use super::{counted, given, instant, moves::Move, table};
 use muster_proto::v1 as wire;
 use serde::Serialize;
 
@@ -111,8 +111,8 @@ pub(crate) fn text(evacuation: &Evacuation) -> String {
         format!("{} ({})", evacuation.name, evacuation.evacuation),
         format!("{} → {}, {}", evacuation.source_site, evacuation.destination_site, standing(evacuation)),
         format!(
-            "{} VMs: {} migrated, {} moving, {} waiting, {} held, {} stayed at the source",
-            counts.total(),
+            "{}: {} migrated, {} moving, {} waiting, {} held, {} stayed at the source",
+            counted(u64::from(counts.total()), "VM", "VMs"),
             counts.migrated,
             counts.moving,
             counts.waiting,
@@ -158,7 +158,8 @@ pub(crate) fn list_text(list: &List) -> String {
 /// That a runbook is right.
 pub(crate) fn validated_text(validated: &Validated) -> String {
     let Validated { name, source_site, destination_site, moves, warnings, .. } = validated;
-    let mut lines = vec![format!("{name}: right; {moves} VMs would move from {source_site} to {destination_site}")];
+    let vms = counted(u64::from(*moves), "VM", "VMs");
+    let mut lines = vec![format!("{name}: right; {vms} would move from {source_site} to {destination_site}")];
     lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.join("\n")
 }

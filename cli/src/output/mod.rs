@@ -12,6 +12,11 @@ mod table;
 
 pub(crate) use table::table;
 
+/// So many of something, in words that fit the number.
+pub(crate) fn counted(count: u64, one: &str, several: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
+}
+
 /// An empty text as nothing.
 fn given(text: &str) -> Option<String> {
     if text.is_empty() { None } else { Some(text.to_owned()) }
@@ -50,6 +55,11 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "VM", "VMs")), ["0 VMs", "1 VM", "2 VMs"]);
+    }
 
     #[test]
     fn instants_are_dates() {

@@ -1,6 +1,6 @@
 //! A roll call: what is proven of every VM, counted by verdict, and what is held.
 
-use super::{given, instant, table};
+use super::{counted, given, instant, table};
 use muster_core::step::Step;
 use muster_core::verdict::Verdict;
 use muster_proto::v1 as wire;
@@ -166,7 +166,7 @@ pub(crate) fn unsettled(call: &RollCall) -> Option<String> {
         }
     }
     for ((why, remedy), count) in never_begun {
-        table.row([format!("{count} VMs"), NEVER_BEGUN.to_owned(), why, remedy]);
+        table.row([counted(count, "VM", "VMs"), NEVER_BEGUN.to_owned(), why, remedy]);
         rows += 1;
     }
     (rows > 0).then(|| table.to_string())
@@ -178,12 +178,12 @@ fn sentence(call: &RollCall) -> String {
     let standing = if call.settled {
         "every VM is accounted for and settled".to_owned()
     } else if call.held > 0 {
-        format!("{} VMs are held", call.held)
+        counted(call.held, "VM is held", "VMs are held")
     } else {
         "no VM is held; recover --apply goes on".to_owned()
     };
     let kept = if call.claim_kept == Some(true) { "; recovery keeps its claim, so no orchestrator acts" } else { "" };
-    format!("{} VMs: {standing}{as_of}{kept}", call.vms)
+    format!("{}: {standing}{as_of}{kept}", counted(call.vms, "VM", "VMs"))
 }
 
 /// What a verdict means, in a few words.

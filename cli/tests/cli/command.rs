@@ -3,7 +3,7 @@
 use crate::support::{Daemon, Ran, muster};
 use serde_json::Value;
 use std::io::Write;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A port that nobody listens on.
 const NOBODY: &str = "127.0.0.1:1";
@@ -63,7 +63,7 @@ fn wrong_command_lines_end_with_2_and_say_how_to_mend_them() {
         (vec!["recover", "--assert-source-fenced", "I pulled the plug"], "add --apply"),
         (vec!["recover", "--undo"], "recover with --destination"),
         (vec!["recover", "--assert-host-fenced", "only-a-host"], "2 values"),
-        (with(&["--hypervisor", "xen:1"]), "write sim:ADDR"),
+        (with(&["--hypervisor", "xen:1"]), "sim:ADDR"),
         (with(&["--hypervisor", "sim:127.0.0.1:1", "--peer", "b"]), "has no '='"),
         (with(&["--hypervisor", "sim:127.0.0.1:1", "--peer", "a=127.0.0.1:1"]), "the site itself"),
         (vec!["orchestrator", "--journal", "j", "--listen", "127.0.0.1:0"], "--site"),
@@ -71,6 +71,7 @@ fn wrong_command_lines_end_with_2_and_say_how_to_mend_them() {
         (vec!["world", "--listen", "127.0.0.1:0", "--site", "a=none"], "not a number of hosts"),
         (vec!["world", "--listen", "127.0.0.1:0", "--site", "a=1", "--site", "a=2"], "given twice"),
         (vec!["demo", "--vms", "0"], "0 is not in 1..=20000"),
+        (vec!["demo", "--vms", "4"], "too few to break anything on the way; give 5 or more, or --no-faults"),
         (vec!["demo", "--keep", full], "the directory is not empty"),
     ];
     for (arguments, expected) in cases {
@@ -183,6 +184,7 @@ fn a_demonstration_with_faults_accounts_for_every_vm() {
     let ran = muster(&arguments);
     let report = demo_report(&ran);
     assert_eq!(report["kills"], 4, "{ran:?}");
+    assert_broken_as_planned(&report, &ran);
     assert_eq!(report["settled_after_return"], true, "{ran:?}");
     assert_eq!(report["verdicts"]["FullyMigrated"], 40, "{ran:?}");
     let lost: u64 = report["verdicts_source_lost"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
@@ -198,6 +200,32 @@ fn a_demonstration_with_faults_accounts_for_every_vm() {
     let ran = muster(&["recover", "--ledger", ledger.to_str().unwrap(), "--explain", name]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("verdict: FullyMigrated, since"), "{ran:?}");
+}
+
+#[test]
+fn the_smallest_demonstration_is_broken_at_its_moments_by_a_program_whose_file_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("muster");
+    std::fs::copy(env!("CARGO_BIN_EXE_muster"), &copy).unwrap();
+    let mut command = Command::new(&copy);
+    command.args(["demo", "--vms", "5", "--seed", "2", "--output", "json"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It runs by now, and starts everything from what it runs.
+    std::fs::remove_file(&copy).unwrap();
+    let ran = Ran::from(&child.wait_with_output().unwrap());
+    let report = demo_report(&ran);
+    assert_eq!(report["verdicts"]["FullyMigrated"], 5, "{ran:?}");
+    assert_broken_as_planned(&report, &ran);
+}
+
+/// Every fault fell into its moment.
+fn assert_broken_as_planned(report: &Value, ran: &Ran) {
+    let planned = report["planned_faults"].as_array().unwrap();
+    assert_eq!(planned.len(), 5, "{ran:?}");
+    for fault in planned {
+        assert_eq!(fault["happened"], true, "{ran:?}");
+        assert!(fault["open"].as_u64() > Some(0), "{ran:?}");
+    }
 }
 
 /// The one object on standard output, of a demonstration that passed.

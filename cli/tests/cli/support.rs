@@ -1,7 +1,7 @@
 //! Runs the real command.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// A command that has ended.
 #[derive(Debug)]
@@ -13,10 +13,15 @@ pub(crate) struct Ran {
 
 impl Ran {
     pub(crate) fn of(command: &mut Command) -> std::io::Result<Ran> {
-        let output = command.stdin(Stdio::null()).output()?;
+        command.stdin(Stdio::null()).output().map(|output| Ran::from(&output))
+    }
+}
+
+impl From<&Output> for Ran {
+    fn from(output: &Output) -> Ran {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
-        Ok(Ran { code, stdout: text(&output.stdout), stderr: text(&output.stderr) })
+        Ran { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 }
 
