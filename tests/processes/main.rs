@@ -80,7 +80,7 @@ async fn evacuate(seeds: Vec<u64>) {
     // Built by nobody else's clock: building takes longer than an evacuation may.
     let built = tokio::task::spawn_blocking(binary::muster).await.expect("a build that ends");
     built.expect("the muster binary");
-    let begun = Instant::now();
+    let (begun, commit) = (Instant::now(), report::commit());
     let mut total = Figures::default();
     let mut failed = Vec::new();
     let mut played = futures::stream::iter(seeds).map(|seed| async move { (seed, Box::pin(play(seed)).await) });
@@ -95,7 +95,7 @@ async fn evacuate(seeds: Vec<u64>) {
             }
         }
     }
-    println!("\n{}\n", report::tables(&total, &failed, begun.elapsed()));
+    println!("\n{}\n", report::table(&commit, &total, &failed, begun.elapsed()));
     assert!(failed.is_empty(), "seeds {failed:?} failed; the first again: {}", again(failed[0]));
     assert!(!total.is_harmed(), "{total}");
 }

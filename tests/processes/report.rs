@@ -5,8 +5,8 @@ use crate::figures::{Figures, Kills, listed};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The tables of a run. `failed` are the seeds that did not come through.
-pub(crate) fn tables(total: &Figures, failed: &[u64], elapsed: Duration) -> String {
+/// The table of a run. `commit` is what it began with; `failed` are the seeds that did not come through.
+pub(crate) fn table(commit: &str, total: &Figures, failed: &[u64], elapsed: Duration) -> String {
     let Kills { orchestrator, source, destination, recovery, under_way } = total.kills;
     let came_through = match failed {
         [] => "all".to_owned(),
@@ -14,7 +14,7 @@ pub(crate) fn tables(total: &Figures, failed: &[u64], elapsed: Duration) -> Stri
     };
     let rows = [
         ("date", today()),
-        ("commit", commit()),
+        ("commit", commit.to_owned()),
         ("machine", machine()),
         ("evacuations", total.evacuations.to_string()),
         ("came through", came_through),
@@ -50,7 +50,7 @@ fn today() -> String {
 }
 
 /// What is tested, and whether it is more than what was committed.
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let commit = told("git", &["rev-parse", "--short", "HEAD"]);
     if told("git", &["status", "--porcelain"]).is_empty() { commit } else { format!("{commit} and changes") }
 }
@@ -72,10 +72,10 @@ fn told(program: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_failed_seed_stands_in_the_tables() {
+fn a_failed_seed_stands_in_the_table() {
     let total = Figures { evacuations: 100, wrong_verdicts: 3, ..Figures::default() };
-    let text = tables(&total, &[32], Duration::from_secs(700));
+    let text = table("abc", &total, &[32], Duration::from_secs(700));
     assert!(text.contains("| came through | 99, not [32] |"), "{text}");
     assert!(text.contains("| **wrong verdicts** | 3 |"), "{text}");
-    assert!(tables(&total, &[], Duration::ZERO).contains("| came through | all |"));
+    assert!(table("abc", &total, &[], Duration::ZERO).contains("| came through | all |"));
 }
