@@ -1,5 +1,6 @@
 //! Changes to stored definitions: placeholder, sealed, retired, real, and none. Blocking; each tests what it finds first.
 
+use super::config::HostMemory;
 use super::document::{self, Inert};
 use super::mark::Note;
 use super::trouble::{Trouble, is_no_domain};
@@ -21,6 +22,16 @@ const UNDEFINE: u32 = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     pub(super) memory_mib: u64,
+}
+
+/// What a host has for guests.
+pub(super) fn room(connection: &Connect, memory: HostMemory) -> Result<Room, Trouble> {
+    let memory_mib = match memory {
+        HostMemory::Fixed { memory_mib } => memory_mib,
+        // libvirt counts a host's memory in KiB.
+        HostMemory::Reported { reserve_mib } => (connection.node_info()?.memory >> 10).saturating_sub(reserve_mib),
+    };
+    Ok(Room { memory_mib })
 }
 
 /// A VM that must be here, and without a job.
@@ -86,6 +97,9 @@ pub(super) fn inert(connection: &Connect, vm: VmId, kind: Inert, reason: String)
     let view = still(connection, vm)?;
     if kind == Inert::Retired && view.is_active() {
         return Err(Trouble::Refused("its guest is still here".to_owned()));
+    }
+    if let Some(trouble) = view.facts.trouble {
+        return Err(trouble.into());
     }
     let note = Note { mark: view.facts.note.mark, reason };
     define(connection, &document::make_inert(&view.facts.real, kind, &note)?, false)

@@ -17,6 +17,8 @@ const NOWHERE: &str = "/muster";
 const TARGET: &str = "vdzz";
 /// Longest reason in that disk's path, in bytes; a file's name may have 255.
 const REASON_MAX_BYTES: usize = 200;
+/// Longest of what muster puts into a document, in bytes.
+const OWN_MAX_BYTES: usize = 8 * 1024;
 /// The namespace of the tags that users give their VMs, under `<metadata>`: `<tags xmlns='…'><tag>web</tag></tags>`.
 pub(super) const TAGS_NAMESPACE: &str = "urn:muster:tags:1";
 
@@ -48,6 +50,8 @@ pub(super) struct Facts {
     pub(super) note: Note,
     /// Without muster's metadata and without the disk that makes it inert.
     pub(super) real: String,
+    /// Why nothing of it could be read; all but its name and memory is then a guess.
+    pub(super) trouble: Option<DocumentError>,
 }
 
 /// A disk that is written to, or read as a disk.
@@ -107,9 +111,16 @@ impl Inert {
     }
 }
 
+/// What is known of a document that can't be read: enough to list its VM, so that nobody thinks it isn't there.
+pub(super) fn unread(name: String, memory_mib: u64, trouble: DocumentError) -> Facts {
+    let note = Note::default();
+    let (tags, disks, real) = (Vec::new(), Vec::new(), String::new());
+    Facts { name, memory_mib, vcpus: 1, tags, disks, stored: Stored::Real, note, real, trouble: Some(trouble) }
+}
+
 /// Reads a document.
 pub(super) fn read(text: &str) -> Result<Facts, DocumentError> {
-    if text.len() > DOCUMENT_MAX_BYTES {
+    if text.len() > DOCUMENT_MAX_BYTES + OWN_MAX_BYTES {
         return Err(DocumentError::TooLong(text.len()));
     }
     let document = Document::parse(text)?;
@@ -129,6 +140,7 @@ pub(super) fn read(text: &str) -> Result<Facts, DocumentError> {
         stored: inert.map_or(Stored::Real, |(kind, _)| kind.stored()),
         note: mark::read(domain),
         real: without(text, cuts(domain, inert.map(|(_, disk)| disk))),
+        trouble: None,
     })
 }
 
@@ -291,4 +303,120 @@ fn file_name(reason: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
     let name: String = reason.chars().map(plain).take(REASON_MAX_BYTES).collect();
     if name.trim_matches('.').is_empty() { "no-reason-was-given".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_core::ids::{Attempt, EvacuationId};
+    use muster_core::reading::Mark;
+    use muster_core::token::Token;
+    use uuid::Uuid;
+
+    const PLAIN: &str = "<domain type='kvm'>
+  <name>web &amp; more</name>
+  <uuid>e8e9da21-647d-56db-be52-e30d7ed1c877</uuid>
+  <memory unit='KiB'>8193</memory>
+  <vcpu placement='static'>2</vcpu>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <disk type='file' device='disk'>
+      <source file='/srv/guests/web.img'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <disk type='file' device='cdrom'>
+      <source file='/iso/a.iso'/>
+      <target dev='sda' bus='sata'/>
+      <readonly/>
+    </disk>
+    <disk type='network' device='disk'>
+      <source protocol='rbd' name='pool/b'/>
+      <target dev='vdb' bus='virtio'/>
+    </disk>
+  </devices>
+</domain>
+";
+    const FOREIGN: &str = "<metadata>
+    <other:os xmlns:other='http://other.example/1'><!-- kept --></other:os>
+    <tags xmlns='urn:muster:tags:1'><tag>web</tag><tag> db </tag></tags>
+  </metadata>
+  ";
+
+    fn with_foreign_metadata() -> String {
+        PLAIN.replacen("<memory", &format!("{FOREIGN}<memory"), 1)
+    }
+
+    fn note(reason: &str) -> Note {
+        let mark = Mark {
+            evacuation: EvacuationId(Uuid::from_u128(7)),
+            attempt: Attempt::FIRST.next(),
+            token: Token::new(3, 9),
+        };
+        Note { mark: Some(mark), reason: reason.to_owned() }
+    }
+
+    #[test]
+    fn facts_are_read_as_they_stand() {
+        let facts = read(&with_foreign_metadata()).unwrap();
+        assert_eq!((facts.name.as_str(), facts.memory_mib, facts.vcpus), ("web & more", 9, 2));
+        assert_eq!(facts.tags, ["web", "db"]);
+        let places: Vec<(&DiskPlace, bool)> = facts.disks.iter().map(|disk| (&disk.place, disk.is_writable)).collect();
+        let path = |path: &str| DiskPlace::Path(PathBuf::from(path));
+        let expected = [(path("/srv/guests/web.img"), true), (path("/iso/a.iso"), false), (DiskPlace::Network, true)];
+        assert_eq!(places, expected.iter().map(|(place, writable)| (place, *writable)).collect::<Vec<_>>());
+        assert_eq!((facts.stored, &facts.note), (Stored::Real, &Note::default()));
+    }
+
+    #[test]
+    fn what_is_made_inert_is_known_for_it_and_gives_the_real_one_back_to_the_letter() {
+        let no_devices = PLAIN.split_once("  <devices>").map(|(before, _)| format!("{before}</domain>\n")).unwrap();
+        let empty = PLAIN.replace("  <memory unit", "  <metadata/>\n  <memory unit");
+        for real in [PLAIN.to_owned(), with_foreign_metadata()] {
+            for kind in Inert::ALL {
+                let note = note("it's <sealed> & \"gone\" to ../../site");
+                let inert = make_inert(&real, kind, &note).unwrap();
+                let facts = read(&inert).unwrap();
+                assert_eq!((facts.stored, &facts.note, &facts.real), (kind.stored(), &note, &real), "{inert}");
+                assert!(facts.disks.iter().all(|disk| disk.target != TARGET), "{inert}");
+                assert!(!inert.contains("../"), "a reason became a path: {inert}");
+            }
+            let marked = with_note(&real, &note("")).unwrap();
+            let facts = read(&marked).unwrap();
+            assert_eq!((facts.stored, &facts.note, &facts.real), (Stored::Real, &note(""), &real), "{marked}");
+        }
+        for odd in [no_devices, empty] {
+            let inert = make_inert(&odd, Inert::Sealed, &note("why")).unwrap();
+            assert_eq!(read(&inert).unwrap().stored, Stored::Sealed, "{inert}");
+        }
+    }
+
+    #[test]
+    fn as_libvirt_lays_it_out_again_it_still_gives_the_real_one_back() {
+        let inert = make_inert(PLAIN, Inert::Retired, &note("moved")).unwrap();
+        let spread = inert
+            .replace("<metadata><muster", "\n  <metadata>\n    <muster")
+            .replace("/></metadata>", "/>\n  </metadata>")
+            .replace("<devices>\n    ", "<devices>")
+            .replacen("<emulator>", "\n    <emulator>", 1)
+            .replacen("<disk type='file' device='disk'><driver", "\n    <disk type='file' device='disk'><driver", 1);
+        assert_ne!(spread, inert);
+        assert_eq!(read(&spread).unwrap().real, PLAIN);
+    }
+
+    #[test]
+    fn without_the_impossible_disk_it_is_real_whatever_the_note_says() {
+        let inert = make_inert(PLAIN, Inert::Sealed, &note("sealed")).unwrap();
+        let unsealed = inert.replace("/muster/sealed-not-runnable", "/srv/guests");
+        assert_eq!(read(&unsealed).unwrap().stored, Stored::Real);
+    }
+
+    #[test]
+    fn what_is_no_domain_is_refused() {
+        assert!(matches!(read("<domain"), Err(DocumentError::Syntax(_))));
+        assert_eq!(read("<network/>"), Err(DocumentError::Missing("domain")));
+        let unit = PLAIN.replace("unit='KiB'", "unit='bushel'");
+        assert_eq!(read(&unit), Err(DocumentError::Missing("memory")));
+        let long = format!("{PLAIN}<!--{}-->", "x".repeat(DOCUMENT_MAX_BYTES + OWN_MAX_BYTES));
+        assert!(matches!(read(&long), Err(DocumentError::TooLong(_))));
+    }
 }

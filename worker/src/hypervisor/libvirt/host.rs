@@ -46,6 +46,8 @@ pub(super) struct Host {
     pub(super) looks: Arc<Semaphore>,
     calls: Arc<Semaphore>,
     pub(super) jobs: Arc<Semaphore>,
+    /// For looks at the hosts that its jobs go to.
+    pub(super) peers: Arc<Semaphore>,
     /// Taken while room is counted and given away.
     pub(super) admission: Arc<tokio::sync::Mutex<()>>,
 }
@@ -74,6 +76,7 @@ impl Host {
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             jobs: Arc::new(Semaphore::new(JOBS_MAX)),
+            peers: Arc::new(Semaphore::new(JOBS_MAX)),
             admission: Arc::default(),
         }
     }

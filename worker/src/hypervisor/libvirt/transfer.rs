@@ -4,9 +4,10 @@
 //! this process dies, or its connection does, the transfer goes on, and shows itself as a job of libvirt's.
 
 use super::Drivers;
+use super::changing::{There, must_be_on_shared_storage};
 use super::config::{PeerConfig, TransferConfig};
 use super::document;
-use super::host::{CALL_WAIT_MAX, Host, connect, on_thread, on_thread_with};
+use super::host::{CALL_WAIT_MAX, Host, connect, on_thread_with};
 use super::mark::Note;
 use super::trouble::Trouble;
 use super::under_way::JobGuard;
@@ -50,13 +51,17 @@ impl Drivers {
         self: &Arc<Self>,
         here: &Arc<Host>,
         vm: VmId,
-        (site, host): (&SiteName, &HostName),
+        (site, host): There<'_>,
         mark: Mark,
     ) -> Result<PeerConfig, HypervisorError> {
         let peer = self.peer(here, site, host)?;
         let there = format!("{site}/{host}");
         let (uri, shown) = (peer.worker_uri.clone(), there.clone());
-        let looking = on_thread("peer", move || -> Result<(), Trouble> {
+        let Ok(permit) = Arc::clone(&here.peers).try_acquire_owned() else {
+            let message = "as many looks at other sites' hosts as it may have hang already".to_owned();
+            return Err(HypervisorError::Failed { host: here.name.clone(), message });
+        };
+        let looking = on_thread_with("peer", permit, move || -> Result<(), Trouble> {
             let connection = connect(&uri)
                 .map_err(|error| Trouble::Failed(format!("no connection to {shown}: {}", error.message())))?;
             let fits = view::read(&connection, vm)?.is_some_and(|view| is_its_placeholder(&view, mark));
@@ -169,11 +174,7 @@ fn may_leave(connection: &Connect, vm: VmId, shared: &[PathBuf]) -> Result<(), T
     if view.instance() != Instance::Running {
         return Err(Trouble::Refused("its guest does not run".to_owned()));
     }
-    if !view.is_on_shared_storage(shared) {
-        let what = "a disk of it is not on storage that both sites reach (shared_storage in the libvirt configuration)";
-        return Err(Trouble::Refused(what.to_owned()));
-    }
-    Ok(())
+    must_be_on_shared_storage(&view, shared)
 }
 
 /// What the thread of a transfer needs.

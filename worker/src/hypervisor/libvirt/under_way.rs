@@ -76,7 +76,7 @@ impl UnderWay {
             state.calls.insert(vm, CallAt { host: host.clone(), shuts_down });
         }
         self.tell(Change::Vm(vm));
-        Ok(CallGuard { under_way: Arc::clone(self), vm })
+        Ok(CallGuard { _call: Arc::new(OpenCall { under_way: Arc::clone(self), vm }) })
     }
 
     /// Notes that a job begins. What failed before it is forgotten.
@@ -196,13 +196,18 @@ fn elapsed_ms(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A call that has not ended. It is dropped by whatever thread the call ends on.
+/// A call that has not ended, taken along by everything that may still change something. It ends with the last of them.
+#[derive(Clone)]
 pub(super) struct CallGuard {
+    _call: Arc<OpenCall>,
+}
+
+struct OpenCall {
     under_way: Arc<UnderWay>,
     vm: VmId,
 }
 
-impl Drop for CallGuard {
+impl Drop for OpenCall {
     fn drop(&mut self) {
         self.under_way.state().calls.remove(&self.vm);
         self.under_way.tell(Change::Vm(self.vm));

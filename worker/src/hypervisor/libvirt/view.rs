@@ -94,7 +94,11 @@ fn read_once(domain: &Domain) -> Result<Option<View>, Trouble> {
     if muster_libvirt::state(domain)? != state {
         return Ok(None);
     }
-    let facts = document::read(&document)?;
+    let facts = match document::read(&document) {
+        Ok(facts) => facts,
+        // libvirt counts in KiB.
+        Err(trouble) => document::unread(domain.name()?, domain.max_memory()?.div_ceil(1 << 10), trouble),
+    };
     Ok(Some(View { domain: domain.clone(), state, job, facts, document, is_stored, arrived_after_ms }))
 }
 

@@ -1,0 +1,19 @@
+//! The driver for real hypervisors against real ones: the conformance suite that the simulated ones pass too, in a lab of its
+//! own.
+//!
+//! It needs root, libvirt and QEMU (`lab install` gets them), and the cargo feature `libvirt`. Where one is missing it says
+//! what it left out.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod stand;
+
+use muster_worker::hypervisor::conformance::{Broken, check};
+use stand::Stand;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_driver_conforms() {
+    let Some(stand) = Stand::up("conform").await else { return };
+    let broken = check(&stand).await;
+    assert_eq!(broken, Vec::<Broken>::new());
+}

@@ -1,0 +1,133 @@
+//! A lab for one test, with the drivers of its two sites.
+
+use async_trait::async_trait;
+use muster_core::ids::{EvacuationId, VmId};
+use muster_core::reading::Instance;
+use muster_tests::lab::{Kind, Lab, LabError, Order, Role};
+use muster_worker::hypervisor::Hypervisor;
+use muster_worker::hypervisor::conformance::{Fixture, Stage, Subject};
+use muster_worker::hypervisor::libvirt::LibvirtHypervisors;
+use muster_worker::hypervisor::libvirt::config::Config;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+/// What a host of the lab is said to have for guests, in MiB.
+const HOST_MEMORY_MIB: u64 = 2048;
+/// So slow that a guest that rewrites its memory never gets away, in MiB per second.
+const SLOW_MIB_S: u64 = 2;
+
+/// Guests of each kind: as many as the suite asks for.
+const GUESTS: [(Kind, u16); 3] = [(Kind::Quiet, 10), (Kind::Dirty, 1), (Kind::Local, 1)];
+
+/// A lab that goes when it is dropped.
+pub(crate) struct Stand {
+    name: &'static str,
+    lab: Lab,
+    given: Mutex<Vec<String>>,
+}
+
+impl Stand {
+    /// None where there can be no lab, which is said.
+    pub(crate) async fn up(name: &'static str) -> Option<Stand> {
+        let _ = Lab::down(name);
+        match Lab::up(name).await {
+            Ok(lab) => {
+                let mut stand = Stand { name, lab, given: Mutex::default() };
+                for (kind, count) in GUESTS {
+                    stand.lab.add_guests(count, &Order::of(kind)).await.expect("guests");
+                }
+                Some(stand)
+            }
+            Err(error @ (LabError::NotRoot | LabError::Missing { .. })) => {
+                eprintln!("left out, nothing was tested on real hypervisors: {error}");
+                None
+            }
+            Err(error) => panic!("no lab: {error}"),
+        }
+    }
+
+    /// The driver of the site of one role.
+    async fn driver(&self, role: Role, bandwidth_mib_s: Option<u64>) -> Result<Arc<dyn Hypervisor>, String> {
+        let record = self.lab.record();
+        let shared = record.shared_folder.display();
+        let mut text = format!("lab = true\nshared_storage = [\"{shared}\"]\n");
+        for host in &record.hosts {
+            let (name, site, uri, peer) = (&host.name, &host.site, &host.libvirt_uri, &host.peer_uri);
+            let written = if host.role == role {
+                write!(text, "[[host]]\nname = \"{name}\"\nuri = \"{uri}\"\nmemory_mib = {HOST_MEMORY_MIB}\n")
+            } else {
+                let arrives = &host.migrate_uri;
+                let at = format!("uri = \"{peer}\"\nworker_uri = \"{uri}\"\nmigrate_uri = \"{arrives}\"\n");
+                write!(text, "[[peer]]\nsite = \"{site}\"\nhost = \"{name}\"\n{at}")
+            };
+            written.unwrap();
+        }
+        if let Some(rate) = bandwidth_mib_s {
+            write!(text, "[transfer]\nbandwidth_mib_s = {rate}\n").unwrap();
+        }
+        let config = Config::parse(&text).map_err(|error| error.to_string())?;
+        let driver = LibvirtHypervisors::start(config).map_err(|error| error.to_string())?;
+        // It connects by itself; a case wants it connected.
+        for _ in 0..200 {
+            let inventory = driver.inventory().await.map_err(|error| error.to_string())?;
+            if inventory.hosts.iter().all(|host| host.answers) {
+                return Ok(Arc::new(driver));
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        Err("a host of the lab doesn't answer".to_owned())
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        if let Err(error) = Lab::down(self.name) {
+            eprintln!("the lab is left behind: {error}");
+        }
+    }
+}
+
+#[async_trait]
+impl Fixture for Stand {
+    async fn stage(&self, subject: Subject) -> Result<Stage, String> {
+        let (kind, bandwidth_mib_s) = match subject {
+            Subject::Quiet => (Kind::Quiet, None),
+            Subject::Endless => (Kind::Dirty, Some(SLOW_MIB_S)),
+            Subject::LocalDisk => (Kind::Local, None),
+        };
+        let told = |error: LabError| error.to_string();
+        let (lab, mut given) = (&self.lab, self.given.lock().await);
+        let mut guests = lab.record().guests.iter();
+        let guest = guests.find(|guest| guest.kind == kind && !given.contains(&guest.name));
+        let guest = guest.ok_or("the suite asks for more guests than there are")?;
+        given.push(guest.name.clone());
+        let number = given.len() as u128;
+        let source_host = lab.source().map_err(told)?;
+        lab.virsh(&source_host.name, &["autostart", &guest.name]).await.and_then(|ran| ran.well()).map_err(told)?;
+        let (source, destination) =
+            (self.driver(Role::Source, bandwidth_mib_s).await?, self.driver(Role::Destination, None).await?);
+        let vm: VmId = guest.uuid.parse().map_err(|error| format!("{error}"))?;
+        let host = |role| lab.record().hosts.iter().find(move |host| host.role == role).ok_or("no such host");
+        let (from, to) = (host(Role::Source)?, host(Role::Destination)?);
+        let inventory = source.inventory().await.map_err(|error| error.to_string())?;
+        let listed = inventory.vms.into_iter().find(|listed| listed.vm == vm).ok_or("the guest is not listed")?;
+        if listed.instance != Instance::Running {
+            return Err(format!("the guest does not run: {:?}", listed.instance));
+        }
+        let parse = |name: &str| name.parse().map_err(|error| format!("{error}"));
+        Ok(Stage {
+            source,
+            destination,
+            source_site: parse(&from.site)?,
+            source_host: from.name.parse().map_err(|error| format!("{error}"))?,
+            destination_site: parse(&to.site)?,
+            destination_host: to.name.parse().map_err(|error| format!("{error}"))?,
+            vm,
+            definition: listed.definition,
+            evacuation: EvacuationId(Uuid::from_u128(number)),
+        })
+    }
+}

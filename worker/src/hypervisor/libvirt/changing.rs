@@ -1,0 +1,178 @@
+//! Which change becomes which calls at libvirt, and how long a call counts.
+//!
+//! Every thread that may still change something for a VM has taken the VM's guard along: a call that nobody waits for any
+//! more counts until the last of them has ended.
+
+use super::Drivers;
+use super::define::{self, room};
+use super::document::Inert;
+use super::host::{Host, Purpose};
+use super::transfer::Journey;
+use super::trouble::Trouble;
+use super::under_way::CallGuard;
+use super::view::{self, View};
+use crate::hypervisor::{HypervisorError, VmChange};
+use muster_core::class::Class;
+use muster_core::definition::Definition;
+use muster_core::ids::{HostName, SiteName, VmId};
+use muster_core::reading::Mark;
+use muster_libvirt::virt::connect::Connect;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked whether a guest has shut down.
+pub const SHUT_DOWN_LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often in a row its host may stay silent until nobody waits for that any more.
+pub const SHUT_DOWN_SILENCES_MAX: u32 = 240;
+
+/// Where the destination's placeholder is.
+pub(super) type There<'a> = (&'a SiteName, &'a HostName);
+
+impl Drivers {
+    pub(super) async fn change(
+        self: &Arc<Self>,
+        host: &Arc<Host>,
+        vm: VmId,
+        change: VmChange,
+        guard: CallGuard,
+    ) -> Result<(), HypervisorError> {
+        let place = (host.name.clone(), vm);
+        if !matches!(change, VmChange::AbortJob) && self.under_way.seen(&place).job {
+            return Err(HypervisorError::Busy { vm });
+        }
+        match change {
+            VmChange::DefinePlaceholder { definition, mark } => {
+                self.define_placeholder(host, vm, definition, mark, &guard).await
+            }
+            VmChange::DefineSealed { reason } => {
+                make(host, vm, &guard, move |at| define::inert(at, vm, Inert::Sealed, reason)).await
+            }
+            VmChange::DefineRetired { reason } => {
+                make(host, vm, &guard, move |at| define::inert(at, vm, Inert::Retired, reason)).await
+            }
+            VmChange::DefineReal { definition, mark } => {
+                let (memory, admission) = (host.config.memory, Arc::clone(&host.admission).lock_owned().await);
+                let define = move |at: &Connect| {
+                    let _admission = admission;
+                    define::real(at, vm, &definition, mark, room(at, memory)?)
+                };
+                make(host, vm, &guard, define).await
+            }
+            VmChange::BeginTransfer { destination_site, destination_host, definition, mark } => {
+                let journey = Journey { site: destination_site, host: destination_host, definition, mark };
+                self.begin_transfer(host, vm, journey).await
+            }
+            VmChange::BeginDiskCopy { destination_site, destination_host, mark } => {
+                self.begin_disk_copy(host, vm, (&destination_site, &destination_host), mark).await
+            }
+            VmChange::AbortJob => make(host, vm, &guard, move |at| define::abort(at, vm)).await,
+            VmChange::ShutDown => shut_down(host, vm, &guard).await,
+            VmChange::Start => make(host, vm, &guard, move |at| define::start(at, vm)).await,
+            VmChange::Resume => {
+                make(host, vm, &guard, move |at| define::resume(at, vm)).await?;
+                self.under_way.resumed(&place);
+                Ok(())
+            }
+            VmChange::Remove => {
+                make(host, vm, &guard, move |at| define::remove(at, vm).map(|_| ())).await?;
+                self.under_way.forget(&place);
+                Ok(())
+            }
+        }
+    }
+
+    async fn define_placeholder(
+        &self,
+        host: &Arc<Host>,
+        vm: VmId,
+        definition: Definition,
+        mark: Mark,
+        guard: &CallGuard,
+    ) -> Result<(), HypervisorError> {
+        let others = self.hosts.values().map(|other| &other.host).filter(|other| other.name != host.name);
+        // Hosts that don't answer are the observers' business: what may be on them is weighed by whoever ordered this.
+        let others: Vec<&Arc<Host>> = others.filter(|other| other.is_connected()).collect();
+        for other in &others {
+            let may = move |at: &Connect| view::read(at, vm)?.map_or(Ok(()), |view| define::may_give_way(&view, mark));
+            other.with(Purpose::Call, vm, may).await?;
+        }
+        // Off the other hosts first: two placeholders of one VM would be two places for its memory to go.
+        for other in others {
+            make(other, vm, guard, move |at| define::give_way(at, vm, mark)).await?;
+        }
+        let (memory, admission) = (host.config.memory, Arc::clone(&host.admission).lock_owned().await);
+        let define = move |at: &Connect| {
+            let _admission = admission;
+            define::placeholder(at, vm, &definition, mark, room(at, memory)?)
+        };
+        make(host, vm, guard, define).await?;
+        self.under_way.forget(&(host.name.clone(), vm));
+        Ok(())
+    }
+
+    /// On shared storage there is nothing to copy.
+    async fn begin_disk_copy(
+        self: &Arc<Self>,
+        host: &Arc<Host>,
+        vm: VmId,
+        there: There<'_>,
+        mark: Mark,
+    ) -> Result<(), HypervisorError> {
+        self.find_placeholder(host, vm, there, mark).await?;
+        let shared = self.config.shared_storage.clone();
+        let check = move |at: &Connect| {
+            let view = define::still(at, vm)?;
+            if view.is_active() {
+                return Err(Trouble::Refused("its guest is not off".to_owned()));
+            }
+            must_be_on_shared_storage(&view, &shared)
+        };
+        host.with(Purpose::Call, vm, check).await
+    }
+}
+
+pub(super) fn must_be_on_shared_storage(view: &View, shared: &[std::path::PathBuf]) -> Result<(), Trouble> {
+    if view.is_on_shared_storage(shared) {
+        return Ok(());
+    }
+    let what = "a disk of it is not on storage that both sites reach (shared_storage in the libvirt configuration)";
+    Err(Trouble::Refused(what.to_owned()))
+}
+
+/// Makes a change on a thread, with the guard along.
+async fn make(
+    host: &Arc<Host>,
+    vm: VmId,
+    guard: &CallGuard,
+    work: impl FnOnce(&Connect) -> Result<(), Trouble> + Send + 'static,
+) -> Result<(), HypervisorError> {
+    let guard = guard.clone();
+    let guarded = move |connection: &Connect| {
+        let done = work(connection);
+        drop(guard);
+        done
+    };
+    host.with(Purpose::Call, vm, guarded).await
+}
+
+/// Waits until the guest has shut down, however long it takes: that is its own affair. Its host may be away meanwhile.
+async fn shut_down(host: &Arc<Host>, vm: VmId, guard: &CallGuard) -> Result<(), HypervisorError> {
+    let guard = guard.clone();
+    let ask = move |at: &Connect| {
+        let asked = define::ask_to_shut_down(at, vm);
+        drop(guard);
+        asked
+    };
+    let mut is_up = host.with(Purpose::Call, vm, ask).await?;
+    let mut silences = 0;
+    while is_up {
+        tokio::time::sleep(SHUT_DOWN_LOOK_EVERY).await;
+        let view = host.with(Purpose::Look, vm, move |at| Ok(view::read(at, vm)?.is_some_and(|view| view.is_active())));
+        match view.await {
+            Ok(is_active) => (is_up, silences) = (is_active, 0),
+            Err(error) if error.class() == Class::Unknown && silences < SHUT_DOWN_SILENCES_MAX => silences += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

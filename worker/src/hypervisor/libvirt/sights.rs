@@ -1,0 +1,127 @@
+//! What a site's hosts show, put together: the inventory, and sights of VMs. Reads only.
+
+use super::config::HostMemory;
+use super::define::{self, room};
+use super::host::{Host, Purpose};
+use super::looks;
+use super::under_way::{Seen, UnderWay};
+use super::view::{View, job_in};
+use super::{Drivers, NOBODY};
+use futures::future::join_all;
+use muster_core::ids::{HostName, VmId};
+use muster_core::reading::{HostListing, Instance, Phase, Sight, Sighting, Stored, VmListing};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+impl Drivers {
+    /// A host and its VMs.
+    pub(super) async fn list(&self, host: &Arc<Host>) -> (HostListing, Vec<VmListing>) {
+        let (config, name) = (host.config.clone(), host.name.clone());
+        let shared = self.config.shared_storage.clone();
+        let read = move |connection: &_| {
+            let room = room(connection, config.memory)?;
+            let cores = muster_libvirt::virt::connect::Connect::node_info(connection)?.cpus;
+            let mut host = HostListing { host: name, answers: true, memory_mib: room.memory_mib, used_mib: 0, cores };
+            let mut vms = Vec::new();
+            for view in define::all(connection)? {
+                host.used_mib = host.used_mib.saturating_add(view.held_mib());
+                let definition = view.definition(&shared)?;
+                let (instance, stored) = (view.instance(), view.stored());
+                let vm = define::uuid(&view)?;
+                vms.push(VmListing { vm, host: host.host.clone(), definition, instance, stored });
+            }
+            Ok((host, vms))
+        };
+        match host.with(Purpose::Look, NOBODY, read).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!(host = %host.name, %error, "a host can't be listed");
+                let memory_mib = match host.config.memory {
+                    HostMemory::Fixed { memory_mib } => memory_mib,
+                    HostMemory::Reported { .. } => 0,
+                };
+                let silent = HostListing { host: host.name.clone(), answers: false, memory_mib, used_mib: 0, cores: 0 };
+                (silent, Vec::new())
+            }
+        }
+    }
+
+    pub(super) async fn look(&self, vms: &[VmId]) -> Vec<Sight> {
+        let looks = self.hosts.values().map(|reached| {
+            let (name, under_way) = (reached.host.name.clone(), Arc::clone(&self.under_way));
+            let shared = self.config.shared_storage.clone();
+            // What was under way before the look and what is after it both count: in between lies what was seen.
+            let before: BTreeMap<VmId, Seen> =
+                vms.iter().map(|vm| (*vm, under_way.seen(&(name.clone(), *vm)))).collect();
+            let make = move |vm, view: View| {
+                let before = before.get(&vm).cloned().unwrap_or_default();
+                sighting(&(name.clone(), vm), &view, &before, &under_way, &shared)
+            };
+            async move { (&reached.host.name, looks::look(&reached.host, &reached.hanging, vms, make).await) }
+        });
+        let called: BTreeMap<VmId, bool> = vms.iter().map(|vm| (*vm, self.is_called(*vm))).collect();
+        let mut seen = join_all(looks).await;
+        let mut sights = Vec::with_capacity(vms.len());
+        for vm in vms {
+            let was_called = called.get(vm).copied().unwrap_or(false);
+            let mut sight = Sight { call_under_way: was_called || self.is_called(*vm), ..Sight::default() };
+            for (host, views) in &mut seen {
+                match views.get(vm).cloned() {
+                    Some(Some((sighting, is_starting))) => {
+                        sight.call_under_way |= is_starting;
+                        sight.sightings.push(sighting);
+                    }
+                    Some(None) => {}
+                    None => sight.silent_hosts.push((*host).clone()),
+                }
+            }
+            sights.push(sight);
+        }
+        sights
+    }
+
+    fn is_called(&self, vm: VmId) -> bool {
+        // On whatever host: any place of this site will do.
+        self.hosts.keys().next().is_some_and(|host| self.under_way.seen(&(host.clone(), vm)).call)
+    }
+}
+
+/// A VM on a host as the seam shows it; and whether it is being started there.
+fn sighting(
+    place: &(HostName, VmId),
+    view: &View,
+    before: &Seen,
+    under_way: &UnderWay,
+    shared: &[PathBuf],
+) -> (Sighting, bool) {
+    let after = under_way.seen(place);
+    let (instance, stored) = (view.instance(), view.stored());
+    let own_job = (before.job || after.job).then(|| job_in(Phase::Setup));
+    let shutdown = (before.shuts_down || after.shuts_down).then(|| job_in(Phase::ShutDown));
+    let job = view.shown_job().or(own_job).or(shutdown);
+    let stood_still_ms = match instance {
+        Instance::Off(_) => {
+            under_way.is_off(place);
+            None
+        }
+        Instance::Incoming => {
+            under_way.arrives(place);
+            None
+        }
+        Instance::Paused if job.is_none() && stored == Stored::Real => under_way.paused(place, view.arrived_after_ms),
+        Instance::Paused => None,
+        Instance::Running => under_way.runs(place),
+    };
+    let sighting = Sighting {
+        host: place.0.clone(),
+        instance,
+        stored,
+        mark: view.facts.note.mark,
+        job,
+        disk_complete: view.is_on_shared_storage(shared),
+        stood_still_ms,
+        job_error: if job.is_none() { under_way.failure(place) } else { None },
+    };
+    (sighting, view.is_starting())
+}
