@@ -196,8 +196,9 @@ fn site(name: &str) -> Outcome<SiteName> {
     name.parse().map_err(|error| format!("{name}: {error}"))
 }
 
-#[test]
-fn the_judge_knows_right_from_wrong() {
+/// A live VM at its source, on its way, and arrived.
+#[cfg(test)]
+fn before_during_after() -> [Truth; 3] {
     use muster_core::reading::OffCause;
     use muster_worker::hypervisor::sim::world::Place;
     let place = |site: &str, stored, instance| Place {
@@ -237,6 +238,12 @@ fn the_judge_knows_right_from_wrong() {
         place(DESTINATION, Stored::Placeholder, Instance::Incoming),
     ]);
     let over = truth(vec![place(SOURCE, Stored::Retired, off), place(DESTINATION, Stored::Real, Instance::Running)]);
+    [untouched, arriving, over]
+}
+
+#[test]
+fn the_judge_knows_right_from_wrong() {
+    let [untouched, arriving, over] = before_during_after();
     let all = [
         (Verdict::NotStarted, [true, false, false]),
         (Verdict::NotMigrated, [true, true, false]),
