@@ -283,6 +283,31 @@ fn a_source_that_is_still_sealed_is_not_closed() {
     ledger.does(VmOrder::CloseSource);
 }
 
+/// A seal that was refused: the source is as it was, and can be closed. Nothing else is forgotten on that word.
+#[test]
+fn a_seal_that_did_not_come_through_is_none() {
+    let mut source = Ledger::enrolled(Side::Source);
+    assert_eq!(source.fact(FactKind::NotSealed), Execution::Before);
+    source.does(seal());
+    assert_eq!(source.fact(FactKind::NotSealed), Execution::Now);
+    assert_eq!(source.state(), &SourceState::Unsealed);
+    source.ends();
+    source.does(VmOrder::CloseSource);
+
+    let mut sent = Ledger::enrolled(Side::Source);
+    sent.does(seal());
+    sent.ends();
+    assert_eq!(sent.fact(FactKind::NotSealed), Execution::Before, "the seal has ended");
+    sent.does(transfer(Attempt::FIRST));
+    sent.ends();
+    sent.does(seal());
+    assert_eq!(sent.fact(FactKind::NotSealed), Execution::Before, "a transfer may have handed it over");
+    sent.ends();
+    sent.fact(FactKind::TransferFailed { attempt: Attempt::FIRST, error: "cut".to_owned() });
+    sent.does(seal());
+    assert_eq!(sent.fact(FactKind::NotSealed), Execution::Now);
+}
+
 #[test]
 fn gone_is_believed_only_of_the_transfer_that_is_recorded() {
     let mut ledger = Ledger::enrolled(Side::Source);

@@ -77,6 +77,18 @@ impl LinkError {
         }
     }
 
+    /// Whether the answer was that the two sites' workers don't reach each other.
+    #[must_use]
+    pub fn is_path_unproven(&self) -> bool {
+        match self {
+            LinkError::Answer { failure, .. } => failure.reason == "PATH_UNPROVEN",
+            LinkError::Dial { .. }
+            | LinkError::Silent { .. }
+            | LinkError::Nonsense { .. }
+            | LinkError::AnotherSite { .. } => false,
+        }
+    }
+
     pub(crate) fn dial(site: &SiteName, error: &DialError) -> Self {
         LinkError::Dial { site: site.clone(), message: error.to_string() }
     }

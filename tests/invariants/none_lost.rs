@@ -6,7 +6,7 @@ use muster_core::definition::{Disk, Mode};
 use muster_core::ids::VmId;
 use muster_core::reading::{Phase, Stored};
 use muster_core::step::Hold;
-use muster_proto::v1::{EvacuationState, Move, MoveState};
+use muster_proto::v1::{Move, MoveState};
 use muster_tests::{Process, Stage, StageOptions};
 use muster_worker::hypervisor::sim::world::{CallKind, Deed, Fault, FinishBreak, RuleKind, Trap, Twist};
 use std::time::Duration;
@@ -39,43 +39,45 @@ async fn a_transfer_that_fails_in_any_phase_leaves_the_source_as_it_was() {
     }
 }
 
+/// Whether it says that it will refuse again or not: its repeats are bounded, its attempts too.
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_always_refused_leaves_the_source_as_it_was() {
+async fn a_call_that_is_always_refused_or_fails_leaves_the_source_as_it_was() {
     for kind in [CallKind::DefinePlaceholder, CallKind::BeginTransfer] {
-        let what = format!("{kind:?}");
-        let mut stage = Stage::set(StageOptions::default()).await;
-        let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
-        stage.start_orchestrator(None).await;
-        stage.rule(vm, 1_000, RuleKind::Call(Some(kind), Twist::Refuse("no".to_owned()))).await;
-        let evacuation = stage.order(&stage.runbook_of_all()).await;
-        let moves = stage.until_finished(evacuation).await;
-        assert_eq!(moves[&vm].state(), MoveState::StayedAtSource, "{what}: {moves:#?}");
-        assert_as_before(&stage, vm, &what).await;
+        for twist in [Twist::Refuse("not today".to_owned()), Twist::Fail("not today".to_owned())] {
+            let what = format!("{kind:?}, {twist:?}");
+            let mut stage = Stage::set(StageOptions::default()).await;
+            let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+            stage.start_orchestrator(None).await;
+            stage.rule(vm, 1_000, RuleKind::Call(Some(kind), twist)).await;
+            let evacuation = stage.order(&stage.runbook_of_all()).await;
+            let moves = stage.until_finished(evacuation).await;
+            assert_eq!(moves[&vm].state(), MoveState::StayedAtSource, "{what}: {moves:#?}");
+            assert!(moves[&vm].error.contains("not today"), "{what}: {moves:#?}");
+            assert_as_before(&stage, vm, &what).await;
+        }
     }
 }
 
+/// Each attempt is given up, and with the last of them the VM goes back: it was never sealed in truth.
 #[tokio::test(start_paused = true)]
-async fn a_source_that_can_not_be_sealed_runs_on_and_is_over_or_visibly_held() {
-    let mut stage = Stage::set(StageOptions::default()).await;
-    let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
-    stage.start_orchestrator(None).await;
-    stage.rule(vm, 60_000, RuleKind::Call(Some(CallKind::DefineSealed), Twist::Refuse("no".to_owned()))).await;
-    let evacuation = stage.order(&stage.runbook_of_all()).await;
-    let is_done = |moves: &[Move]| matches!(moves[0].state(), MoveState::StayedAtSource | MoveState::Held);
-    stage.until(evacuation, Duration::from_secs(300), |_, moves| is_done(moves)).await;
-    let truth = stage.truth_of(vm).await;
-    assert_eq!(truth.runs_on(), [(stage.source.clone(), stage.source_host(1))], "{truth:#?}");
-    assert_eq!(truth.memory_generation, 1);
-    let here = truth.places.iter().find(|place| place.site == stage.source).expect("it is at home");
-    assert!(here.stored == Stored::Real && here.autostarts, "{truth:#?}");
-    // Once it can be sealed it can be moved, or goes back for good.
-    stage.inject(Fault::ClearRules).await;
-    if stage.shown(evacuation).await.expect("an answer").0.state() != EvacuationState::Finished {
-        stage.cancel(evacuation).await;
+async fn a_source_that_can_not_be_sealed_goes_back_as_it_was_with_the_reason() {
+    for twist in [Twist::Refuse("no seal today".to_owned()), Twist::Fail("no seal today".to_owned())] {
+        let what = format!("{twist:?}");
+        let mut stage = Stage::set(StageOptions::default()).await;
+        let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
+        stage.start_orchestrator(None).await;
+        stage.rule(vm, 60_000, RuleKind::Call(Some(CallKind::DefineSealed), twist)).await;
+        let evacuation = stage.order(&stage.runbook_of_all()).await;
+        let moves = stage.until_finished(evacuation).await;
+        assert_eq!((moves[&vm].state(), moves[&vm].attempts), (MoveState::StayedAtSource, 3), "{what}: {moves:#?}");
+        assert!(moves[&vm].error.contains("no seal today"), "{what}: {moves:#?}");
+        assert_as_before(&stage, vm, &what).await;
+        // And once it can be sealed, it can be moved.
+        stage.inject(Fault::ClearRules).await;
+        let again = stage.order(&format!("# again\n{}", stage.runbook_of_all())).await;
+        let moves = stage.until_finished(again).await;
+        assert_eq!(moves[&vm].state(), MoveState::Migrated, "{what}: {moves:#?}");
     }
-    let moves = stage.until_finished(evacuation).await;
-    assert_eq!(moves[&vm].state(), MoveState::StayedAtSource, "{moves:#?}");
-    assert_as_before(&stage, vm, "called off").await;
 }
 
 #[tokio::test(start_paused = true)]

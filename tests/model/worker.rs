@@ -77,8 +77,11 @@ pub(crate) fn call_lands(protocol: &Protocol, state: &mut State, side: Side) {
 
 /// The hypervisor refuses the call, or fails in it. What came of it all the same, only a look tells.
 pub(crate) fn call_fails(protocol: &Protocol, state: &mut State, side: Side) {
-    let watched = call(state, side).take().is_some_and(|call| call.watched);
-    if watched {
+    let failed = call(state, side).take();
+    if failed.is_some_and(|call| call.watched) {
+        if failed.is_some_and(|call| call.mutation == Mutation::Seal) && state.source.stored == Stored::Real {
+            write_fact(state, side, FactKind::NotSealed);
+        }
         end_by_look(protocol, state, side, MutationResult::Failed { error: String::new() });
     }
 }

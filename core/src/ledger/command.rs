@@ -190,6 +190,8 @@ pub enum FactKind {
         /// The attempt.
         attempt: Attempt,
     },
+    /// Source: sealing was refused or failed, and a look behind it shows the real definition still stored.
+    NotSealed,
     /// A definition that muster had made inert was changed by somebody, and was made inert again.
     MadeInertAgain,
 }
@@ -334,7 +336,7 @@ pub enum EventKind {
         /// The attempt it was handed over by.
         attempt: Attempt,
     },
-    /// The real definition is back at the source.
+    /// The real definition is what the source has stored: it is back, or a seal did not come through.
     Unsealed,
     /// The source's copy is Not Runnable.
     Retired,

@@ -12,7 +12,7 @@
 //!
 //! source:       Unsealed ─▶ Sealed ─▶ Gone ─▶ Retired ─▶ closed
 //!                  ▲           │        │
-//!                  └───────────┴────────┘ unsealed, only after the attempt was abandoned
+//!                  └───────────┴────────┘ unsealed, only after the attempt was abandoned, or never sealed in truth
 //! ```
 
 pub mod command;

@@ -208,8 +208,8 @@ impl Moves<'_> {
         // Its order was still the old one when it ended: it goes again, towards its new goal.
         let turned_back = self.cancelled && goal == Goal::Finish;
         match settled {
-            Settled::Over { outcome, verdict, attempts, downtime_ms } => {
-                self.over(vm, outcome, attempts, records)?;
+            Settled::Over { outcome, verdict, attempts, downtime_ms, error } => {
+                self.over(vm, outcome, attempts, error, records)?;
                 let settled = JournalKind::Settled { outcome, verdict, attempts, downtime_ms };
                 records.push(self.driver.pen.about(vm, settled));
             }
@@ -232,6 +232,7 @@ impl Moves<'_> {
         vm: VmId,
         outcome: Outcome,
         attempts: u32,
+        error: Option<String>,
         records: &mut Vec<JournalRecord>,
     ) -> Result<(), OrchestratorError> {
         self.open -= 1;
@@ -244,7 +245,8 @@ impl Moves<'_> {
         let Some(tracked) = self.moves.get_mut(&vm) else { return Ok(()) };
         tracked.doing = Doing::Over;
         // The last attempt's failure has no other line: after it came the way back.
-        if let (MoveStanding::Failed, Some(error)) = (standing, tracked.error.take())
+        let told = tracked.error.take();
+        if let (MoveStanding::Failed, Some(error)) = (standing, error.map(|error| clip(&error)).or(told))
             && attempts > 0
         {
             records.push(self.driver.pen.about(vm, JournalKind::AttemptFailed { attempt: attempts, error }));

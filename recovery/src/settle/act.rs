@@ -19,6 +19,8 @@ pub(super) enum Acted {
     Refused(String),
     /// Nothing happened, or nobody knows: look again before anything else.
     Unclear(String),
+    /// The two sites' workers don't reach each other: nothing new is begun, and nothing can be given back either.
+    Apart(String),
     /// Somebody newer has taken over.
     Superseded,
     /// The intent could not be journaled, so nothing was sent.
@@ -97,6 +99,9 @@ impl Settler {
 fn worth(error: &LinkError) -> Acted {
     if error.is_below_floor() {
         return Acted::Superseded;
+    }
+    if error.is_path_unproven() {
+        return Acted::Apart(words(error));
     }
     match error.class() {
         Class::Refused => Acted::Refused(words(error)),

@@ -113,6 +113,8 @@ pub enum Settled {
         attempts: u32,
         /// How long its guest stood still.
         downtime_ms: Option<u64>,
+        /// Why it stayed at its source, if that wasn't wanted.
+        error: Option<String>,
     },
     /// It waits for a person or a returning site.
     Held {
@@ -172,6 +174,8 @@ struct Run<'a> {
     last_action: Option<(Action, u32)>,
     error: Option<String>,
     aborting: bool,
+    /// The last command failed since the two sites' workers don't reach each other.
+    apart: bool,
 }
 
 impl<'a> Run<'a> {
@@ -188,6 +192,7 @@ impl<'a> Run<'a> {
             last_action: None,
             error: None,
             aborting: false,
+            apart: false,
         }
     }
 
@@ -227,7 +232,7 @@ impl<'a> Run<'a> {
                 Step::Hold(hold) => {
                     return Settled::Held { hold, verdict: decision.verdict, error: self.error.take() };
                 }
-                Step::Settled(outcome) => return over(outcome, &decision, &seen),
+                Step::Settled(outcome) => return over(outcome, &decision, &seen, self.error.take()),
             }
         }
     }
@@ -324,6 +329,11 @@ impl<'a> Run<'a> {
         };
         self.last_action = Some((action, repeats));
         if repeats > ACTION_REPEATS_MAX {
+            if self.goes_on_without(action, evidence) {
+                self.last_action = None;
+                self.look = Look::Fenced;
+                return None;
+            }
             let verdict = decision.verdict;
             return Some(Settled::Held { hold: Hold::StepFails, verdict, error: self.error.take() });
         }
@@ -335,6 +345,7 @@ impl<'a> Run<'a> {
             self.error = Some("the destination was silent for too long while its transfer ran".to_owned());
         }
         let token = self.next_token();
+        self.apart = false;
         match self.settler.send(self.subject, action, token, evidence).await {
             Acted::Done => {
                 if matches!(action, Action::OpenAttempt(_)) {
@@ -353,6 +364,11 @@ impl<'a> Run<'a> {
                 self.error = Some(error);
                 self.look = Look::Fenced;
             }
+            Acted::Apart(error) => {
+                self.apart = true;
+                self.error = Some(error);
+                self.look = Look::Fenced;
+            }
             Acted::Superseded => return Some(Settled::Superseded),
             Acted::JournalFailed(error) => {
                 let verdict = decision.verdict;
@@ -360,6 +376,22 @@ impl<'a> Run<'a> {
             }
         }
         None
+    }
+
+    /// A step forward before the handover that has used its budget up ends its attempt, and with the last attempt the VM
+    /// goes back. True where that is so and wasn't known before. While the two workers don't reach each other nothing
+    /// could be given back, and no attempt is spent on that.
+    fn goes_on_without(&mut self, action: Action, evidence: &Evidence) -> bool {
+        let forward = self.gives_up_on_refusal(action);
+        let order = &mut self.subject.order;
+        if forward && !self.apart {
+            let attempt = attempt_of(evidence);
+            let is_news = attempt.is_some() && order.refused != attempt;
+            order.refused = attempt;
+            is_news
+        } else {
+            false
+        }
     }
 
     /// A step forward that a site refuses ends the attempt; another host, or another time, may do.
@@ -407,7 +439,7 @@ fn commit_is_fenced_out(seen: &Seen) -> bool {
     }
 }
 
-fn over(outcome: Outcome, decision: &Decision, seen: &Seen) -> Settled {
+fn over(outcome: Outcome, decision: &Decision, seen: &Seen, last_error: Option<String>) -> Settled {
     let mut attempts = 0;
     let mut downtime_ms = None;
     if let Heard::Answer(reading) = &seen.destination
@@ -417,7 +449,11 @@ fn over(outcome: Outcome, decision: &Decision, seen: &Seen) -> Settled {
         attempts = closed.attempts;
         downtime_ms = closed.downtime_ms;
     }
-    Settled::Over { outcome, verdict: decision.verdict, attempts, downtime_ms }
+    let error = match outcome {
+        Outcome::Migrated => None,
+        Outcome::StayedAtSource => last_error,
+    };
+    Settled::Over { outcome, verdict: decision.verdict, attempts, downtime_ms, error }
 }
 
 fn attempt_of(evidence: &Evidence) -> Option<muster_core::ids::Attempt> {

@@ -34,8 +34,11 @@ impl Site {
                 let order = VmOrder::BeginSeal { definition: Box::new(definition) };
                 let work = async move {
                     let reason = sealed_reason(place);
-                    site.call(&seen.host, place.vm, VmChange::DefineSealed { reason }).await?;
-                    Ok(MutationResult::Done)
+                    let sealed = site.call(&seen.host, place.vm, VmChange::DefineSealed { reason }).await;
+                    if let Err(error) = &sealed {
+                        site.note_if_not_sealed(&seen.host, place.vm, error).await;
+                    }
+                    sealed.map(|()| MutationResult::Done)
                 };
                 Ok(Planned { order, work: work.boxed() })
             }
@@ -181,6 +184,23 @@ impl Site {
             .boxed()
         };
         self.mutate(place, Box::new(planner)).await
+    }
+
+    /// A seal that was refused for good leaves the real definition stored, and then the ledger says so too: what was never
+    /// sealed can be closed. Where nobody knows what came of it, the ledger goes on saying "sealed".
+    async fn note_if_not_sealed(&self, host: &HostName, vm: VmId, error: &HypervisorError) {
+        match error.class() {
+            Class::Unknown | Class::Bug => return,
+            Class::Retry | Class::Refused => {}
+        }
+        let Ok(sight) = self.look_one(vm).await else { return };
+        let is_real = |seen: &Sighting| seen.host == *host && seen.stored == Stored::Real;
+        if sight.call_under_way || !sight.sightings.iter().any(is_real) {
+            return;
+        }
+        if let Err(unwritten) = self.write_fact(vm, FactKind::NotSealed).await {
+            tracing::error!(%vm, error = %unwritten, "a seal that was refused could not be written down");
+        }
     }
 
     /// The real definition back, and the guest running unless it is moved powered off, or its owner has shut it down: its

@@ -39,6 +39,28 @@ pub(super) fn transfer_failed(row: &mut VmRow, attempt: Attempt, error: &str) ->
     }
 }
 
+/// Only while the sealing itself is under way: afterwards somebody else may have changed the definition, and what a
+/// transfer that is not known to have failed has left is not forgotten on its strength.
+pub(super) fn not_sealed(row: &mut VmRow) -> Vec<EventKind> {
+    let is_sealing = row.intent.as_ref().is_some_and(|intent| intent.mutation == Mutation::Seal);
+    match source_state(row) {
+        Some(state @ SourceState::Sealed { .. }) if is_sealing && !is_sent(state) => {
+            *state = SourceState::Unsealed;
+            vec![EventKind::Unsealed]
+        }
+        Some(SourceState::Sealed { .. } | SourceState::Unsealed | SourceState::Gone { .. } | SourceState::Retired)
+        | None => Vec::new(),
+    }
+}
+
+fn is_sent(state: &SourceState) -> bool {
+    match state {
+        SourceState::Sealed { transfer: Some(transfer) } => transfer.failed.is_none(),
+        SourceState::Sealed { transfer: None } | SourceState::Unsealed => false,
+        SourceState::Gone { .. } | SourceState::Retired => true,
+    }
+}
+
 pub(super) fn gone(row: &mut VmRow, attempt: Attempt) -> Vec<EventKind> {
     match source_state(row) {
         Some(state) => match state {
