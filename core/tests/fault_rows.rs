@@ -1,6 +1,6 @@
 //! DESIGN §3's fault table, a test a row: the verdict and the step that each row names.
 
-use muster_core::decide::{ColdStart, Goal, MoveOrder, decide};
+use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder, decide};
 use muster_core::definition::Mode;
 use muster_core::evidence::{
     ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Outcome, Record,
@@ -33,6 +33,7 @@ fn row(record: Record, copy: CopyState) -> Row {
             attempts_max: 3,
             cold_start: ColdStart::Policy,
             refused: None,
+            leftovers: Leftovers::AreDiscarded,
         },
         evidence: Evidence {
             freshness: Freshness::Fenced,
@@ -191,6 +192,28 @@ fn a_placeholder_of_another_attempt_is_discarded_and_the_move_goes_on() {
     row(ABANDONED, Absent)
         .source(Seal::Sealed(TransferTrace::Failed), SourceInstance::Running)
         .acts(Verdict::NotMigrated, Action::OpenAttempt(ArrivalKind::Transfer));
+}
+
+#[test]
+fn what_can_not_be_removed_is_left_and_the_move_goes_on_unless_it_holds_memory() {
+    let left = |mut row: Row| {
+        row.order.leftovers = Leftovers::AreLeft;
+        row
+    };
+    let failed = Seal::Sealed(TransferTrace::Failed);
+    let runs = |record, copy| left(row(record, copy).source(failed, SourceInstance::Running));
+    runs(ABANDONED, Placeholder).acts(Verdict::NotMigrated, Action::OpenAttempt(ArrivalKind::Transfer));
+    runs(ABANDONED, Placeholder).undo().acts(Verdict::NotMigrated, Action::Unseal);
+    runs(ABANDONED, Paused).acts(Verdict::NotMigrated, Action::Discard);
+    let fenced = |copy| left(row(ABANDONED, copy).source_fenced());
+    fenced(Placeholder).acts(Verdict::MemoryLost, Action::OpenAttempt(ArrivalKind::ColdStart));
+    let arrived = |other| left(row(EVENT, Running).other(other).source(GONE, SourceInstance::Stopped));
+    arrived(OtherCopy::Inert).acts(Verdict::FullyMigrated, Action::Retire);
+    arrived(OtherCopy::HoldsMemory).acts(Verdict::FullyMigrated, Action::Discard);
+    // What lies about proves nothing of the VM.
+    let enrolled = || row(Record::Enrolled, Placeholder).source(failed, SourceInstance::Stopped);
+    enrolled().acts(Verdict::MemoryLost, Action::Discard);
+    left(enrolled()).acts(Verdict::MemoryLost, Action::StartSource);
 }
 
 #[test]

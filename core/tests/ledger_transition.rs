@@ -309,6 +309,22 @@ fn a_seal_that_did_not_come_through_is_none() {
 }
 
 #[test]
+fn what_is_cleaned_up_after_the_end_is_owed_no_more() {
+    let mut ledger = Ledger::opened();
+    ledger.does(VmOrder::Abandon { attempt: Attempt::FIRST });
+    ledger.does(VmOrder::CloseDestination { outcome: Outcome::StayedAtSource });
+    let owed = |ledger: &Ledger| match ledger.row.standing() {
+        Some(Standing::Destination(at)) => at.leftovers.len(),
+        Some(Standing::Source(_)) | None => panic!("not the destination"),
+    };
+    assert_eq!(owed(&ledger), 1);
+    assert_eq!(ledger.fact(FactKind::Cleaned { attempts: vec![Attempt::FIRST.next()] }), Execution::Before);
+    assert_eq!(ledger.fact(FactKind::Cleaned { attempts: vec![Attempt::FIRST] }), Execution::Now);
+    assert_eq!(owed(&ledger), 0);
+    assert!(matches!(ledger.record(), ArrivalRecord::Closed(_)));
+}
+
+#[test]
 fn gone_is_believed_only_of_the_transfer_that_is_recorded() {
     let mut ledger = Ledger::enrolled(Side::Source);
     assert_eq!(ledger.fact(FactKind::Gone { attempt: Attempt::FIRST }), Execution::Before);

@@ -2,7 +2,7 @@
 //! record for proof.
 
 use muster_core::claim::{Assertion, Claims, Fenced};
-use muster_core::decide::{ColdStart, Goal, MoveOrder, decide};
+use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder, decide};
 use muster_core::definition::{Disk, Mode};
 use muster_core::evidence::{
     ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Record, Seal,
@@ -314,6 +314,7 @@ fn a_closed_and_retired_source_proves_its_event_to_a_silent_destination() {
             attempts_max: 3,
             cold_start: ColdStart::Never,
             refused: None,
+            leftovers: Leftovers::AreDiscarded,
         };
         match evidence.source {
             Heard::Answer(answer) => (answer.seal, decide(&order, &evidence).verdict),

@@ -6,7 +6,7 @@
 
 use crate::link::SiteLink;
 use muster_core::claim::Claims;
-use muster_core::decide::{ColdStart, Goal, MoveOrder, decide};
+use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder, decide};
 use muster_core::evidence::{Evidence, Freshness, Heard};
 use muster_core::ids::{EvacuationId, VmId};
 use muster_core::ledger::weigh::Readings;
@@ -114,6 +114,7 @@ impl Wishes {
             attempts_max: attempts_made(destination).saturating_add(self.further_attempts),
             cold_start: if self.cold_start.contains(&entry.vm) { ColdStart::Ordered } else { ColdStart::Never },
             refused: None,
+            leftovers: Leftovers::AreDiscarded,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::model::{Floors, Protocol};
 use crate::state::{Broken, EVACUATION, Glance, Kept, Message, Order, Phase, Sender, State};
 use crate::worker;
 use muster_core::claim::{Holder, HolderKind};
-use muster_core::decide::{ColdStart, MoveOrder, decide};
+use muster_core::decide::{ColdStart, Leftovers, MoveOrder, decide};
 use muster_core::definition::Mode;
 use muster_core::evidence::{Freshness, Heard};
 use muster_core::ids::Attempt;
@@ -289,6 +289,7 @@ pub(crate) fn decide_on(
         attempts_max: protocol.attempts_max,
         cold_start: ColdStart::Never,
         refused: None,
+        leftovers: Leftovers::AreDiscarded,
     };
     decide(&order, &readings.weigh())
 }

@@ -41,9 +41,11 @@ impl Case<'_> {
     fn clean_up(&self) -> Decision {
         let migrated = Verdict::FullyMigrated;
         match self.destination.other {
-            OtherCopy::Inert | OtherCopy::HoldsMemory => return act(migrated, Action::Discard),
+            left @ (OtherCopy::Inert | OtherCopy::HoldsMemory) if self.is_in_the_way(left) => {
+                return act(migrated, Action::Discard);
+            }
             OtherCopy::Foreign => return hold(migrated, Hold::ForeignCopy),
-            OtherCopy::Absent | OtherCopy::Running => {}
+            OtherCopy::Absent | OtherCopy::Inert | OtherCopy::HoldsMemory | OtherCopy::Running => {}
         }
         if self.source == SourceStanding::Busy {
             return wait(migrated, Wait::Job);

@@ -41,6 +41,17 @@ pub struct MoveOrder {
     pub cold_start: ColdStart,
     /// An attempt that a site has refused to carry further, and will go on refusing.
     pub refused: Option<Attempt>,
+    /// What is done about what given-up attempts have left.
+    pub leftovers: Leftovers,
+}
+
+/// What is done about inert leftovers of given-up attempts. Memory is no inert leftover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Leftovers {
+    /// They are removed before the move goes on.
+    AreDiscarded,
+    /// They could not be removed, again and again: the move goes on, and they stay the destination's to clean up.
+    AreLeft,
 }
 
 /// Which end of a move is wanted. After the completion event it makes no difference any more.
@@ -183,6 +194,15 @@ impl Case<'_> {
     /// A retired copy without an event: retiring comes after the event, so one of the two ledgers is not what it was.
     fn retired_without_event(&self) -> bool {
         self.seal() == Some(Seal::Retired)
+    }
+
+    /// Whether this is to be removed before the move goes on.
+    fn is_in_the_way(&self, left: OtherCopy) -> bool {
+        match left {
+            OtherCopy::Inert => self.order.leftovers == Leftovers::AreDiscarded,
+            OtherCopy::HoldsMemory => true,
+            OtherCopy::Absent | OtherCopy::Foreign | OtherCopy::Running => false,
+        }
     }
 
     fn wants_another_attempt(&self, last: Option<Attempt>) -> bool {

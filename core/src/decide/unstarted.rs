@@ -18,11 +18,19 @@ impl Case<'_> {
         }
         match self.leftover() {
             OtherCopy::Absent => {}
-            OtherCopy::Inert => return act(Verdict::NotStarted, Action::Discard),
+            // What lies about changes what is done next, not what is proven.
+            left @ OtherCopy::Inert if self.is_in_the_way(left) => {
+                return act(self.enrolled_by_source().verdict, Action::Discard);
+            }
+            OtherCopy::Inert => {}
             OtherCopy::HoldsMemory => return self.memory_without_record(),
             OtherCopy::Foreign => return hold(Verdict::NotStarted, Hold::ForeignCopy),
             OtherCopy::Running => return doubt(Doubt::ForeignCopy, Hold::ForeignCopy),
         }
+        self.enrolled_by_source()
+    }
+
+    fn enrolled_by_source(&self) -> Decision {
         match self.source {
             SourceStanding::Silent => hold(Verdict::NotStarted, Hold::SourceSilent),
             SourceStanding::Fenced => self.left_behind(),
@@ -115,31 +123,29 @@ impl Case<'_> {
         if self.destination.copy == CopyState::HostSilent && !self.evidence.destination_host_fenced {
             return hold(verdict, Hold::DestinationHostSilent);
         }
-        match self.rubbish() {
+        let next = if self.is_in_the_way(self.rubbish()) {
             // The copy is stale: its source may have run on and written since. Its disk is what counts.
-            OtherCopy::Inert | OtherCopy::HoldsMemory => self.towards_cold_start(verdict, Action::Discard),
-            OtherCopy::Absent | OtherCopy::Foreign | OtherCopy::Running => {
-                self.towards_cold_start(verdict, Action::OpenAttempt(ArrivalKind::ColdStart))
-            }
-        }
+            Action::Discard
+        } else {
+            Action::OpenAttempt(ArrivalKind::ColdStart)
+        };
+        self.towards_cold_start(verdict, next)
     }
 
     fn abandoned_source_runs(&self) -> Decision {
-        match self.rubbish() {
-            OtherCopy::Inert | OtherCopy::HoldsMemory => act(Verdict::NotMigrated, Action::Discard),
-            OtherCopy::Absent | OtherCopy::Foreign | OtherCopy::Running => {
-                self.next_attempt_or_back(Verdict::NotMigrated, self.last_attempt())
-            }
+        if self.is_in_the_way(self.rubbish()) {
+            act(Verdict::NotMigrated, Action::Discard)
+        } else {
+            self.next_attempt_or_back(Verdict::NotMigrated, self.last_attempt())
         }
     }
 
     /// It ran to its end in order here, so whatever memory of it is elsewhere is older than its disk.
     fn abandoned_source_shut_down(&self) -> Decision {
-        match self.rubbish() {
-            OtherCopy::Inert | OtherCopy::HoldsMemory => act(Verdict::NotMigrated, Action::Discard),
-            OtherCopy::Absent | OtherCopy::Foreign | OtherCopy::Running => {
-                self.shut_down(Verdict::NotMigrated, self.last_attempt())
-            }
+        if self.is_in_the_way(self.rubbish()) {
+            act(Verdict::NotMigrated, Action::Discard)
+        } else {
+            self.shut_down(Verdict::NotMigrated, self.last_attempt())
         }
     }
 
@@ -194,8 +200,8 @@ impl Case<'_> {
             Mode::Cold | Mode::Off => {}
         }
         match self.rubbish() {
-            OtherCopy::Inert => act(Verdict::NotMigrated, Action::Discard),
-            OtherCopy::Absent | OtherCopy::HoldsMemory | OtherCopy::Foreign | OtherCopy::Running => {
+            left @ OtherCopy::Inert if self.is_in_the_way(left) => act(Verdict::NotMigrated, Action::Discard),
+            OtherCopy::Absent | OtherCopy::Inert | OtherCopy::HoldsMemory | OtherCopy::Foreign | OtherCopy::Running => {
                 self.next_attempt_or_back(Verdict::NotMigrated, self.last_attempt())
             }
         }

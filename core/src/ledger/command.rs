@@ -192,6 +192,11 @@ pub enum FactKind {
     },
     /// Source: sealing was refused or failed, and a look behind it shows the real definition still stored.
     NotSealed,
+    /// Destination: nothing of these given-up attempts is left on their hosts.
+    Cleaned {
+        /// The attempts.
+        attempts: Vec<Attempt>,
+    },
     /// A definition that muster had made inert was changed by somebody, and was made inert again.
     MadeInertAgain,
 }

@@ -8,7 +8,7 @@ use super::{
     is_ended_by_its_owner, is_gone, is_open, is_refused, is_source_fenced_out, is_source_unknown, is_started_by,
     is_whole, runners, seal, source, source_shows,
 };
-use muster_core::decide::{ColdStart, Goal, MoveOrder};
+use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder};
 use muster_core::definition::Mode;
 use muster_core::evidence::{
     ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, OtherCopy, Outcome, Record, Seal,
@@ -443,6 +443,12 @@ fn abandon(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> 
     ])
 }
 
+/// Memory is left of what was given up. More than a leftover: it is not walked past.
+fn holds_memory(at: &DestinationEvidence) -> bool {
+    let own = !is_open(at.record) && !has_event(at.record);
+    at.other == OtherCopy::HoldsMemory || (own && matches!(at.copy, CopyState::Incoming | CopyState::Paused))
+}
+
 fn discard(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> Option<&'static str> {
     // It runs there, or it ran on there to its own end in order: any other memory of it is older than its disk.
     let source_runs = source_shows(evidence) == SourceShows::Runs || is_ended_by_its_owner(evidence, order.mode);
@@ -483,6 +489,10 @@ fn discard(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> 
             "destroys an older copy's memory without proof (2)",
         ),
         (at.other != OtherCopy::Running, "destroys beside a running copy"),
+        (
+            order.leftovers == Leftovers::AreDiscarded || holds_memory(at),
+            "a cleanup that keeps failing stops the move (outcome and cleanup are separate)",
+        ),
         (
             (at.copy != CopyState::Absent && !is_open(at.record) && !has_event(at.record))
                 || matches!(at.other, OtherCopy::Inert | OtherCopy::HoldsMemory),

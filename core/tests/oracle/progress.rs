@@ -5,7 +5,7 @@ use super::{
     SourceShows, attempts_left, destination, is_busy, is_ended_by_its_owner, is_gone, is_refused, is_source_fenced_out,
     is_started_by, is_whole, runners, seal, source_shows, verdict,
 };
-use muster_core::decide::{ColdStart, Goal, MoveOrder};
+use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder};
 use muster_core::definition::Mode;
 use muster_core::evidence::{
     ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, OtherCopy, Outcome, Record, Seal,
@@ -67,7 +67,12 @@ fn is_sent_to_a_lost_ledger(order: &MoveOrder, evidence: &Evidence) -> bool {
 
 /// The lines of §2 that streamed evidence carries forward without a fence, on a clean path.
 fn forward_on_stream(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> Option<Action> {
-    let clean = at.other == OtherCopy::Absent && !is_busy(evidence) && !is_refused(order, at.record);
+    let in_the_way = match order.leftovers {
+        Leftovers::AreDiscarded => at.other != OtherCopy::Absent,
+        // What holds no memory and can't be removed is walked past.
+        Leftovers::AreLeft => !matches!(at.other, OtherCopy::Absent | OtherCopy::Inert),
+    };
+    let clean = !in_the_way && !is_busy(evidence) && !is_refused(order, at.record);
     let ready = match order.mode {
         Mode::Live => source_shows(evidence) == SourceShows::Runs,
         Mode::Cold => matches!(source_shows(evidence), SourceShows::Runs),

@@ -18,7 +18,7 @@ use super::settling::{Done, Needs, Task, settle};
 use super::{Driver, Way, all_moves, is_over};
 use crate::error::OrchestratorError;
 use crate::parts::Pair;
-use muster_core::decide::{ColdStart, Goal, MoveOrder};
+use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder};
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PlannedMove};
 use muster_core::ids::{HostName, VmId};
 use muster_core::runbook::Runbook;
@@ -310,6 +310,7 @@ impl<'d> Moves<'d> {
                 self.runbook.recovery.cold_start.into()
             },
             refused: None,
+            leftovers: Leftovers::AreDiscarded,
         }
     }
 

@@ -21,7 +21,7 @@ pub use scribe::Scribe;
 use crate::error::LinkError;
 use crate::link::{Feed, SiteLink};
 use act::Acted;
-use muster_core::decide::{MoveOrder, decide};
+use muster_core::decide::{Leftovers, MoveOrder, decide};
 use muster_core::env::Env;
 use muster_core::evidence::{Evidence, Freshness, Heard, Outcome, Record};
 use muster_core::ids::{EvacuationId, HostName, VmId};
@@ -182,6 +182,8 @@ impl<'a> Run<'a> {
     fn new(settler: &'a Settler, subject: &'a mut Move) -> Self {
         // A claim's first look at a VM is fenced: only then can no command of an older claim still take effect.
         let is_first = subject.sequence == Sequence(0);
+        // What could not be removed by an earlier run is tried again by this one.
+        subject.order.leftovers = Leftovers::AreDiscarded;
         let look = if is_first { Look::Fenced } else { Look::Streamed };
         Run {
             settler,
@@ -378,9 +380,10 @@ impl<'a> Run<'a> {
         None
     }
 
-    /// A step forward before the handover that has used its budget up ends its attempt, and with the last attempt the VM
-    /// goes back. True where that is so and wasn't known before. While the two workers don't reach each other nothing
-    /// could be given back, and no attempt is spent on that.
+    /// A step that has used its budget up need not hold the move: a step forward before the handover ends its attempt,
+    /// and with the last attempt the VM goes back; what holds no memory and can't be removed is left, owned by the
+    /// destination's ledger and worker. True where that is so and wasn't known before. While the two workers don't reach
+    /// each other nothing could be given back, and no attempt is spent on that.
     fn goes_on_without(&mut self, action: Action, evidence: &Evidence) -> bool {
         let forward = self.gives_up_on_refusal(action);
         let order = &mut self.subject.order;
@@ -389,6 +392,9 @@ impl<'a> Run<'a> {
             let is_news = attempt.is_some() && order.refused != attempt;
             order.refused = attempt;
             is_news
+        } else if action == Action::Discard && order.leftovers == Leftovers::AreDiscarded {
+            order.leftovers = Leftovers::AreLeft;
+            true
         } else {
             false
         }

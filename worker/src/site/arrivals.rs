@@ -202,7 +202,7 @@ fn must_be_still(vm: VmId, copy: &Sighting, sight: &Sight) -> Result<(), SiteErr
 
 /// Hosts whose copy is a given-up attempt's, or a placeholder of an evacuation that is over. Never a copy that runs, and
 /// never the one that arrived, also after the move was closed.
-fn rubbish(sight: &Sight, at: &AtDestination) -> Vec<HostName> {
+pub(super) fn rubbish(sight: &Sight, at: &AtDestination) -> Vec<HostName> {
     let is_inert = |seen: &Sighting| match seen.instance {
         Instance::Off(_) => true,
         Instance::Running | Instance::Paused | Instance::Incoming => false,
@@ -247,7 +247,7 @@ fn standing_of(at: &AtDestination, attempt: Attempt) -> AttemptStanding {
 
 /// The given-up attempts of which nothing is left once the rubbish is removed: those whose host answers, and of which no
 /// copy runs.
-fn cleaned(at: &AtDestination, sight: &Sight) -> Vec<Attempt> {
+pub(super) fn cleaned(at: &AtDestination, sight: &Sight) -> Vec<Attempt> {
     let runs = |attempt: Attempt| {
         let is_its =
             |seen: &Sighting| seen.mark.is_some_and(|mark| mark.evacuation == at.evacuation && mark.attempt == attempt);

@@ -4,6 +4,7 @@
 //! Before a site takes work, and whenever changes may have been missed, everything is compared anew. Nothing of one VM
 //! may hold this loop up (invariant 10, Isolated): it waits for looks, each with a deadline, and never for a change to be made.
 
+use super::leftovers::{CLEAN_UP_EVERY, owed};
 use super::{Site, Working};
 use crate::error::SiteError;
 use crate::hypervisor::{Change, HypervisorError};
@@ -61,14 +62,21 @@ impl Site {
     async fn follow(self: &Arc<Self>, changes: BoxStream<'static, Change>) -> Result<(), SiteError> {
         let mut changes = changes.ready_chunks(LOOK_BATCH_MAX);
         let mut again: BTreeSet<VmId> = BTreeSet::new();
+        let mut owing: BTreeSet<VmId> = BTreeSet::new();
         let mut tick = tokio::time::interval(LOOK_AGAIN_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut clean_up = tokio::time::interval(CLEAN_UP_EVERY);
+        clean_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let told = self.told.load(Ordering::Acquire);
             let woken = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(()),
                 _ = tick.tick(), if !again.is_empty() => Woken::Vms(std::mem::take(&mut again)),
+                _ = clean_up.tick(), if !owing.is_empty() => {
+                    self.clean_up_some(&mut owing);
+                    Woken::Vms(BTreeSet::new())
+                }
                 chunk = changes.next() => match chunk {
                     Some(chunk) => gather(chunk),
                     None => return Err(hung_up()),
@@ -81,13 +89,13 @@ impl Site {
             let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
             match woken {
                 Woken::Everything => {
-                    self.compare_everything(&mut again).await?;
+                    self.compare_everything(&mut again, &mut owing).await?;
                     self.set_working(Working::Yes);
                 }
                 Woken::Vms(mut vms) => {
                     vms.extend(touched);
                     vms.extend(self.changed_between(told, mark).await?);
-                    self.look_at(vms, &mut again).await?;
+                    self.look_at(vms, &mut again, &mut owing).await?;
                 }
             }
             self.told.fetch_max(mark, Ordering::AcqRel);
@@ -105,13 +113,18 @@ impl Site {
         });
     }
 
-    async fn compare_everything(self: &Arc<Self>, again: &mut BTreeSet<VmId>) -> Result<(), SiteError> {
+    async fn compare_everything(
+        self: &Arc<Self>,
+        again: &mut BTreeSet<VmId>,
+        owing: &mut BTreeSet<VmId>,
+    ) -> Result<(), SiteError> {
         let mut query = RowQuery { limit: LOOK_BATCH_MAX, ..RowQuery::all() };
         loop {
             let rows = self.records.page(query).await?;
             let Some(last) = rows.last().map(|row| row.vm) else { return Ok(()) };
             let vms: Vec<VmId> = rows.iter().map(|row| row.vm).collect();
             let sights = self.look(&vms).await?;
+            owing.extend(rows.iter().filter(|row| owed(row).is_some()).map(|row| row.vm));
             for (row, sight) in rows.into_iter().zip(sights) {
                 self.look_into(row, sight, again).await?;
             }
@@ -119,7 +132,12 @@ impl Site {
         }
     }
 
-    async fn look_at(self: &Arc<Self>, vms: BTreeSet<VmId>, again: &mut BTreeSet<VmId>) -> Result<(), SiteError> {
+    async fn look_at(
+        self: &Arc<Self>,
+        vms: BTreeSet<VmId>,
+        again: &mut BTreeSet<VmId>,
+        owing: &mut BTreeSet<VmId>,
+    ) -> Result<(), SiteError> {
         let vms: Vec<VmId> = vms.into_iter().collect();
         for batch in vms.chunks(LOOK_BATCH_MAX) {
             // Rows before sights: a sight that is older than its row could take a job that begins for one that ended.
@@ -130,6 +148,7 @@ impl Site {
                     rows.push(row);
                 }
             }
+            owing.extend(rows.iter().filter(|row| owed(row).is_some()).map(|row| row.vm));
             let known: Vec<VmId> = rows.iter().map(|row| row.vm).collect();
             let sights = self.look(&known).await?;
             for (row, sight) in rows.into_iter().zip(sights) {

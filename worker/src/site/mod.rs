@@ -13,6 +13,7 @@
 //!  evacuations.rs  claims, the roll, inventory, history
 //!  follow.rs       follow the hypervisors and the ledger; compare the one with the other
 //!  mend.rs         what one VM's sight calls for
+//!  leftovers.rs    destination: what given-up attempts left after their move was over
 //!  survey.rs       what preflight asks for
 //!  watch.rs        tell who watches
 //! ```
@@ -23,6 +24,7 @@ mod departures;
 mod evacuations;
 pub mod follow;
 pub mod handover;
+pub mod leftovers;
 pub mod mend;
 mod mutation;
 mod observe;

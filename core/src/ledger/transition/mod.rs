@@ -99,6 +99,7 @@ pub fn fact(row: &VmRow, fact: &VmFact) -> Applied {
         FactKind::MutationEnded { token, result } => seen::mutation_ended(&mut next, *token, result, fact),
         FactKind::TransferFailed { attempt, error } => seen::transfer_failed(&mut next, *attempt, error),
         FactKind::Gone { attempt } => seen::gone(&mut next, *attempt),
+        FactKind::Cleaned { attempts } => seen::cleaned(&mut next, attempts).into_iter().collect(),
         FactKind::NotSealed => seen::not_sealed(&mut next),
         FactKind::MadeInertAgain => vec![EventKind::MadeInertAgain],
     };

@@ -110,7 +110,7 @@ fn ran(row: &mut VmRow, fact: &VmFact, downtime_ms: Option<u64>) -> Option<Event
     }
 }
 
-fn cleaned(row: &mut VmRow, attempts: &[Attempt]) -> Option<EventKind> {
+pub(super) fn cleaned(row: &mut VmRow, attempts: &[Attempt]) -> Option<EventKind> {
     let at = at_destination(row)?;
     let before = at.leftovers.len();
     at.leftovers.retain(|leftover| !attempts.contains(&leftover.attempt));
