@@ -141,6 +141,17 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// Whether it says that a host did not answer: what is found beside it may be found for that alone.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(
+            self.problem,
+            Problem::SourceHostSilent { .. } | Problem::DestinationHostSilent { .. } | Problem::OnSilentHost { .. }
+        )
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let (Some(vm), Some(name)) = (self.vm, &self.name) {

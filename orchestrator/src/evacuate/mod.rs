@@ -17,6 +17,8 @@ mod preflight;
 mod results;
 mod settling;
 
+use order::SilentHosts;
+
 pub(crate) use order::{EvacuationOrder, Ordered, all_moves, check, is_over, order, status_of};
 
 use crate::error::OrchestratorError;
@@ -25,8 +27,9 @@ use crate::pen::Pen;
 use crate::seats::{Driven, Seat};
 use muster_core::class::Class;
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, JournalKind};
-use muster_core::ids::{EvacuationId, VmId};
+use muster_core::ids::{EvacuationId, VmId, clip};
 use muster_core::ledger::RollEntry;
+use muster_core::plan::Finding;
 use muster_core::runbook::Runbook;
 use muster_recovery::link::{Connection, FeedChange, SiteLink};
 use muster_store::{JournalQuery, PAGE_MAX};
@@ -41,6 +44,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const AGAIN_AFTER_MIN: Duration = Duration::from_millis(250);
 /// Longest wait; news of the site cuts it short.
 pub(crate) const AGAIN_AFTER_MAX: Duration = Duration::from_secs(15);
+
+/// Most findings that are told when an evacuation can't be planned anew.
+const FINDINGS_SHOWN_MAX: usize = 8;
 
 /// The task that drives one evacuation.
 pub(crate) struct Driver {
@@ -128,8 +134,12 @@ impl Driver {
     /// Plans what was ordered and not completely planned. A silent site is waited for; what can't be planned is over.
     async fn plan_anew(&mut self, status: &EvacuationStatus) -> Result<Way, OrchestratorError> {
         let mut wait = AGAIN_AFTER_MIN;
+        let began = self.house.env().now();
         loop {
-            let error = match order::plan_anew(&self.house, status).await {
+            let waited_ms = self.house.env().now().since_ms(began);
+            let patient = waited_ms < silence_ms(status);
+            let silent_hosts = if patient { SilentHosts::AreWaitedFor } else { SilentHosts::AreLeftOut };
+            let error = match order::plan_anew(&self.house, status, silent_hosts).await {
                 Ok((_, roll)) => {
                     self.roll = Some(roll);
                     self.seat.trouble(None);
@@ -139,9 +149,13 @@ impl Driver {
                 Err(error) => error,
             };
             match error.class() {
+                // A host's restart is no reason to give up what was ordered.
+                Class::Refused if patient && is_for_silence(&error) => {
+                    self.seat.trouble(Some(format!("it can't be planned yet: {}", why(&error))));
+                }
                 Class::Refused => {
                     tracing::error!(evacuation = %self.evacuation, %error, "can't be planned any more: given up");
-                    self.seat.warn(vec![format!("given up, for it can't be planned any more: {error}")]);
+                    self.seat.warn(vec![format!("given up, for it can't be planned any more: {}", why(&error))]);
                     let mut driven = self.seat.driven.lock().await;
                     order::give_up(&self.house, self.evacuation).await?;
                     self.leave(&mut driven, None);
@@ -192,6 +206,28 @@ impl Driver {
         }
         *wait = (*wait * 2).min(AGAIN_AFTER_MAX);
         true
+    }
+}
+
+/// How long the runbook lets a site be silent, in milliseconds.
+fn silence_ms(status: &EvacuationStatus) -> u64 {
+    let deadlines = Runbook::parse(&status.runbook).map(|runbook| runbook.deadlines).unwrap_or_default();
+    deadlines.silence_ms
+}
+
+/// Whether what stands in the way may stand there only since a host doesn't answer.
+fn is_for_silence(error: &OrchestratorError) -> bool {
+    matches!(error, OrchestratorError::Blocked { findings } if findings.iter().any(Finding::is_silence))
+}
+
+/// The error with what was found, for people.
+fn why(error: &OrchestratorError) -> String {
+    match error {
+        OrchestratorError::Blocked { findings } => {
+            let shown: Vec<String> = findings.iter().take(FINDINGS_SHOWN_MAX).map(Finding::to_string).collect();
+            clip(&shown.join(". "))
+        }
+        error => error.to_string(),
     }
 }
 

@@ -80,17 +80,32 @@ pub(crate) async fn order(house: &Arc<Orchestrator>, order: EvacuationOrder) -> 
     Ok(Ordered::Begun(status_of(house.journal().as_ref(), evacuation).await?))
 }
 
+/// What is made of hosts that don't answer while something is planned anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SilentHosts {
+    /// Nothing is planned without them.
+    AreWaitedFor,
+    /// What can be planned without them is, as by any order, if it has all that was planned before.
+    AreLeftOut,
+}
+
 /// Plans anew what was ordered and never completely planned, since whoever did it was ended. What the earlier plan has
-/// and the new one hasn't is over before it began.
+/// and the new one hasn't is over before it began, unless it may only be unseen: then nothing is planned.
 pub(super) async fn plan_anew(
     house: &Orchestrator,
     status: &EvacuationStatus,
+    silent_hosts: SilentHosts,
 ) -> Result<(Runbook, Vec<RollEntry>), OrchestratorError> {
     let runbook = Runbook::parse(&status.runbook).map_err(|mistakes| OrchestratorError::Runbook { mistakes })?;
     let plan = make_plan(house, &runbook).await?;
     let pen = house.pen(status.id);
     let now: BTreeSet<VmId> = plan.moves.iter().map(|planned| planned.vm).collect();
     let before = all_moves(house.journal().as_ref(), status.id).await?;
+    let is_complete = before.iter().all(|earlier| now.contains(&earlier.planned.vm));
+    let goes_without = silent_hosts == SilentHosts::AreLeftOut && is_complete;
+    if !goes_without && plan.warnings.iter().any(Finding::is_silence) {
+        return Err(OrchestratorError::Blocked { findings: plan.warnings });
+    }
     let mut records: Vec<JournalRecord> = before
         .iter()
         .filter(|earlier| !now.contains(&earlier.planned.vm))

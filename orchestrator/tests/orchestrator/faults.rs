@@ -1,11 +1,17 @@
 //! Whoever dies in the middle, and whoever else holds the claim.
 
-use crate::stage::{LONGEST_WAIT, Stage, assert_sound, runbook, runs_at, site, vm};
+use crate::stage::{LONGEST_WAIT, Stage, assert_sound, host, is_as_before, runbook, runs_at, site, vm};
+use muster_core::definition::Mode;
+use muster_core::evacuation::{JournalKind, JournalRecord, PlannedMove};
+use muster_core::ids::EvacuationId;
 use muster_core::reading::Phase;
 use muster_core::step::Side;
+use muster_core::time::Timestamp;
 use muster_proto::v1 as pb;
 use muster_proto::worker::v1 as wire;
-use muster_worker::hypervisor::sim::world::{Fault as WorldFault, RuleKind, SiteFault, Trap};
+use muster_store::Journal;
+use muster_store::memory::MemoryJournal;
+use muster_worker::hypervisor::sim::world::{Fault as WorldFault, HostFault, RuleKind, SiteFault, Trap};
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
@@ -201,4 +207,80 @@ async fn an_applied_recovery_waits_for_a_long_transfer_but_no_longer_than_it_is_
         assert!(line.settled && line.fenced && line.verdict == "FullyMigrated", "{line:#?}");
     }
     stage.assert_all_run_at(Side::Destination).await;
+}
+
+/// Ordered, its plan half written, and then the orchestrator died.
+async fn half_planned(stage: &mut Stage, more: &str) {
+    let runbook = runbook(more);
+    let disk = stage.kill_orchestrator();
+    let journal = MemoryJournal::open(&disk).unwrap();
+    let kinds = [
+        (
+            None,
+            JournalKind::Ordered {
+                name: "leave".to_owned(),
+                source_site: site(Side::Source),
+                destination_site: site(Side::Destination),
+                runbook,
+            },
+        ),
+        (Some(vm(0)), JournalKind::MovePlanned { planned: planned(0) }),
+    ];
+    let record = |(vm, kind)| JournalRecord {
+        at: Timestamp(1),
+        by: "the test".to_owned(),
+        request: None,
+        evacuation: EvacuationId(uuid::Uuid::from_u128(77)),
+        vm,
+        kind,
+    };
+    journal.append(kinds.into_iter().map(record).collect()).await.unwrap();
+    drop(journal);
+    disk.crash(0);
+    stage.start_orchestrator(disk).await;
+}
+
+fn planned(number: usize) -> PlannedMove {
+    PlannedMove {
+        vm: vm(number),
+        name: format!("vm-{number}").parse().unwrap(),
+        mode: Mode::Live,
+        wave: 0,
+        source_host: host(Side::Source, number % 2 + 1),
+        destination_host: host(Side::Destination, 1),
+        memory_mib: 512,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_planned_evacuation_waits_for_a_host_that_is_briefly_silent() {
+    for side in [Side::Source, Side::Destination] {
+        let mut stage = Stage::set(4).await;
+        let silent = HostFault::Silent { for_ms: 15_000 };
+        stage.world.inject(WorldFault::Host(site(side), host(side, 1), silent)).await.unwrap();
+        half_planned(&mut stage, "deadlines.silence_ms = 30000").await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let waiting = stage.evacuation().await;
+        assert_eq!(waiting.state(), pb::EvacuationState::Planning, "{waiting:#?}");
+        assert!(waiting.warnings.iter().any(|warning| warning.contains("does not answer")), "{waiting:#?}");
+        let finished = stage.until_finished().await;
+        assert_eq!(finished.counts.unwrap().migrated, 4, "{side}: {finished:#?}");
+        stage.assert_all_run_at(Side::Destination).await;
+    }
+}
+
+/// It is given up in the open, and nothing of it was begun; what was planned on the silent host is not dropped in silence.
+#[tokio::test(start_paused = true)]
+async fn a_half_planned_evacuation_is_refused_when_its_host_stays_silent() {
+    let mut stage = Stage::set(4).await;
+    let silent = HostFault::Silent { for_ms: 600_000 };
+    stage.world.inject(WorldFault::Host(site(Side::Source), host(Side::Source, 1), silent)).await.unwrap();
+    half_planned(&mut stage, "deadlines.silence_ms = 5000").await;
+    let finished = stage.until_finished().await;
+    let counts = finished.counts.unwrap();
+    assert_eq!((counts.migrated, counts.stayed_at_source), (0, 1), "{finished:#?}");
+    assert!(finished.warnings.iter().any(|warning| warning.contains("does not answer")), "{finished:#?}");
+    for truth in stage.truth().await {
+        assert!(is_as_before(&truth), "{truth:#?}");
+    }
 }
