@@ -7,13 +7,18 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod stand;
+mod weather;
 
+use muster_tests::lab::Kind;
 use muster_worker::hypervisor::conformance::{Broken, check};
 use stand::Stand;
 
+/// As many of each kind as the suite asks for.
+const GUESTS: [(Kind, u16); 3] = [(Kind::Quiet, 10), (Kind::Dirty, 1), (Kind::Local, 1)];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_driver_conforms() {
-    let Some(stand) = Stand::up("conform").await else { return };
+    let Some(stand) = Stand::up("conform", &GUESTS).await else { return };
     let broken = check(&stand).await;
     assert_eq!(broken, Vec::<Broken>::new());
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use muster_core::ids::{EvacuationId, VmId};
 use muster_core::reading::Instance;
-use muster_tests::lab::{Kind, Lab, LabError, Order, Role};
+use muster_tests::lab::{Guest, Kind, Lab, LabError, Order, Role};
 use muster_worker::hypervisor::Hypervisor;
 use muster_worker::hypervisor::conformance::{Fixture, Stage, Subject};
 use muster_worker::hypervisor::libvirt::LibvirtHypervisors;
@@ -19,25 +19,22 @@ const HOST_MEMORY_MIB: u64 = 2048;
 /// So slow that a guest that rewrites its memory never gets away, in MiB per second.
 const SLOW_MIB_S: u64 = 2;
 
-/// Guests of each kind: as many as the suite asks for.
-const GUESTS: [(Kind, u16); 3] = [(Kind::Quiet, 10), (Kind::Dirty, 1), (Kind::Local, 1)];
-
 /// A lab that goes when it is dropped.
 pub(crate) struct Stand {
     name: &'static str,
-    lab: Lab,
+    pub(crate) lab: Lab,
     given: Mutex<Vec<String>>,
 }
 
 impl Stand {
     /// None where there can be no lab, which is said.
-    pub(crate) async fn up(name: &'static str) -> Option<Stand> {
+    pub(crate) async fn up(name: &'static str, guests: &[(Kind, u16)]) -> Option<Stand> {
         let _ = Lab::down(name);
         match Lab::up(name).await {
             Ok(lab) => {
                 let mut stand = Stand { name, lab, given: Mutex::default() };
-                for (kind, count) in GUESTS {
-                    stand.lab.add_guests(count, &Order::of(kind)).await.expect("guests");
+                for (kind, count) in guests {
+                    stand.lab.add_guests(*count, &Order::of(*kind)).await.expect("guests");
                 }
                 Some(stand)
             }
@@ -50,7 +47,7 @@ impl Stand {
     }
 
     /// The driver of the site of one role.
-    async fn driver(&self, role: Role, bandwidth_mib_s: Option<u64>) -> Result<Arc<dyn Hypervisor>, String> {
+    pub(crate) async fn driver(&self, role: Role, bandwidth_mib_s: Option<u64>) -> Result<Arc<dyn Hypervisor>, String> {
         let record = self.lab.record();
         let shared = record.shared_folder.display();
         let mut text = format!("lab = true\nshared_storage = [\"{shared}\"]\n");
@@ -70,16 +67,23 @@ impl Stand {
         }
         let config = Config::parse(&text).map_err(|error| error.to_string())?;
         let driver = LibvirtHypervisors::start(config).map_err(|error| error.to_string())?;
-        // It connects by itself; a case wants it connected.
+        // It connects by itself; a case wants it connected, and past what an older one may have left behind.
         for _ in 0..200 {
             let inventory = driver.inventory().await.map_err(|error| error.to_string())?;
-            if inventory.hosts.iter().all(|host| host.answers) {
+            let sights = driver.look(&[VmId(Uuid::nil())]).await.map_err(|error| error.to_string())?;
+            let is_settled = sights.iter().all(|sight| !sight.call_under_way);
+            if is_settled && inventory.hosts.iter().all(|host| host.answers) {
                 return Ok(Arc::new(driver));
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
         Err("a host of the lab doesn't answer".to_owned())
     }
+}
+
+/// A guest's id.
+pub(crate) fn vm_of(guest: &Guest) -> VmId {
+    guest.uuid.parse().unwrap()
 }
 
 impl Drop for Stand {
@@ -109,7 +113,7 @@ impl Fixture for Stand {
         lab.virsh(&source_host.name, &["autostart", &guest.name]).await.and_then(|ran| ran.well()).map_err(told)?;
         let (source, destination) =
             (self.driver(Role::Source, bandwidth_mib_s).await?, self.driver(Role::Destination, None).await?);
-        let vm: VmId = guest.uuid.parse().map_err(|error| format!("{error}"))?;
+        let vm = vm_of(guest);
         let host = |role| lab.record().hosts.iter().find(move |host| host.role == role).ok_or("no such host");
         let (from, to) = (host(Role::Source)?, host(Role::Destination)?);
         let inventory = source.inventory().await.map_err(|error| error.to_string())?;

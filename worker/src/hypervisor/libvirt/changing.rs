@@ -146,23 +146,28 @@ async fn make(
     guard: &CallGuard,
     work: impl FnOnce(&Connect) -> Result<(), Trouble> + Send + 'static,
 ) -> Result<(), HypervisorError> {
-    let guard = guard.clone();
-    let guarded = move |connection: &Connect| {
+    host.with(Purpose::Call, vm, guarded(host, guard, work)).await
+}
+
+fn guarded<T>(
+    host: &Host,
+    guard: &CallGuard,
+    work: impl FnOnce(&Connect) -> Result<T, Trouble> + Send + 'static,
+) -> impl FnOnce(&Connect) -> Result<T, Trouble> + Send + 'static {
+    let (guard, name) = (guard.clone(), host.name.clone());
+    move |connection: &Connect| {
         let done = work(connection);
+        if matches!(done, Err(Trouble::Libvirt(_))) && !connection.is_alive().unwrap_or(false) {
+            guard.lost_at(&name);
+        }
         drop(guard);
         done
-    };
-    host.with(Purpose::Call, vm, guarded).await
+    }
 }
 
 /// Waits until the guest has shut down, however long it takes: that is its own affair. Its host may be away meanwhile.
 async fn shut_down(host: &Arc<Host>, vm: VmId, guard: &CallGuard) -> Result<(), HypervisorError> {
-    let guard = guard.clone();
-    let ask = move |at: &Connect| {
-        let asked = define::ask_to_shut_down(at, vm);
-        drop(guard);
-        asked
-    };
+    let ask = guarded(host, guard, move |at| define::ask_to_shut_down(at, vm));
     let mut is_up = host.with(Purpose::Call, vm, ask).await?;
     let mut silences = 0;
     while is_up {

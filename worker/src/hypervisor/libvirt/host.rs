@@ -84,6 +84,7 @@ impl Host {
     /// Keeps the host connected until `stop`.
     pub(super) async fn keep(self: Arc<Self>, under_way: Arc<UnderWay>, stop: CancellationToken) {
         let mut waits = reconnect_waits().build();
+        let mut is_first = true;
         loop {
             let opened = tokio::select! {
                 biased;
@@ -94,6 +95,8 @@ impl Host {
                 Ok(links) => {
                     waits = reconnect_waits().build();
                     tracing::info!(host = %self.name, "connected");
+                    // Before anybody can look.
+                    under_way.settles(&self.name, std::mem::take(&mut is_first));
                     *self.links() = Some(Arc::new(links));
                     under_way.tell(Change::Everything);
                     let stopped = self.until_broken(&stop).await;

@@ -27,7 +27,7 @@ pub struct Unread {
     pub message: String,
 }
 
-/// Everything that one hypervisor shows.
+/// Everything that one hypervisor shows, under the name that it gives itself; under its URI where it gives none.
 ///
 /// # Errors
 /// It can't be reached, doesn't answer in time, or one of its VMs can't be read.
@@ -45,9 +45,10 @@ pub async fn read(side: Side, uri: &str) -> Result<Vec<Seen>, Unread> {
 
 fn read_all(side: Side, uri: &str) -> Result<Vec<Seen>, Trouble> {
     let connection = Connect::open_read_only(Some(uri))?;
+    let host = connection.hostname().unwrap_or_else(|_| uri.to_owned());
     let mut all = Vec::new();
     for domain in connection.list_all_domains(0)? {
-        match read_one(side, uri, &domain) {
+        match read_one(side, &host, &domain) {
             Ok(seen) => all.push(seen),
             // It has gone since it was listed.
             Err(Trouble::Libvirt(error)) if is_no_domain(&error) => {}
@@ -57,7 +58,7 @@ fn read_all(side: Side, uri: &str) -> Result<Vec<Seen>, Trouble> {
     Ok(all)
 }
 
-fn read_one(side: Side, uri: &str, domain: &Domain) -> Result<Seen, Trouble> {
+fn read_one(side: Side, host: &str, domain: &Domain) -> Result<Seen, Trouble> {
     let state = muster_libvirt::state(domain)?;
     let job = match (state.state != sys::VIR_DOMAIN_SHUTOFF).then(|| muster_libvirt::job(domain)) {
         None | Some(Ok(None)) => Job::None,
@@ -75,7 +76,7 @@ fn read_one(side: Side, uri: &str, domain: &Domain) -> Result<Seen, Trouble> {
         vm: VmId(domain.uuid()?),
         name: facts.name,
         side,
-        host: uri.to_owned(),
+        host: host.to_owned(),
         state: seen_state(state, job),
         words: words(state),
         stored: if is_stored { facts.stored } else { Stored::Nothing },

@@ -32,7 +32,7 @@ mod sights;
 mod survey;
 pub mod transfer;
 mod trouble;
-mod under_way;
+pub mod under_way;
 mod view;
 
 use super::{Call, Change, Hypervisor, HypervisorError, ProcessorOnHost, Survey, VmChange};

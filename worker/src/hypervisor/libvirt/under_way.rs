@@ -1,15 +1,22 @@
 //! What this driver has under way, and what only it remembers: calls, jobs, why a job failed, how long a guest stands still.
 //!
-//! A call counts from before it is sent until it has ended, however long nobody waits for it any more. Nothing here is
-//! durable: after a restart libvirt's own word is all there is, and it shows jobs and starts as they are.
+//! A call counts from before it is sent until it has ended, however long nobody waits for it any more. One whose connection
+//! breaks may still lie in a libvirtd that hangs, and land as soon as that goes on: once its host is connected again, it
+//! counts for a while longer ([`SETTLES_WITHIN`]). The same goes for whatever this process's predecessor has left behind, at
+//! the first connection to each host. Jobs and starts libvirt shows itself, whoever began them.
 
 use crate::hypervisor::changes::{Teller, pair};
 use crate::hypervisor::{Change, HypervisorError};
 use futures::stream::BoxStream;
 use muster_core::ids::{HostName, VmId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// How long after a host was connected to again what an older connection had sent may still take effect. A libvirtd reads
+/// what lies in its sockets before and while it takes new ones, within milliseconds.
+pub const SETTLES_WITHIN: Duration = Duration::from_secs(1);
 
 /// A VM on a host.
 pub(super) type Place = (HostName, VmId);
@@ -27,6 +34,18 @@ struct State {
     jobs: BTreeMap<Place, ()>,
     failures: BTreeMap<Place, String>,
     still: BTreeMap<Place, Still>,
+    /// Calls whose connection broke before they were answered.
+    lost: BTreeSet<Place>,
+    /// Hosts that were connected to a moment ago; and whether for the first time.
+    settling: BTreeMap<HostName, bool>,
+}
+
+impl State {
+    /// A call of whose end nobody has heard may be about to land.
+    fn may_land(&self, vm: VmId) -> bool {
+        let lost_at = |host: &HostName| self.lost.contains(&(host.clone(), vm));
+        self.settling.iter().any(|(host, is_first)| *is_first || lost_at(host))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,13 +89,28 @@ impl UnderWay {
     ) -> Result<CallGuard, HypervisorError> {
         {
             let mut state = self.state();
-            if state.calls.contains_key(&vm) {
+            if state.calls.contains_key(&vm) || state.may_land(vm) {
                 return Err(HypervisorError::Busy { vm });
             }
             state.calls.insert(vm, CallAt { host: host.clone(), shuts_down });
         }
         self.tell(Change::Vm(vm));
-        Ok(CallGuard { _call: Arc::new(OpenCall { under_way: Arc::clone(self), vm }) })
+        Ok(CallGuard { call: Arc::new(OpenCall { under_way: Arc::clone(self), vm }) })
+    }
+
+    /// The host is connected to; what was sent to it before may land now.
+    pub(super) fn settles(self: &Arc<Self>, host: &HostName, is_first: bool) {
+        self.state().settling.insert(host.clone(), is_first);
+        let (under_way, host) = (Arc::clone(self), host.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(SETTLES_WITHIN).await;
+            {
+                let mut state = under_way.state();
+                state.settling.remove(&host);
+                state.lost.retain(|(at, _)| *at != host);
+            }
+            under_way.tell(Change::Everything);
+        });
     }
 
     /// Notes that a job begins. What failed before it is forgotten.
@@ -93,7 +127,7 @@ impl UnderWay {
         let state = self.state();
         let call = state.calls.get(&place.1);
         Seen {
-            call: call.is_some(),
+            call: call.is_some() || state.may_land(place.1),
             shuts_down: call.is_some_and(|call| call.shuts_down && call.host == place.0),
             job: state.jobs.contains_key(place),
         }
@@ -199,7 +233,14 @@ fn elapsed_ms(since: Instant) -> u64 {
 /// A call that has not ended, taken along by everything that may still change something. It ends with the last of them.
 #[derive(Clone)]
 pub(super) struct CallGuard {
-    _call: Arc<OpenCall>,
+    call: Arc<OpenCall>,
+}
+
+impl CallGuard {
+    /// Its connection has broken, and nobody has heard what came of it.
+    pub(super) fn lost_at(&self, host: &HostName) {
+        self.call.under_way.state().lost.insert((host.clone(), self.call.vm));
+    }
 }
 
 struct OpenCall {

@@ -1,0 +1,81 @@
+//! A libvirtd that dies, hangs and comes back: its host is silent meanwhile, the others are not, and a call that was sent to
+//! it counts until it can't land any more.
+
+use crate::stand::{Stand, vm_of};
+use futures::StreamExt;
+use muster_core::ids::{HostName, VmId};
+use muster_core::reading::{Instance, Sight, Stored};
+use muster_tests::lab::{Kind, Role};
+use muster_worker::hypervisor::{Call, Change, Hypervisor, HypervisorError, VmChange};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long anything here may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn look(driver: &Arc<dyn Hypervisor>, vm: VmId) -> Sight {
+    driver.look(&[vm]).await.unwrap().remove(0)
+}
+
+async fn until(driver: &Arc<dyn Hypervisor>, vm: VmId, what: &str, fits: impl Fn(&Sight) -> bool) -> Sight {
+    let looking = async {
+        loop {
+            let sight = look(driver, vm).await;
+            if fits(&sight) {
+                return sight;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, looking).await.unwrap_or_else(|_| panic!("not within {LIMIT:?}: {what}"))
+}
+
+fn seal(vm: VmId, host: &HostName) -> Call {
+    Call { vm, host: host.clone(), change: VmChange::DefineSealed { reason: "sealed in a storm".to_owned() } }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_libvirtd_is_silent_and_is_heard_again() {
+    let Some(stand) = Stand::up("weather-kill", &[(Kind::Quiet, 1)]).await else { return };
+    let driver = stand.driver(Role::Source, None).await.unwrap();
+    let host: HostName = stand.lab.source().unwrap().name.parse().unwrap();
+    let vm = vm_of(&stand.lab.record().guests[0]);
+    let mut changes = driver.changes().await.unwrap();
+    assert_eq!(changes.next().await, Some(Change::Everything));
+    stand.lab.kill_libvirtd(host.as_str()).await.unwrap();
+    let silent = until(&driver, vm, "silence", |sight| !sight.silent_hosts.is_empty()).await;
+    assert_eq!((silent.sightings, silent.silent_hosts), (Vec::new(), vec![host.clone()]));
+    assert!(matches!(driver.call(seal(vm, &host)).await, Err(HypervisorError::HostSilent { .. })));
+    stand.lab.start_libvirtd(host.as_str()).await.unwrap();
+    let told = tokio::time::timeout(LIMIT, changes.by_ref().any(|change| async move { change == Change::Everything }));
+    assert_eq!(told.await, Ok(true), "nobody was told that all has to be looked at again");
+    let back = until(&driver, vm, "an answer", |sight| !sight.sightings.is_empty() && !sight.call_under_way).await;
+    assert_eq!((back.sightings[0].instance, back.sightings[0].stored), (Instance::Running, Stored::Real));
+    driver.call(seal(vm, &host)).await.unwrap();
+    assert_eq!(look(&driver, vm).await.sightings[0].stored, Stored::Sealed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_into_a_hanging_libvirtd_counts_until_it_cannot_land_any_more() {
+    let Some(stand) = Stand::up("weather-hang", &[(Kind::Quiet, 1)]).await else { return };
+    let driver = stand.driver(Role::Source, None).await.unwrap();
+    let elsewhere = stand.driver(Role::Destination, None).await.unwrap();
+    let host: HostName = stand.lab.source().unwrap().name.parse().unwrap();
+    let vm = vm_of(&stand.lab.record().guests[0]);
+    until(&driver, vm, "the guest", |sight| !sight.call_under_way).await;
+    stand.lab.hang_libvirtd(host.as_str()).unwrap();
+    let sent = driver.call(seal(vm, &host)).await;
+    assert!(matches!(sent, Err(HypervisorError::HostSilent { .. })), "{sent:?}");
+    let silent = look(&driver, vm).await;
+    assert_eq!(silent.silent_hosts, [host.clone()], "a host that hangs is taken for one that has nothing");
+    assert!(look(&elsewhere, vm).await.silent_hosts.is_empty(), "another site's hosts were held up");
+    stand.lab.release_libvirtd(host.as_str()).unwrap();
+    // From its first answer on: never "unsealed, and nothing under way" while the seal may still land.
+    let first = until(&driver, vm, "an answer", |sight| !sight.sightings.is_empty()).await;
+    let has_landed = first.sightings[0].stored == Stored::Sealed;
+    assert!(first.call_under_way || has_landed, "{first:?}");
+    let settled = until(&driver, vm, "its end", |sight| !sight.call_under_way && !sight.sightings.is_empty()).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let later = look(&driver, vm).await;
+    assert_eq!(settled.sightings[0].stored, later.sightings[0].stored, "it landed after it no longer counted");
+}
