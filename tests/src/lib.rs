@@ -16,6 +16,7 @@ pub mod life;
 pub mod network;
 pub mod orders;
 pub mod seams;
+pub mod sites;
 pub mod stage;
 
 pub use hand::Hand;

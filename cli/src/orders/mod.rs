@@ -29,6 +29,7 @@ pub(crate) enum Order {
 
 /// The hypervisors that are inspected.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "libvirt"), expect(dead_code, reason = "a build without libvirt reaches none"))]
 pub(crate) struct InspectOrder {
     pub(crate) hypervisors: Vec<(Side, String)>,
     pub(crate) all: bool,

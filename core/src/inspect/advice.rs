@@ -2,7 +2,7 @@
 //! safe which a silent host could spoil.
 
 use super::{Seen, SeenState, Standing, Urgency};
-use crate::reading::Stored;
+use crate::reading::{OffCause, Stored};
 
 /// A piece of advice.
 pub(super) struct Advice {
@@ -76,7 +76,8 @@ fn paused(seen: &[Seen], some_silent: bool) -> Advice {
              certainly off"
         ));
     }
-    if copy.state == SeenState::PausedByMigration {
+    let was_given_away = seen.iter().any(|other| other.off_cause() == Some(OffCause::Migrated));
+    if copy.state == SeenState::PausedByMigration || was_given_away {
         alarm(format!(
             "a migration has left it {words} on {host}, and no other host that was asked holds its memory: if these are all \
              hosts that it could be on, virsh resume there"

@@ -3,7 +3,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use muster_tests::lab::{Kind, Lab, LabError, Order, RELAY_COMMAND, Shape, command, judge, packages};
+use muster_tests::lab::{Kind, Lab, LabError, Order, RELAY_COMMAND, Role, Shape, command, judge, packages};
+use muster_tests::sites::{libvirt_configuration, runbook};
 use std::process::ExitCode;
 
 /// Two real libvirt sites on one machine, in namespaces of their own. Needs root.
@@ -30,6 +31,11 @@ enum Action {
     Down,
     /// Say what is there.
     Status,
+    /// Write what muster needs to evacuate it: a configuration for the worker of each site, and a runbook.
+    Configure {
+        /// The folder that they are written to.
+        folder: std::path::PathBuf,
+    },
     /// Add guests at the source, and start them.
     Guests(Guests),
     /// Run virsh against a host.
@@ -213,6 +219,7 @@ async fn act(command: &Command) -> Result<ExitCode, LabError> {
         }
         Action::Down => Lab::down(name).map(|()| ExitCode::SUCCESS),
         Action::Status => status(&Lab::open(name)?).await,
+        Action::Configure { folder } => configure(&Lab::open(name)?, folder),
         Action::Guests(Guests { action }) => {
             let GuestsAction::Add { count, kind, memory_mib, dirty_kib_per_second, disk_mib } = action;
             let mut order = Order::of(match kind {
@@ -243,6 +250,25 @@ async fn act(command: &Command) -> Result<ExitCode, LabError> {
             Ok(tell(&Lab::open(name)?.inside(host, &command, muster_tests::lab::LONG_LIMIT_MS).await?))
         }
     }
+}
+
+fn configure(lab: &Lab, folder: &std::path::Path) -> Result<ExitCode, LabError> {
+    let record = lab.record();
+    let side = |role| {
+        let of_side = record.hosts.iter().find(|host| host.role == role);
+        let name = of_side.map(|host| format!("{}.toml", host.site)).unwrap_or_default();
+        (name, libvirt_configuration(record, role, None))
+    };
+    for (name, text) in [side(Role::Source), side(Role::Destination), ("evacuate.toml".to_owned(), runbook(record))] {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(|source| LabError::File {
+            path: path.clone(),
+            action: "written",
+            source,
+        })?;
+        println!("{}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn change_link(lab: &Lab, change: Option<&LinkChange>, shape: &ShapeArguments) -> Result<(), LabError> {
