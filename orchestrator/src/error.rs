@@ -78,7 +78,7 @@ pub enum OrchestratorError {
     #[error("{} of these VMs can't be tried again", .vms.len())]
     NotRetried {
         /// Which, and why.
-        vms: Vec<(VmId, &'static str)>,
+        vms: Vec<(VmId, String)>,
     },
     /// It isn't in a state for this.
     #[error("{what}; {mend}")]
@@ -173,11 +173,8 @@ impl From<OrchestratorError> for Status {
             OrchestratorError::Runbook { mistakes } => status::invalid(&message, mistakes.iter().map(of_mistake)),
             OrchestratorError::Blocked { findings } => status::invalid(&message, findings.iter().map(of_finding)),
             OrchestratorError::NotRetried { vms } => {
-                let violation = |(vm, why): &(VmId, &'static str)| Violation {
-                    field: format!("vms[{vm}]"),
-                    description: (*why).to_owned(),
-                };
-                status::invalid(&message, vms.iter().map(violation))
+                let violation = |(vm, why): (VmId, String)| Violation { field: format!("vms[{vm}]"), description: why };
+                status::invalid(&message, vms.into_iter().map(violation))
             }
             OrchestratorError::NoEvacuation { .. } | OrchestratorError::NoVm { .. } => {
                 status::status_with_code(Code::NotFound, class, error.reason(), &message)

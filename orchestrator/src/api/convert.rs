@@ -134,7 +134,7 @@ fn job(reading: &SiteReading) -> Option<Job> {
     reading.sight.sightings.iter().find_map(|sighting| sighting.job)
 }
 
-fn mode(mode: Mode) -> &'static str {
+pub(super) fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Live => "live",
         Mode::Cold => "cold",

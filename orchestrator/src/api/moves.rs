@@ -4,8 +4,9 @@ use super::{Api, convert, ordered_by, page, request_id};
 use crate::error::OrchestratorError;
 use crate::evacuate::{all_moves, status_of};
 use crate::parts::Pair;
+use muster_core::definition::Mode;
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, JournalKind, JournalRecord, MoveState, MoveStatus};
-use muster_core::ids::{EvacuationId, VmId, clip};
+use muster_core::ids::{EvacuationId, SiteName, VmId, clip};
 use muster_core::ledger::{SourceState, Standing};
 use muster_core::reading::SiteReading;
 use muster_core::token::{Epoch, Sequence, Token};
@@ -119,13 +120,13 @@ impl Api {
             return Err(OrchestratorError::OutOfOrder { reason: "PLANNING", what, mend: "call again in a moment" });
         }
         let moves = all_moves(self.house.journal().as_ref(), status.id).await?;
-        let states: BTreeMap<VmId, MoveState> = moves.iter().map(|one| (one.planned.vm, one.state)).collect();
         if wanted.is_empty() {
-            let held = states.iter().filter(|(_, state)| matches!(state, MoveState::Held(_)));
-            return Ok(held.map(|(vm, _)| *vm).collect());
+            let held = moves.iter().filter(|one| matches!(one.state, MoveState::Held(_)));
+            return Ok(held.map(|one| one.planned.vm).collect());
         }
-        let refused: Vec<(VmId, &'static str)> =
-            wanted.iter().filter_map(|vm| Some((*vm, why_not(states.get(vm).copied())?))).collect();
+        let known: BTreeMap<VmId, &MoveStatus> = moves.iter().map(|one| (one.planned.vm, one)).collect();
+        let why_not = |vm: &VmId| Some((*vm, why_not(status, known.get(vm).copied())?));
+        let refused: Vec<(VmId, String)> = wanted.iter().filter_map(why_not).collect();
         if refused.is_empty() {
             Ok(wanted.into_iter().collect())
         } else {
@@ -188,16 +189,26 @@ impl Api {
 }
 
 /// Why a move can't be tried again; none if it can.
-fn why_not(state: Option<MoveState>) -> Option<&'static str> {
-    match state {
-        Some(MoveState::Held(_) | MoveState::Waiting) => None,
-        Some(MoveState::Moving(_)) => Some("it is under way"),
-        Some(MoveState::Migrated) => Some("it has migrated"),
-        Some(MoveState::StayedAtSource) => {
-            Some("its move is over at both sites: it stayed at the source; order a new evacuation for it")
+fn why_not(evacuation: &EvacuationStatus, one: Option<&MoveStatus>) -> Option<String> {
+    let Some(one) = one else { return Some("it is not in this evacuation".to_owned()) };
+    match one.state {
+        MoveState::Held(_) | MoveState::Waiting => None,
+        MoveState::Moving(_) => Some("it is under way".to_owned()),
+        MoveState::Migrated => Some("it has migrated".to_owned()),
+        // Both ledgers have closed it, and what is closed is never opened again.
+        MoveState::StayedAtSource => {
+            let (source, destination) = (&evacuation.source_site, &evacuation.destination_site);
+            let command = evacuate_again(source, destination, one.planned.vm, one.planned.mode);
+            Some(format!("it stayed at the source, and this move is over; move it by a new one: {command}"))
         }
-        None => Some("it is not in this evacuation"),
     }
+}
+
+/// The command that moves one VM by an evacuation of its own. Names of sites, modes and UUIDs need no quoting.
+fn evacuate_again(source: &SiteName, destination: &SiteName, vm: VmId, mode: Mode) -> String {
+    let sites = format!(r#"source.site = "{source}"\ndestination.site = "{destination}""#);
+    let selection = format!(r#"[[select]]\nids = ["{vm}"]\nmode = "{}""#, convert::mode(mode));
+    format!(r#"printf 'name = "again"\n{sites}\n{selection}\n' | muster evacuate /dev/stdin"#)
 }
 
 fn is_retired(evacuation: EvacuationId, reading: &SiteReading) -> bool {
@@ -209,4 +220,18 @@ fn is_retired(evacuation: EvacuationId, reading: &SiteReading) -> bool {
 
 fn token_above(epoch: Epoch, floor: Token) -> Token {
     if floor.epoch == epoch { floor.next() } else { Token { epoch, sequence: Sequence(1) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_proto::limits::VIOLATION_MAX_BYTES;
+
+    #[test]
+    fn the_command_for_a_vm_that_stayed_is_told_whole_however_long_the_names() {
+        let site: SiteName = "x".repeat(muster_core::ids::NAME_MAX_BYTES).parse().unwrap();
+        let command = evacuate_again(&site, &site, VmId(uuid::Uuid::nil()), Mode::Live);
+        let rest = "it stayed at the source, and this move is over; move it by a new one: ".len();
+        assert!(command.len() + rest <= VIOLATION_MAX_BYTES, "{} bytes", command.len() + rest);
+    }
 }

@@ -183,10 +183,10 @@ impl Api {
         let states: BTreeMap<VmId, MoveState> = moves.iter().map(|one| (one.planned.vm, one.state)).collect();
         let why_not = |vm: &VmId| match states.get(vm) {
             Some(MoveState::Held(_) | MoveState::Waiting | MoveState::Moving(_)) => None,
-            Some(MoveState::Migrated | MoveState::StayedAtSource) => Some((*vm, "its move is over")),
-            None => Some((*vm, "it is not in this evacuation")),
+            Some(MoveState::Migrated | MoveState::StayedAtSource) => Some((*vm, "its move is over".to_owned())),
+            None => Some((*vm, "it is not in this evacuation".to_owned())),
         };
-        let refused: Vec<(VmId, &'static str)> = orders.cold_start.iter().filter_map(why_not).collect();
+        let refused: Vec<(VmId, String)> = orders.cold_start.iter().filter_map(why_not).collect();
         let kind = JournalKind::ColdStartOrdered;
         let first = orders.cold_start.first();
         let repeated = first.is_some() && self.is_repeated(orders.request, status.id, &orders.by, &kind).await?;

@@ -134,3 +134,27 @@ async fn by_hand(stage: &Stage, number: usize, deed: Deed) {
     let host = host(Side::Source, number % 2 + 1);
     stage.world.inject(WorldFault::ByHand(site(Side::Source), host, vm(number), deed)).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_vm_that_stayed_is_not_retried_and_the_refusal_says_by_which_command_it_moves() {
+    let mut stage = Stage::set(2).await;
+    let fails = RuleKind::Phase(Phase::PreCopy, Trap::Fail("a broken cable".to_owned()));
+    stage.world.inject(WorldFault::Rule(Rule { vm: Some(vm(0)), times: 100, kind: fails })).await.unwrap();
+    let begun = stage.create_evacuation(&runbook("retry.attempts = 1")).await;
+    assert_eq!(stage.until_finished().await.counts.unwrap().stayed_at_source, 1);
+    let retry = pb::RetryMovesRequest {
+        request_id: stage.request_id(),
+        evacuation: begun.evacuation,
+        vms: vec![vm(0).to_string()],
+        ordered_by: "the test".to_owned(),
+    };
+    let refused = stage.client().await.retry_moves(retry).await.unwrap_err();
+    let told = Fault::from(&refused).violations.remove(0).description;
+    // The command's runbook, to the letter.
+    let (_, command) = told.split_once("printf '").unwrap_or_else(|| panic!("{told}"));
+    let runbook = command.strip_suffix("' | muster evacuate /dev/stdin").unwrap_or_else(|| panic!("{told}"));
+    stage.world.inject(WorldFault::ClearRules).await.unwrap();
+    stage.create_evacuation(&runbook.replace("\\n", "\n")).await;
+    assert_eq!(stage.until_finished().await.counts.unwrap().migrated, 1);
+    stage.assert_all_run_at(Side::Destination).await;
+}
