@@ -294,9 +294,8 @@ impl Moves<'_> {
         }
         let Some(tracked) = self.moves.get_mut(&vm) else { return Ok(()) };
         tracked.doing = Doing::Held(held);
-        // Another look that ends in the same hold is no news; where the error is the reason, another error is.
-        let error_counts = match hold {
-            Hold::StepFails | Hold::Overdue => error.is_some(),
+        let error_is_reason = match hold {
+            Hold::StepFails | Hold::Overdue => true,
             Hold::SourceSilent
             | Hold::RetireOwed
             | Hold::DestinationSilent
@@ -311,6 +310,10 @@ impl Moves<'_> {
             | Hold::NotOnRoll
             | Hold::ForeignCopy => false,
         };
+        // What a site does by itself fails without anybody's step: it raises alarms.
+        let error = error.or_else(|| self.alarm(vm).filter(|_| error_is_reason));
+        // Another look that ends in the same hold is no news; where the error is the reason, another error is.
+        let error_counts = error_is_reason && error.is_some();
         let journaled = self.driver.house.journal().a_move(self.driver.evacuation, vm).await?;
         let is_known = |status: &muster_core::evacuation::MoveStatus| {
             let same_error = !error_counts || status.error == error;
@@ -320,6 +323,12 @@ impl Moves<'_> {
             records.push(self.driver.pen.about(vm, JournalKind::Held { hold, verdict, error }));
         }
         Ok(())
+    }
+
+    /// What either site last raised an alarm about the VM for.
+    fn alarm(&self, vm: VmId) -> Option<String> {
+        let destination = self.pair.destination.feed().last_alarm(vm);
+        destination.or_else(|| self.pair.source.feed().last_alarm(vm))
     }
 
     async fn last_verdict(&self, vm: VmId) -> Result<Verdict, OrchestratorError> {

@@ -9,7 +9,7 @@ use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::reading::SiteReading;
 use muster_core::time::Timestamp;
 use muster_core::token::Token;
-use muster_proto::convert::{News, SiteNews};
+use muster_proto::convert::{Alarm, News, SiteNews};
 use muster_proto::worker::v1 as wire;
 use muster_proto::worker::v1::site_client::SiteClient;
 use std::collections::BTreeMap;
@@ -24,6 +24,9 @@ pub(super) const RECONNECT_AFTER: Duration = Duration::from_millis(200);
 
 /// Most changes that wait for a slow follower; one that is slower is told to look at everything.
 pub(super) const CHANGES_WAITING_MAX: usize = 16 * 1024;
+
+/// Most VMs whose last alarm is kept.
+pub(super) const ALARMS_KEPT_MAX: usize = 4096;
 
 /// Whether the site is heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,7 @@ struct State {
     readings: BTreeMap<VmId, Arc<SiteReading>>,
     claims: BTreeMap<EvacuationId, Arc<Claims>>,
     waiting: BTreeMap<VmId, Arc<Notify>>,
+    alarms: BTreeMap<VmId, String>,
     sequence: u64,
 }
 
@@ -77,6 +81,7 @@ impl Feed {
             readings: BTreeMap::new(),
             claims: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            alarms: BTreeMap::new(),
             sequence: 0,
         };
         let changes = broadcast::Sender::new(CHANGES_WAITING_MAX);
@@ -119,6 +124,12 @@ impl Feed {
     #[must_use]
     pub fn claims(&self, evacuation: EvacuationId) -> Option<Arc<Claims>> {
         self.state().claims.get(&evacuation).cloned()
+    }
+
+    /// What the site last raised an alarm about a VM for, in words; it may have passed since.
+    #[must_use]
+    pub fn last_alarm(&self, vm: VmId) -> Option<String> {
+        self.state().alarms.get(&vm).cloned()
     }
 
     /// A bell that rings when the VM's reading or the connection changes. Ask for it before looking, wait after.
@@ -208,11 +219,21 @@ impl Feed {
         match news.news {
             News::Reading(reading) => self.hear(*reading),
             News::Claims(claims) => self.learn_claims(claims.evacuation, claims.claims),
-            News::Alarm(alarm) => tracing::warn!(vm = ?alarm.vm, reason = alarm.reason, "{}", alarm.message),
+            News::Alarm(alarm) => self.raise(alarm),
             News::Alive => {}
         }
         let mut state = self.state();
         state.sequence = state.sequence.max(news.sequence);
+    }
+
+    fn raise(&self, alarm: Alarm) {
+        tracing::warn!(vm = ?alarm.vm, reason = alarm.reason, "{}", alarm.message);
+        let Some(vm) = alarm.vm else { return };
+        let mut state = self.state();
+        if state.alarms.len() >= ALARMS_KEPT_MAX && !state.alarms.contains_key(&vm) {
+            state.alarms.pop_first();
+        }
+        state.alarms.insert(vm, alarm.message);
     }
 
     fn set_connection(&self, connection: Connection) {

@@ -118,11 +118,11 @@ async fn let_run(
         Instance::Paused => {
             site.call(&host, vm, VmChange::Resume).await?;
             let downtime_ms = site.stood_still(vm, &copy).await;
-            site.call(&host, vm, real).await?;
+            site.call(&host, vm, real).await.map_err(owed)?;
             Ok(MutationResult::Ran { downtime_ms })
         }
         Instance::Running => {
-            site.call(&host, vm, real).await?;
+            site.call(&host, vm, real).await.map_err(owed)?;
             Ok(MutationResult::Ran { downtime_ms: copy.stood_still_ms })
         }
         Instance::Incoming => {
@@ -137,6 +137,21 @@ async fn let_run(
             }
             Ok(MutationResult::Ran { downtime_ms: None })
         }
+    }
+}
+
+/// The VM runs and its real definition, autostart included, is not back. As an error that leaves the mutation's intent
+/// standing: what is owed stays known over every restart, and [`super::mend`] goes on until it is done.
+fn owed(error: HypervisorError) -> HypervisorError {
+    match error {
+        HypervisorError::Refused { host, message } | HypervisorError::Failed { host, message } => {
+            let message = format!("the VM runs there, and its own definition is not back yet: {message}");
+            HypervisorError::HostSilent { host, message }
+        }
+        HypervisorError::Busy { .. }
+        | HypervisorError::HostSilent { .. }
+        | HypervisorError::Unreachable { .. }
+        | HypervisorError::Nonsense { .. } => error,
     }
 }
 

@@ -12,7 +12,6 @@ use super::{CALL_DEADLINE, Site};
 use crate::error::SiteError;
 use crate::hypervisor::{HypervisorError, VmChange};
 use backon::{BackoffBuilder, ExponentialBuilder};
-use muster_core::class::Class;
 use muster_core::definition::Mode;
 use muster_core::ids::{HostName, VmId};
 use muster_core::ledger::command::{FactKind, MutationResult};
@@ -22,10 +21,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// First pause before a VM that was given back by half, and could not be sealed, is tried to be sealed again.
-pub const SEAL_WAIT_MIN: Duration = LOOK_AGAIN_EVERY;
+/// First pause before what is left of a half-done mutation, and failed, is tried again.
+pub const MEND_WAIT_MIN: Duration = LOOK_AGAIN_EVERY;
 /// Longest pause before that.
-pub const SEAL_WAIT_MAX: Duration = Duration::from_secs(15);
+pub const MEND_WAIT_MAX: Duration = Duration::from_secs(15);
 
 impl Site {
     /// Does what a VM's sight calls for, and tells whoever watches how it looks. The sight must be newer than the row.
@@ -71,36 +70,35 @@ impl Site {
             self.define_then_end(&row, intent, copy.clone(), section);
             return Ok((row, sight));
         }
-        self.forget_seal_pauses(row.vm);
+        self.forget_pauses(row.vm);
         self.write_fact(row.vm, FactKind::MutationEnded { token: intent.token, result }).await?;
         Ok((self.records.row(row.vm).await?, sight))
     }
 
     /// Makes the definition of a copy that was let run the real one, autostart included, and only then ends the mutation:
-    /// no look tells whether that came through. In a task of its own, for a hypervisor may take its time; the next look
-    /// tries again where nobody knows what came of it.
+    /// no look tells whether that came through. In a task of its own, for a hypervisor may take its time. It is owed until
+    /// it is done, or the copy runs no more: where it fails there is an alarm, and another try after a pause that grows.
     fn define_then_end(self: &Arc<Self>, row: &VmRow, intent: &Intent, copy: Sighting, section: Section) {
         let Some(Enrolled { entry, .. }) = &row.enrolled else { return };
         let (vm, token, definition) = (row.vm, intent.token, entry.definition.clone());
         let site = Arc::clone(self);
         self.tasks.spawn(async move {
             let defining = site.call(&copy.host, vm, VmChange::DefineReal { definition, mark: copy.mark });
-            let result = match tokio::time::timeout(CALL_DEADLINE, defining).await {
-                Ok(Ok(())) => Some(MutationResult::Ran { downtime_ms: copy.stood_still_ms }),
-                Ok(Err(error)) => match error.class() {
-                    Class::Retry | Class::Refused => Some(MutationResult::Failed { error: error.to_string() }),
-                    Class::Unknown | Class::Bug => None,
-                },
-                Err(_) => None,
-            };
-            match result {
-                Some(result) => {
+            match tokio::time::timeout(CALL_DEADLINE, defining).await {
+                Ok(Ok(())) => {
+                    site.forget_pauses(vm);
+                    let result = MutationResult::Ran { downtime_ms: copy.stood_still_ms };
                     if let Err(error) = site.write_fact(vm, FactKind::MutationEnded { token, result }).await {
                         tracing::error!(%vm, %error, "what came of a mutation could not be written down");
                     }
                 }
-                // Held on for a moment, so that a host that doesn't answer isn't called without end.
-                None => tokio::time::sleep(LOOK_AGAIN_EVERY).await,
+                Ok(Err(error)) => {
+                    let message = format!("VM {vm} runs, and its own definition is not back yet: {error}");
+                    site.alarm(Some(vm), "DEFINITION_OWED", &message);
+                    site.rest(site.next_pause(vm)).await;
+                }
+                // It may still land.
+                Err(_) => site.rest(site.next_pause(vm)).await,
             }
             drop(section);
             site.touch(vm);
@@ -118,13 +116,13 @@ impl Site {
         self.tasks.spawn(async move {
             let sealing = site.call(&host, vm, VmChange::DefineSealed { reason });
             if let Ok(Ok(())) = tokio::time::timeout(CALL_DEADLINE, sealing).await {
-                site.forget_seal_pauses(vm);
+                site.forget_pauses(vm);
                 let kind = FactKind::MutationEnded { token, result: MutationResult::Unseen };
                 if let Err(error) = site.write_fact(vm, kind).await {
                     tracing::error!(%vm, %error, "what came of a mutation could not be written down");
                 }
             } else {
-                site.rest(site.next_seal_pause(vm)).await;
+                site.rest(site.next_pause(vm)).await;
             }
             drop(section);
             site.touch(vm);
@@ -140,17 +138,17 @@ impl Site {
         }
     }
 
-    fn next_seal_pause(&self, vm: VmId) -> Duration {
-        let mut pauses = self.seal_pauses.lock().unwrap_or_else(PoisonError::into_inner);
+    fn next_pause(&self, vm: VmId) -> Duration {
+        let mut pauses = self.mend_pauses.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = ExponentialBuilder::default()
-            .with_min_delay(SEAL_WAIT_MIN)
-            .with_max_delay(SEAL_WAIT_MAX)
+            .with_min_delay(MEND_WAIT_MIN)
+            .with_max_delay(MEND_WAIT_MAX)
             .without_max_times();
-        pauses.entry(vm).or_insert_with(|| fresh.build()).next().unwrap_or(SEAL_WAIT_MAX)
+        pauses.entry(vm).or_insert_with(|| fresh.build()).next().unwrap_or(MEND_WAIT_MAX)
     }
 
-    fn forget_seal_pauses(&self, vm: VmId) {
-        self.seal_pauses.lock().unwrap_or_else(PoisonError::into_inner).remove(&vm);
+    fn forget_pauses(&self, vm: VmId) {
+        self.mend_pauses.lock().unwrap_or_else(PoisonError::into_inner).remove(&vm);
     }
 
     /// Whether every host that the mutation's call may have gone to answers, or can't run anything any more by a

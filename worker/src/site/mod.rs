@@ -97,8 +97,8 @@ pub struct Site {
     touch: Notify,
     /// VMs whose last mutation came to nothing, or to nobody knows what.
     unfinished: Mutex<BTreeSet<VmId>>,
-    /// The pauses that are left between tries to seal what was given back by half.
-    seal_pauses: Mutex<BTreeMap<VmId, ExponentialBackoff>>,
+    /// The pauses that are left between tries to end half-done mutations.
+    mend_pauses: Mutex<BTreeMap<VmId, ExponentialBackoff>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -146,7 +146,7 @@ impl Site {
             touched: Mutex::default(),
             touch: Notify::new(),
             unfinished: Mutex::default(),
-            seal_pauses: Mutex::default(),
+            mend_pauses: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });

@@ -9,7 +9,7 @@ use muster_core::step::Side;
 use muster_proto::convert::{News, SiteAction, SiteNews};
 use muster_proto::worker::v1 as pb;
 use muster_worker::hypervisor::sim::world::{CallKind, Deed, Fault, HostFault, Rule, RuleKind, Twist};
-use muster_worker::site::mend::SEAL_WAIT_MAX;
+use muster_worker::site::mend::MEND_WAIT_MAX;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use uuid::Uuid;
@@ -174,7 +174,7 @@ async fn a_host_that_refuses_at_once_is_asked_to_seal_again_with_growing_pauses(
     assert!(stage.seen(Side::Source, VM).await.mutation_under_way, "it is not over");
 
     stage.world.inject(Fault::ClearRules).await.unwrap();
-    tokio::time::sleep(SEAL_WAIT_MAX * 2).await;
+    tokio::time::sleep(MEND_WAIT_MAX * 2).await;
     let reading = stage.seen(Side::Source, VM).await;
     assert_eq!(stored(&reading), Some(Stored::Sealed));
     assert!(!reading.mutation_under_way);
