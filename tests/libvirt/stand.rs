@@ -4,18 +4,16 @@ use async_trait::async_trait;
 use muster_core::ids::{EvacuationId, VmId};
 use muster_core::reading::Instance;
 use muster_tests::lab::{Guest, Kind, Lab, LabError, Order, Role};
+use muster_tests::sites::libvirt_configuration;
 use muster_worker::hypervisor::Hypervisor;
 use muster_worker::hypervisor::conformance::{Fixture, Stage, Subject};
 use muster_worker::hypervisor::libvirt::LibvirtHypervisors;
 use muster_worker::hypervisor::libvirt::config::Config;
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// What a host of the lab is said to have for guests, in MiB.
-const HOST_MEMORY_MIB: u64 = 2048;
 /// So slow that a guest that rewrites its memory never gets away, in MiB per second.
 const SLOW_MIB_S: u64 = 2;
 
@@ -48,23 +46,7 @@ impl Stand {
 
     /// The driver of the site of one role.
     pub(crate) async fn driver(&self, role: Role, bandwidth_mib_s: Option<u64>) -> Result<Arc<dyn Hypervisor>, String> {
-        let record = self.lab.record();
-        let shared = record.shared_folder.display();
-        let mut text = format!("lab = true\nshared_storage = [\"{shared}\"]\n");
-        for host in &record.hosts {
-            let (name, site, uri, peer) = (&host.name, &host.site, &host.libvirt_uri, &host.peer_uri);
-            let written = if host.role == role {
-                write!(text, "[[host]]\nname = \"{name}\"\nuri = \"{uri}\"\nmemory_mib = {HOST_MEMORY_MIB}\n")
-            } else {
-                let arrives = &host.migrate_uri;
-                let at = format!("uri = \"{peer}\"\nworker_uri = \"{uri}\"\nmigrate_uri = \"{arrives}\"\n");
-                write!(text, "[[peer]]\nsite = \"{site}\"\nhost = \"{name}\"\n{at}")
-            };
-            written.unwrap();
-        }
-        if let Some(rate) = bandwidth_mib_s {
-            write!(text, "[transfer]\nbandwidth_mib_s = {rate}\n").unwrap();
-        }
+        let text = libvirt_configuration(self.lab.record(), role, bandwidth_mib_s);
         let config = Config::parse(&text).map_err(|error| error.to_string())?;
         let driver = LibvirtHypervisors::start(config).map_err(|error| error.to_string())?;
         // It connects by itself; a case wants it connected, and past what an older one may have left behind.

@@ -67,7 +67,7 @@ async fn a_call_into_a_hanging_libvirtd_counts_until_it_cannot_land_any_more() {
     let sent = driver.call(seal(vm, &host)).await;
     assert!(matches!(sent, Err(HypervisorError::HostSilent { .. })), "{sent:?}");
     let silent = look(&driver, vm).await;
-    assert_eq!(silent.silent_hosts, [host.clone()], "a host that hangs is taken for one that has nothing");
+    assert_eq!(silent.silent_hosts, std::slice::from_ref(&host), "a host that hangs is taken for one that has nothing");
     assert!(look(&elsewhere, vm).await.silent_hosts.is_empty(), "another site's hosts were held up");
     stand.lab.release_libvirtd(host.as_str()).unwrap();
     // From its first answer on: never "unsealed, and nothing under way" while the seal may still land.

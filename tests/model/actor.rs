@@ -109,11 +109,8 @@ pub(crate) fn make(protocol: &Protocol, state: &mut State, actor: usize, made: M
         Move::FenceSource { silent } => {
             let token = state.actors[actor].last;
             let refused = !silent && worker::raise_floor(protocol, state, Side::Source, token).is_err();
-            let silent = match state.actors[actor].phase {
-                Phase::DestinationFenced { silent: true } => Some(Side::Destination),
-                _ if silent => Some(Side::Source),
-                _ => None,
-            };
+            let destination_is_silent = state.actors[actor].phase == Phase::DestinationFenced { silent: true };
+            let silent = if destination_is_silent { Some(Side::Destination) } else { silent.then_some(Side::Source) };
             state.actors[actor].phase = if refused { Phase::Over } else { Phase::BothFenced { silent } };
             true
         }

@@ -4,6 +4,7 @@
 //! step what must be true for it to be safe, [`progress`] says where holding would be a failure. This file reads the
 //! evidence in the few plain facts that all three need.
 
+pub(crate) mod at_source;
 pub(crate) mod permission;
 pub(crate) mod progress;
 pub(crate) mod standstill;

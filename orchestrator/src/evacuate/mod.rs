@@ -222,12 +222,11 @@ fn is_for_silence(error: &OrchestratorError) -> bool {
 
 /// The error with what was found, for people.
 fn why(error: &OrchestratorError) -> String {
-    match error {
-        OrchestratorError::Blocked { findings } => {
-            let shown: Vec<String> = findings.iter().take(FINDINGS_SHOWN_MAX).map(Finding::to_string).collect();
-            clip(&shown.join(". "))
-        }
-        error => error.to_string(),
+    if let OrchestratorError::Blocked { findings } = error {
+        let shown: Vec<String> = findings.iter().take(FINDINGS_SHOWN_MAX).map(Finding::to_string).collect();
+        clip(&shown.join(". "))
+    } else {
+        error.to_string()
     }
 }
 
