@@ -13,6 +13,7 @@
 //! observation, only the count of its own commands, since when it has waited, and which attempt a site refused.
 
 mod act;
+mod facts;
 mod observe;
 mod scribe;
 
@@ -21,11 +22,12 @@ pub use scribe::Scribe;
 use crate::error::LinkError;
 use crate::link::{Feed, SiteLink};
 use act::Acted;
+use facts::{attempt_of, attempts_of, commit_is_fenced_out, over};
 use muster_core::decide::{Leftovers, MoveOrder, decide};
 use muster_core::env::Env;
-use muster_core::evidence::{Evidence, Freshness, Heard, Outcome, Record};
+use muster_core::evidence::{Evidence, Freshness, Heard, Outcome};
 use muster_core::ids::{EvacuationId, HostName, VmId};
-use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
+use muster_core::ledger::{SourceState, Standing};
 use muster_core::step::{Action, Decision, Hold, Step, Wait};
 use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Sequence, Token};
@@ -427,64 +429,6 @@ impl<'a> Run<'a> {
         {
             self.error = Some(failed.clone());
         }
-    }
-}
-
-/// Whether the source's worker can't commit any more: it does so under its transfer's token and no other, and the
-/// destination's floor has passed that. Then nobody else will, and the guest stands still.
-fn commit_is_fenced_out(seen: &Seen) -> bool {
-    match (&seen.source, &seen.destination) {
-        (Heard::Answer(source), Heard::Answer(destination)) => match &source.standing {
-            Some(Standing::Source(at)) => match &at.state {
-                SourceState::Gone { transfer } => transfer.token < destination.floor,
-                SourceState::Unsealed | SourceState::Sealed { .. } | SourceState::Retired => false,
-            },
-            Some(Standing::Destination(_)) | None => false,
-        },
-        (Heard::Silent, _) | (_, Heard::Silent) => false,
-    }
-}
-
-fn over(outcome: Outcome, decision: &Decision, seen: &Seen, last_error: Option<String>) -> Settled {
-    let mut attempts = 0;
-    let mut downtime_ms = None;
-    if let Heard::Answer(reading) = &seen.destination
-        && let Some(Standing::Destination(at)) = &reading.standing
-        && let ArrivalRecord::Closed(closed) = &at.record
-    {
-        attempts = closed.attempts;
-        downtime_ms = closed.downtime_ms;
-    }
-    let error = match outcome {
-        Outcome::Migrated => None,
-        Outcome::StayedAtSource => last_error,
-    };
-    Settled::Over { outcome, verdict: decision.verdict, attempts, downtime_ms, error }
-}
-
-fn attempt_of(evidence: &Evidence) -> Option<muster_core::ids::Attempt> {
-    match evidence.destination {
-        Heard::Silent => None,
-        Heard::Answer(destination) => match destination.record {
-            Record::Started { attempt, .. } => Some(attempt),
-            Record::NotOnRoll
-            | Record::Enrolled
-            | Record::Abandoned { .. }
-            | Record::Completed { .. }
-            | Record::Closed(_) => None,
-        },
-    }
-}
-
-fn attempts_of(evidence: &Evidence) -> u32 {
-    match evidence.destination {
-        Heard::Silent => 0,
-        Heard::Answer(destination) => match destination.record {
-            Record::Started { attempt, .. } | Record::Abandoned { attempt } | Record::Completed { attempt, .. } => {
-                attempt.count()
-            }
-            Record::NotOnRoll | Record::Enrolled | Record::Closed(_) => 0,
-        },
     }
 }
 
