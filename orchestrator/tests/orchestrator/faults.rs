@@ -11,7 +11,9 @@ use muster_proto::v1 as pb;
 use muster_proto::worker::v1 as wire;
 use muster_store::Journal;
 use muster_store::memory::MemoryJournal;
-use muster_worker::hypervisor::sim::world::{Fault as WorldFault, HostFault, RuleKind, SiteFault, Trap};
+use muster_worker::hypervisor::sim::world::{
+    CallKind, Fault as WorldFault, HostFault, Rule, RuleKind, SiteFault, Trap, Twist,
+};
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
@@ -283,4 +285,18 @@ async fn a_half_planned_evacuation_is_refused_when_its_host_stays_silent() {
     for truth in stage.truth().await {
         assert!(is_as_before(&truth), "{truth:#?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_keeps_failing_is_held_for_its_own_error_and_not_for_the_transfer_s_before_it() {
+    let mut stage = Stage::set(1).await;
+    let rule = |kind| WorldFault::Rule(Rule { vm: Some(vm(0)), times: 60_000, kind });
+    let fails = RuleKind::Phase(Phase::PreCopy, Trap::Fail("a broken cable".to_owned()));
+    stage.world.inject(rule(fails)).await.unwrap();
+    let refuses = RuleKind::Call(Some(CallKind::DefineReal), Twist::Refuse("the pool is gone".to_owned()));
+    stage.world.inject(rule(refuses)).await.unwrap();
+    stage.create_evacuation(&runbook("retry.attempts = 1")).await;
+    stage.until(|evacuation| evacuation.counts.unwrap().held == 1).await;
+    let held = stage.moves().await.remove(0);
+    assert!(held.error.contains("the pool is gone"), "{held:#?}");
 }

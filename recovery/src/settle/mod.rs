@@ -175,6 +175,8 @@ struct Run<'a> {
     destination_silent_since: Option<Timestamp>,
     last_action: Option<(Action, u32)>,
     error: Option<String>,
+    /// Why the last command was not carried out; a transfer that failed before doesn't hide it.
+    step_error: Option<String>,
     aborting: bool,
     /// The last command failed since the two sites' workers don't reach each other.
     apart: bool,
@@ -195,6 +197,7 @@ impl<'a> Run<'a> {
             destination_silent_since: None,
             last_action: None,
             error: None,
+            step_error: None,
             aborting: false,
             apart: false,
         }
@@ -339,7 +342,11 @@ impl<'a> Run<'a> {
                 return None;
             }
             let verdict = decision.verdict;
-            return Some(Settled::Held { hold: Hold::StepFails, verdict, error: self.error.take() });
+            return Some(Settled::Held {
+                hold: Hold::StepFails,
+                verdict,
+                error: self.step_error.take().or_else(|| self.error.take()),
+            });
         }
         if repeats > 0 {
             tokio::time::sleep(self.settler.repeat_wait(repeats)).await;
@@ -352,12 +359,14 @@ impl<'a> Run<'a> {
         self.apart = false;
         match self.settler.send(self.subject, action, token, evidence).await {
             Acted::Done => {
+                self.step_error = None;
                 if matches!(action, Action::OpenAttempt(_)) {
                     self.subject.opening = Opening::Never;
                     self.aborting = false;
                 }
             }
             Acted::Refused(error) => {
+                self.step_error = Some(error.clone());
                 self.error = Some(error);
                 if self.gives_up_on_refusal(action) {
                     self.subject.order.refused = attempt_of(evidence);
@@ -365,6 +374,7 @@ impl<'a> Run<'a> {
                 self.look = Look::Fenced;
             }
             Acted::Unclear(error) => {
+                self.step_error = Some(error.clone());
                 self.error = Some(error);
                 self.look = Look::Fenced;
             }
