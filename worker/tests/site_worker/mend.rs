@@ -98,7 +98,10 @@ async fn an_order_that_failed_is_finished_without_a_false_alarm() {
     stage.world.inject(Fault::once(VM, fail)).await.unwrap();
     stage.placed(VM).await;
     stage.act(VM, SiteAction::Seal).await.unwrap_err();
-    stage.until(Side::Source, VM, |reading| stored(reading) == Some(Stored::Sealed)).await;
+    // A seal that was refused is taken back: the VM is as it was, and can be sealed later.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(stored(&stage.seen(Side::Source, VM).await), Some(Stored::Real));
+    stage.act(VM, SiteAction::Seal).await.unwrap();
     assert_eq!(count(&stage.history(Side::Source, VM).await, "made_inert_again"), 0);
 
     let fail = RuleKind::Call(Some(CallKind::DefineRetired), Twist::Fail("busy".to_owned()));
