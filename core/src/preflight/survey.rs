@@ -1,7 +1,7 @@
 //! What a site says of itself for preflight: what its hosts offer, and what its VMs need of a host.
 //!
 //! Raw material, as [`crate::reading`] is: nothing here judges. What a driver can't find out is left out or `None`, never
-//! made up; [`super::obstacles`] treats what isn't known as a doubt to be shown, not as a yes.
+//! made up; [`super::Obstacle`] treats what isn't known as a doubt to be shown, not as a yes.
 
 use crate::ids::{HostName, SiteName, VmId, VmName};
 use serde::{Deserialize, Serialize};
