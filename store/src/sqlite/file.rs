@@ -6,6 +6,7 @@
 use super::fault::{Fault, Moment};
 use super::schema::{JOURNAL, LEDGER, Schema, version_of};
 use crate::error::{StoreError, Written};
+use backon::{BlockingRetryable, ConstantBuilder};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -16,6 +17,12 @@ use std::time::Duration;
 
 /// How long the engine waits for a lock that a program outside of muster holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a file's lock is tried again before another process is said to use it.
+const LOCK_TRIES_MAX: usize = 10;
+
+/// How long each try waits for the next.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Prepared statements kept by each connection.
 const STATEMENTS_KEPT: usize = 32;
@@ -124,7 +131,10 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         .mode(FILE_MODE)
         .open(beside(path, "-lock"))
         .map_err(|error| file_error(path, "opening its -lock file", error))?;
-    match lock.try_lock() {
+    // A process that is just ending, or one that was forked and is yet to become another program, lets go in a moment.
+    let waits = ConstantBuilder::default().with_delay(LOCK_PAUSE).with_max_times(LOCK_TRIES_MAX);
+    let is_held = |error: &TryLockError| matches!(error, TryLockError::WouldBlock);
+    match (|| lock.try_lock()).retry(waits).when(is_held).call() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(file_error(path, "locking its -lock file", error)),
