@@ -19,42 +19,18 @@ pub(super) fn at_source(
     at: &DestinationEvidence,
     action: Action,
 ) -> Option<&'static str> {
-    match action {
-        Action::Seal | Action::Transfer | Action::AbortTransfer => forward(order, evidence, at, action),
-        Action::ResumeSource | Action::StartSource | Action::Unseal => back(order, evidence, at, action),
-        Action::Retire | Action::CloseSource => end(order, evidence, at, action),
-        Action::OpenAttempt(_)
-        | Action::MakePlaceholder
-        | Action::Commit
-        | Action::Run
-        | Action::Abandon
-        | Action::Reopen
-        | Action::Discard
-        | Action::CloseDestination(_) => None,
-    }
-}
-
-fn forward(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, action: Action) -> Option<&'static str> {
     let shows = source_shows(evidence);
     let seal = seal(evidence)?;
-    let transfer_open = is_started_by(at.record, ArrivalKind::Transfer);
     let runs_elsewhere = at.copy == CopyState::Running || at.other == OtherCopy::Running;
     let answers = shows != SourceShows::Nothing;
-    let forward = [
-        (transfer_open, "forward without a started record (3)"),
-        (order.goal == Goal::Finish, "forward though undo is wanted"),
-        (!is_refused(order, at.record), "goes on with a refused attempt (8)"),
-        (answers, "needs the source's silent host (5)"),
-        (at.copy == CopyState::Placeholder, "forward without its placeholder (3)"),
-        (!matches!(at.other, OtherCopy::Foreign | OtherCopy::Running), "forward beside a stranger"),
-        (is_movable(order.mode, shows), "the guest is not as its mode wants it"),
-    ];
     match action {
         Action::Seal if has_event(at.record) => {
             first(&[(shows == SourceShows::Off, "seals an instance after the event")])
         }
-        Action::Seal => first(&forward).or(first(&[(seal == Seal::Unsealed, "seals what isn't unsealed")])),
-        Action::Transfer => first(&forward).or(first(&[(
+        Action::Seal => {
+            forward(order, evidence, at).or(first(&[(seal == Seal::Unsealed, "seals what isn't unsealed")]))
+        }
+        Action::Transfer => forward(order, evidence, at).or(first(&[(
             seal == Seal::Sealed(TransferTrace::NotBegun)
                 || (seal == Seal::Gone { of_this_attempt: false } && shows == SourceShows::Off),
             "transfers unsealed, or twice in one attempt (3)",
@@ -64,27 +40,6 @@ fn forward(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, act
             (answers, "needs the source's silent host (5)"),
             (!runs_elsewhere, "frees the source beside a running copy (1)"),
         ]),
-        Action::OpenAttempt(_)
-        | Action::MakePlaceholder
-        | Action::Commit
-        | Action::Run
-        | Action::Retire
-        | Action::Abandon
-        | Action::Reopen
-        | Action::Discard
-        | Action::ResumeSource
-        | Action::StartSource
-        | Action::Unseal
-        | Action::CloseSource
-        | Action::CloseDestination(_) => None,
-    }
-}
-
-fn back(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, action: Action) -> Option<&'static str> {
-    let shows = source_shows(evidence);
-    let seal = seal(evidence)?;
-    let runs_elsewhere = at.copy == CopyState::Running || at.other == OtherCopy::Running;
-    match action {
         Action::ResumeSource => first(&[
             (is_back(at.record), "runs the source while an event can come (1)"),
             (shows == SourceShows::Paused, "resumes what isn't paused"),
@@ -104,27 +59,6 @@ fn back(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, action
                 "gives a VM back that has died, without starting it (2)",
             ),
         ])),
-        Action::OpenAttempt(_)
-        | Action::MakePlaceholder
-        | Action::Seal
-        | Action::Transfer
-        | Action::AbortTransfer
-        | Action::Commit
-        | Action::Run
-        | Action::Retire
-        | Action::Abandon
-        | Action::Reopen
-        | Action::Discard
-        | Action::CloseSource
-        | Action::CloseDestination(_) => None,
-    }
-}
-
-fn end(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, action: Action) -> Option<&'static str> {
-    let shows = source_shows(evidence);
-    let seal = seal(evidence)?;
-    let answers = shows != SourceShows::Nothing;
-    match action {
         Action::Retire => first(&[
             (has_event(at.record), "retires without an event (2)"),
             (matches!(seal, Seal::Unsealed | Seal::Sealed(_) | Seal::Gone { .. }), "retires what is retired"),
@@ -146,19 +80,27 @@ fn end(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, action:
         ]),
         Action::OpenAttempt(_)
         | Action::MakePlaceholder
-        | Action::Seal
-        | Action::Transfer
-        | Action::AbortTransfer
         | Action::Commit
         | Action::Run
         | Action::Abandon
         | Action::Reopen
         | Action::Discard
-        | Action::ResumeSource
-        | Action::StartSource
-        | Action::Unseal
         | Action::CloseDestination(_) => None,
     }
+}
+
+/// What every step towards the destination needs.
+fn forward(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> Option<&'static str> {
+    let shows = source_shows(evidence);
+    first(&[
+        (is_started_by(at.record, ArrivalKind::Transfer), "forward without a started record (3)"),
+        (order.goal == Goal::Finish, "forward though undo is wanted"),
+        (!is_refused(order, at.record), "goes on with a refused attempt (8)"),
+        (shows != SourceShows::Nothing, "needs the source's silent host (5)"),
+        (at.copy == CopyState::Placeholder, "forward without its placeholder (3)"),
+        (!matches!(at.other, OtherCopy::Foreign | OtherCopy::Running), "forward beside a stranger"),
+        (is_movable(order.mode, shows), "the guest is not as its mode wants it"),
+    ])
 }
 
 pub(super) fn is_giving_up(order: &MoveOrder, record: Record) -> bool {
