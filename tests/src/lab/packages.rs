@@ -6,6 +6,9 @@ use std::path::Path;
 
 /// How long packages may take to arrive, in milliseconds.
 const INSTALL_LIMIT_MS: u64 = 900_000;
+/// How often it is looked what is missing: one package may take another off that it does not get along with, as QEMU does with
+/// a newer qemu-utils, and that one is missing afterwards.
+const ROUNDS_MAX: u32 = 3;
 /// Programs and the Debian packages that have them.
 const NEEDED: [(&str, &str); 12] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
@@ -40,23 +43,33 @@ fn is_installed(program: &str) -> bool {
 /// Where root is missing, apt-get fails, or something is still missing afterwards ([`LabError::Missing`]).
 pub async fn install() -> Result<(), LabError> {
     super::is_root()?;
-    let lacking = missing();
-    let Some((program, package)) = lacking.first().copied() else { return Ok(()) };
-    if !is_installed("apt-get") {
-        return Err(LabError::Missing { program, package });
-    }
-    let mut packages: Vec<&str> = lacking.iter().map(|(_, package)| *package).collect();
-    packages.sort_unstable();
-    packages.dedup();
-    apt_get(&["update"]).await?.well()?;
-    if !apt_get(&plain(&packages)).await?.success {
-        // A qemu-utils newer than the distribution's holds QEMU back: take the distribution's.
-        let ours = format!("qemu-utils/{}", codename().await?);
-        let mut wanted = plain(&packages);
-        wanted.extend(["--allow-downgrades", &ours]);
-        apt_get(&wanted).await?.well()?;
+    let mut is_listed = false;
+    for _ in 0..ROUNDS_MAX {
+        let lacking = missing();
+        let Some((program, package)) = lacking.first().copied() else { return Ok(()) };
+        if !is_installed("apt-get") {
+            return Err(LabError::Missing { program, package });
+        }
+        if !is_listed {
+            apt_get(&["update"]).await?.well()?;
+            is_listed = true;
+        }
+        install_packages(lacking.iter().map(|(_, package)| *package).collect()).await?;
     }
     missing().first().map_or(Ok(()), |(program, package)| Err(LabError::Missing { program, package }))
+}
+
+async fn install_packages(mut packages: Vec<&str>) -> Result<(), LabError> {
+    packages.sort_unstable();
+    packages.dedup();
+    if apt_get(&plain(&packages)).await?.success {
+        return Ok(());
+    }
+    // A qemu-utils newer than the distribution's holds QEMU back: take the distribution's.
+    let ours = format!("qemu-utils/{}", codename().await?);
+    let mut wanted = plain(&packages);
+    wanted.extend(["--allow-downgrades", &ours]);
+    apt_get(&wanted).await?.well().map(|_| ())
 }
 
 fn plain<'a>(packages: &[&'a str]) -> Vec<&'a str> {
