@@ -4,7 +4,7 @@
 use super::error::LabError;
 use super::files::{make_folder, text, write};
 use super::layout::{BRIDGE, Host, Layout, NETWORK};
-use super::place::run_inside;
+use super::place::run_at_home;
 
 /// The folders of libvirt's that each host has of its own, and what they are called in the host's folder.
 const FOLDERS: [(&str, &str); 5] = [
@@ -32,15 +32,15 @@ pub(super) async fn furnish(layout: &Layout, host: &Host, holder: u32) -> Result
         write(&folder.join(format!("pool-{name}.xml")), pool_xml(name, text(&path)))?;
     }
     // What is under /sys/class/net has to be this network namespace's.
-    run_inside(holder, &["mount", "-t", "sysfs", "sysfs", "/sys"]).await?;
+    run_at_home(holder, &["mount", "-t", "sysfs", "sysfs", "/sys"]).await?;
     // Hosts know each other by name too, as a migration without addresses wants it.
-    run_inside(holder, &["mount", "--bind", text(&folder.join("names")), "/etc/hosts"]).await?;
+    run_at_home(holder, &["mount", "--bind", text(&folder.join("names")), "/etc/hosts"]).await?;
     for (name, over) in FOLDERS {
-        run_inside(holder, &["mkdir", "-p", over]).await?;
-        run_inside(holder, &["mount", "--bind", text(&folder.join(name)), over]).await?;
+        run_at_home(holder, &["mkdir", "-p", over]).await?;
+        run_at_home(holder, &["mount", "--bind", text(&folder.join(name)), over]).await?;
     }
     for (name, over) in [("serial", layout.serial()), ("local", layout.local())] {
-        run_inside(holder, &["mount", "--bind", text(&folder.join(name)), text(&over)]).await?;
+        run_at_home(holder, &["mount", "--bind", text(&folder.join(name)), text(&over)]).await?;
     }
     Ok(())
 }
@@ -48,7 +48,7 @@ pub(super) async fn furnish(layout: &Layout, host: &Host, holder: u32) -> Result
 /// Starts a host's libvirtd; returns when it answers.
 pub(super) async fn start(holder: u32) -> Result<(), LabError> {
     let command = ["libvirtd", "--daemon", "--listen", "--pid-file", "/run/libvirt/libvirtd.pid"];
-    run_inside(holder, &command).await.map(|_| ())
+    run_at_home(holder, &command).await.map(|_| ())
 }
 
 /// Defines the host's network and storage pools, once.
@@ -56,7 +56,7 @@ pub(super) async fn equip(layout: &Layout, host: &Host, holder: u32) -> Result<(
     let folder = layout.place(&host.name);
     let virsh = async |arguments: &[&str]| {
         let command: Vec<&str> = ["virsh", "--connect", "qemu:///system"].iter().chain(arguments).copied().collect();
-        run_inside(holder, &command).await
+        run_at_home(holder, &command).await
     };
     virsh(&["net-define", text(&folder.join("network.xml"))]).await?;
     virsh(&["net-autostart", NETWORK]).await?;
@@ -72,7 +72,7 @@ pub(super) async fn equip(layout: &Layout, host: &Host, holder: u32) -> Result<(
 /// Forgets what a machine forgets when it boots: what libvirtd keeps under /run, and with it that it has started its
 /// autostart guests already.
 pub(super) async fn forget_boot(holder: u32) -> Result<(), LabError> {
-    run_inside(holder, &["find", "/run/libvirt", "-mindepth", "1", "-delete"]).await.map(|_| ())
+    run_at_home(holder, &["find", "/run/libvirt", "-mindepth", "1", "-delete"]).await.map(|_| ())
 }
 
 /// Without TLS or passwords: all of it is reachable from inside the lab's namespaces and by root only.

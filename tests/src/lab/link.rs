@@ -9,7 +9,7 @@ use super::error::LabError;
 use super::files::text;
 use super::layout::{BRIDGE, LINK_ENDS, SWITCH};
 use super::network::ip;
-use super::place::{attempt_inside, inside, run_inside};
+use super::place::{attempt_at_home, inside, run_inside};
 use super::relay::{self, Shape};
 use super::{Lab, processes};
 use std::fs::File;
@@ -120,7 +120,7 @@ impl Lab {
     async fn unwire(&self, switch: u32) -> Result<(), LabError> {
         for end in LINK_ENDS {
             // The first end takes the second with it, where they are one wire.
-            attempt_inside(switch, &["ip", "link", "del", end], SHORT_LIMIT_MS).await?;
+            attempt_at_home(switch, &["ip", "link", "del", end], SHORT_LIMIT_MS).await?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The lab: two real sites on one machine, with guests that cost almost nothing.
 //!
-//! The source's site has one libvirt host, the destination's two. Each is a network, a mount and a host name of its own
-//! ([`place`]) with a libvirtd of its own ([`libvirtd`]), wired together inside the lab ([`network`]): nothing of the
+//! The source's site has one libvirt host, the destination's two. Each has a network, mounts, a host name and process numbers
+//! of its own ([`place`]) and a libvirtd of its own ([`libvirtd`]), wired together inside the lab ([`network`]): nothing of the
 //! machine's own network or libvirt is touched. Whoever is outside reaches each libvirtd by its unix socket; the hosts reach
 //! each other by their addresses, and only they do.
 //!
@@ -184,7 +184,7 @@ impl Lab {
     /// Where the host is none of the lab's or not there, or the program can't be run or does not end within `limit_ms`
     /// milliseconds.
     pub async fn inside(&self, host: &str, command: &[&str], limit_ms: u64) -> Result<Ran, LabError> {
-        place::attempt_inside(self.holder(host)?, command, limit_ms).await
+        place::attempt_at_home(self.holder(host)?, command, limit_ms).await
     }
 
     /// The number of the process that holds a host's namespaces, or the switch's: what `nsenter --target` wants.
@@ -241,7 +241,7 @@ async fn build(layout: &Layout) -> Result<Record, LabError> {
         try_join(try_join_all(places.map(|place| place::make(layout, place))), guest::assemble(layout)).await?;
     let switch = holders[0];
     // What is under /sys/class/net has to be the switch's own, to find its tap devices.
-    place::run_inside(switch, &["mount", "-t", "sysfs", "sysfs", "/sys"]).await?;
+    place::run_at_home(switch, &["mount", "-t", "sysfs", "sysfs", "/sys"]).await?;
     network::wire_switch(switch, ["north", "south"]).await?;
     let mut pairs = hosts.iter().zip(holders.iter().skip(1).copied());
     if let Some((first, holder)) = pairs.next() {

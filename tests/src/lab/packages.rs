@@ -10,7 +10,7 @@ const INSTALL_LIMIT_MS: u64 = 900_000;
 /// a newer qemu-utils, and that one is missing afterwards.
 const ROUNDS_MAX: u32 = 3;
 /// Programs and the Debian packages that have them.
-const NEEDED: [(&str, &str); 12] = [
+const NEEDED: [(&str, &str); 13] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("libvirtd", "libvirt-daemon-system"),
     ("virsh", "libvirt-clients"),
@@ -19,6 +19,7 @@ const NEEDED: [(&str, &str); 12] = [
     ("tc", "iproute2"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
     ("kill", "procps"),
     ("as", "binutils"),
     ("ld", "binutils"),
