@@ -3,8 +3,9 @@
 
 use crate::stand::{Stand, vm_of};
 use futures::StreamExt;
-use muster_core::ids::{HostName, VmId};
-use muster_core::reading::{Instance, Sight, Stored};
+use muster_core::ids::{Attempt, EvacuationId, HostName, VmId};
+use muster_core::reading::{Instance, Mark, Sight, Stored};
+use muster_core::token::Token;
 use muster_tests::lab::{Kind, Role};
 use muster_worker::hypervisor::{Call, Change, Hypervisor, HypervisorError, VmChange};
 use std::sync::Arc;
@@ -12,6 +13,10 @@ use std::time::Duration;
 
 /// How long anything here may take.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long a call that was lost to a libvirtd which is proven dead may count: far less than one that may still land.
+const DEAD_LIMIT: Duration = Duration::from_secs(15);
+/// So slow that a guest that rewrites its memory never gets away, in MiB per second.
+const SLOW_MIB_S: u64 = 2;
 
 async fn look(driver: &Arc<dyn Hypervisor>, vm: VmId) -> Sight {
     driver.look(&[vm]).await.unwrap().remove(0)
@@ -78,4 +83,33 @@ async fn a_call_into_a_hanging_libvirtd_counts_until_it_cannot_land_any_more() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let later = look(&driver, vm).await;
     assert_eq!(settled.sightings[0].stored, later.sightings[0].stored, "it landed after it no longer counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_libvirtd_had_under_way_counts_until_another_one_answers() {
+    let Some(stand) = Stand::up("weather-transfer", &[(Kind::Dirty, 1)]).await else { return };
+    let source = stand.driver(Role::Source, Some(SLOW_MIB_S)).await.unwrap();
+    let destination = stand.driver(Role::Destination, None).await.unwrap();
+    let record = stand.lab.record();
+    let at = |role| record.hosts.iter().find(|host| host.role == role).unwrap();
+    let (from, to) = (at(Role::Source), at(Role::Destination));
+    let (host, destination_host): (HostName, HostName) = (from.name.parse().unwrap(), to.name.parse().unwrap());
+    let vm = vm_of(&record.guests[0]);
+    let definition = source.definition(&host, vm).await.unwrap();
+    let mark = Mark { evacuation: EvacuationId(vm.0), attempt: Attempt::FIRST, token: Token::new(1, 1) };
+    let place = VmChange::DefinePlaceholder { definition: definition.clone(), mark };
+    destination.call(Call { vm, host: destination_host.clone(), change: place }).await.unwrap();
+    source.call(seal(vm, &host)).await.unwrap();
+    let change =
+        VmChange::BeginTransfer { destination_site: to.site.parse().unwrap(), destination_host, definition, mark };
+    source.call(Call { vm, host: host.clone(), change }).await.unwrap();
+    let leaves = |sight: &Sight| sight.sightings.iter().any(|seen| seen.job.is_some());
+    until(&source, vm, "a job", leaves).await;
+    stand.lab.kill_libvirtd(host.as_str()).await.unwrap();
+    until(&source, vm, "silence", |sight| !sight.silent_hosts.is_empty()).await;
+    stand.lab.start_libvirtd(host.as_str()).await.unwrap();
+    let is_still = |sight: &Sight| !sight.sightings.is_empty() && !sight.call_under_way && !leaves(sight);
+    let back = tokio::time::timeout(DEAD_LIMIT, until(&source, vm, "its end", is_still)).await;
+    let back = back.expect("what died with its libvirtd counts as if it could land yet");
+    assert_eq!((back.sightings[0].instance, back.sightings[0].stored), (Instance::Running, Stored::Sealed));
 }

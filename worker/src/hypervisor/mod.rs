@@ -48,6 +48,10 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// for a worker that was restarted in between.
     async fn call(&self, call: Call) -> Result<(), HypervisorError>;
 
+    /// A predecessor of this process may have left calls for these VMs open. A driver whose hypervisors don't show such
+    /// calls by themselves counts each as under way until it can't take effect any more.
+    fn inherit(&self, _vms: &[VmId]) {}
+
     /// A stream of what changes. It begins with [`Change::Everything`] and says so again whenever changes may have
     /// been missed; it ends when the connection is lost, and can then be asked for again.
     async fn changes(&self) -> Result<BoxStream<'static, Change>, HypervisorError>;

@@ -41,12 +41,16 @@ impl Site {
     }
 
     pub(super) async fn follow_hypervisors(self: Arc<Self>) {
+        let mut has_inherited = false;
         while !self.stop.is_cancelled() {
-            let followed = match self.changes().await {
-                Ok(changes) => self.follow(changes).await,
-                Err(error) => Err(error),
+            let followed = async {
+                if !has_inherited {
+                    self.inherit().await?;
+                    has_inherited = true;
+                }
+                self.follow(self.changes().await?).await
             };
-            if let Err(error) = followed {
+            if let Err(error) = followed.await {
                 self.set_working(Working::No(error.to_string()));
             }
             tokio::select! {
@@ -54,6 +58,19 @@ impl Site {
                 () = self.stop.cancelled() => {}
                 () = tokio::time::sleep(RECONNECT_AFTER) => {}
             }
+        }
+    }
+
+    /// Tells the driver, before the first look, for which VMs this process's predecessor may have left a call open: those with
+    /// an intent, and those that it cleaned up after.
+    async fn inherit(&self) -> Result<(), SiteError> {
+        let mut query = RowQuery { limit: LOOK_BATCH_MAX, ..RowQuery::all() };
+        loop {
+            let rows = self.records.page(query).await?;
+            let Some(last) = rows.last().map(|row| row.vm) else { return Ok(()) };
+            let open = rows.iter().filter(|row| row.intent.is_some() || owed(row).is_some());
+            self.hypervisor.inherit(&open.map(|row| row.vm).collect::<Vec<_>>());
+            query = query.after(last);
         }
     }
 

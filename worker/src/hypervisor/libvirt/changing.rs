@@ -150,15 +150,17 @@ async fn make(
 }
 
 fn guarded<T>(
-    host: &Host,
+    host: &Arc<Host>,
     guard: &CallGuard,
     work: impl FnOnce(&Connect) -> Result<T, Trouble> + Send + 'static,
 ) -> impl FnOnce(&Connect) -> Result<T, Trouble> + Send + 'static {
-    let (guard, name) = (guard.clone(), host.name.clone());
+    let (guard, host) = (guard.clone(), Arc::clone(host));
     move |connection: &Connect| {
+        let listener = host.listener();
         let done = work(connection);
-        if matches!(done, Err(Trouble::Libvirt(_))) && !connection.is_alive().unwrap_or(false) {
-            guard.lost_at(&name);
+        // Whatever the error is: with its connection gone nobody knows which of the work's calls were answered.
+        if done.is_err() && !connection.is_alive().unwrap_or(false) {
+            guard.lost_at(&host.name, listener);
         }
         drop(guard);
         done

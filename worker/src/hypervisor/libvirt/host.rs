@@ -5,6 +5,7 @@
 //! once; nobody waits for it.
 
 use super::config::HostConfig;
+use super::listener::{Listener, settles_within};
 use super::trouble::Trouble;
 use super::under_way::UnderWay;
 use crate::hypervisor::{Change, HypervisorError};
@@ -56,6 +57,7 @@ pub(super) struct Host {
 struct Links {
     looks: Arc<Connect>,
     calls: Arc<Connect>,
+    listener: Option<Listener>,
     _watch: Watch,
 }
 
@@ -84,7 +86,6 @@ impl Host {
     /// Keeps the host connected until `stop`.
     pub(super) async fn keep(self: Arc<Self>, under_way: Arc<UnderWay>, stop: CancellationToken) {
         let mut waits = reconnect_waits().build();
-        let mut is_first = true;
         loop {
             let opened = tokio::select! {
                 biased;
@@ -96,11 +97,12 @@ impl Host {
                     waits = reconnect_waits().build();
                     tracing::info!(host = %self.name, "connected");
                     // Before anybody can look.
-                    under_way.settles(&self.name, std::mem::take(&mut is_first));
+                    under_way.connected(&self.name, links.listener, settles_within(&self.config.uri));
                     *self.links() = Some(Arc::new(links));
                     under_way.tell(Change::Everything);
                     let stopped = self.until_broken(&stop).await;
                     let links = self.links().take();
+                    under_way.disconnected(&self.name);
                     close(links);
                     under_way.tell(Change::Everything);
                     if stopped {
@@ -187,6 +189,12 @@ impl Host {
         })
     }
 
+    /// Who is at the other end of its connections, if that is known. Asked after a connection was had, it is never older
+    /// than that.
+    pub(super) fn listener(&self) -> Option<Listener> {
+        self.links().as_ref().and_then(|links| links.listener)
+    }
+
     /// Whether the connection still stands after an error; if it doesn't, it is made anew.
     pub(super) fn stands(&self, connection: &Connect) -> bool {
         let stands = connection.is_alive().unwrap_or(false);
@@ -241,10 +249,13 @@ impl Host {
 }
 
 fn open_links(uri: &str, hearer: &Hearer) -> Result<Links, Error> {
-    let looks = connect(uri)?;
-    let watch = watch(&looks, hearer)?;
-    let calls = connect(uri)?;
-    Ok(Links { looks: Arc::new(looks), calls: Arc::new(calls), _watch: watch })
+    let open = || {
+        let looks = connect(uri)?;
+        let watch = watch(&looks, hearer)?;
+        Ok::<_, Error>((looks, watch, connect(uri)?))
+    };
+    let ((looks, watch, calls), listener) = Listener::during(uri, open)?;
+    Ok(Links { looks: Arc::new(looks), calls: Arc::new(calls), listener, _watch: watch })
 }
 
 /// A connection that notices when its other end is gone.

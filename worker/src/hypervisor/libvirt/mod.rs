@@ -15,6 +15,7 @@
 //! inspect     anybody's hypervisors, read only
 //! transfer    live transfers
 //! under_way   what this driver has under way, and what only it remembers
+//! listener    who is at the other end of a host's connections, and until when what it got may land
 //! trouble     libvirt's errors in the seam's words
 //! ```
 //! It touches libvirt and nothing else, and it decides nothing. What a host doesn't say in time is unknown, never absent.
@@ -25,6 +26,7 @@ mod define;
 mod document;
 pub mod host;
 pub mod inspect;
+pub mod listener;
 pub mod looks;
 mod mark;
 mod needs;
@@ -88,7 +90,7 @@ impl LibvirtHypervisors {
     /// Where libvirt's own library fails.
     pub fn start(config: Config) -> Result<LibvirtHypervisors, LibvirtUnusable> {
         muster_libvirt::run_event_loop().map_err(|error| LibvirtUnusable { message: clip(error.message()) })?;
-        let (stop, under_way) = (CancellationToken::new(), Arc::new(UnderWay::default()));
+        let (stop, under_way) = (CancellationToken::new(), UnderWay::new());
         let reach = |(name, host): (&HostName, &config::HostConfig)| {
             let host = Arc::new(Host::new(name.clone(), host.clone()));
             (name.clone(), Reached { host, hanging: Arc::default() })
@@ -178,6 +180,11 @@ impl Hypervisor for LibvirtHypervisors {
         let shuts_down = call.change == VmChange::ShutDown;
         let guard = self.drivers.under_way.begin_call(&host.name, call.vm, shuts_down)?;
         self.drivers.change(&host, call.vm, call.change, guard).await
+    }
+
+    fn inherit(&self, vms: &[VmId]) {
+        let hosts: Vec<HostName> = self.drivers.hosts.keys().cloned().collect();
+        self.drivers.under_way.inherit(&hosts, vms);
     }
 
     async fn changes(&self) -> Result<BoxStream<'static, Change>, HypervisorError> {

@@ -60,12 +60,11 @@ impl Drivers {
             };
             async move { (&reached.host.name, looks::look(&reached.host, &reached.hanging, vms, make).await) }
         });
-        let called: BTreeMap<VmId, bool> = vms.iter().map(|vm| (*vm, self.is_called(*vm))).collect();
+        let called: BTreeMap<VmId, Seen> = vms.iter().map(|vm| (*vm, self.called(*vm))).collect();
         let mut seen = join_all(looks).await;
         let mut sights = Vec::with_capacity(vms.len());
         for vm in vms {
-            let was_called = called.get(vm).copied().unwrap_or(false);
-            let mut sight = Sight { call_under_way: was_called || self.is_called(*vm), ..Sight::default() };
+            let mut sight = Sight::default();
             for (host, views) in &mut seen {
                 match views.get(vm).cloned() {
                     Some(Some((sighting, is_starting))) => {
@@ -76,14 +75,20 @@ impl Drivers {
                     None => sight.silent_hosts.push((*host).clone()),
                 }
             }
+            for called in [called.get(vm).cloned().unwrap_or_default(), self.called(*vm)] {
+                // What may land on a host that is silent, its silence stands for.
+                let may_land = called.lost_at.iter().any(|host| !sight.silent_hosts.contains(host));
+                sight.call_under_way |= called.call || may_land;
+            }
             sights.push(sight);
         }
         sights
     }
 
-    fn is_called(&self, vm: VmId) -> bool {
-        // On whatever host: any place of this site will do.
-        self.hosts.keys().next().is_some_and(|host| self.under_way.seen(&(host.clone(), vm)).call)
+    /// On whatever host: any place of this site will do.
+    fn called(&self, vm: VmId) -> Seen {
+        let any = self.hosts.keys().next();
+        any.map(|host| self.under_way.seen(&(host.clone(), vm))).unwrap_or_default()
     }
 }
 

@@ -8,6 +8,7 @@ use super::changing::{There, must_be_on_shared_storage};
 use super::config::{PeerConfig, TransferConfig};
 use super::document;
 use super::host::{CALL_WAIT_MAX, Host, connect, on_thread_with};
+use super::listener::Listener;
 use super::mark::Note;
 use super::trouble::Trouble;
 use super::under_way::JobGuard;
@@ -18,6 +19,7 @@ use muster_core::ids::{HostName, SiteName, VmId, clip};
 use muster_core::reading::{Instance, Mark, Stored};
 use muster_libvirt::virt::connect::Connect;
 use muster_libvirt::virt::domain::MigrateParameters;
+use muster_libvirt::virt::error::Error;
 use muster_libvirt::virt::sys;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -122,7 +124,7 @@ impl Drivers {
         here: &Arc<Host>,
         order: Order,
         permit: OwnedSemaphorePermit,
-    ) -> Result<oneshot::Receiver<Result<(), String>>, String> {
+    ) -> Result<oneshot::Receiver<Result<(), Broken>>, String> {
         let place = (here.name.clone(), order.vm);
         let guard = self.under_way.begin_job(place);
         let host = Arc::clone(here);
@@ -135,9 +137,13 @@ impl Drivers {
         self: &Arc<Self>,
         here: &Arc<Host>,
         vm: VmId,
-        outcome: Option<Result<(), String>>,
+        outcome: Option<Result<(), Broken>>,
     ) -> Result<(), HypervisorError> {
-        let Some(Err(message)) = outcome else { return Ok(()) };
+        let message = match outcome {
+            Some(Err(Broken::Failed(message))) => message,
+            Some(Err(Broken::Unheard(message))) => return Err(here.silent(&message)),
+            Some(Ok(())) | None => return Ok(()),
+        };
         let shown = here.with(super::host::Purpose::Call, vm, move |connection| view::read(connection, vm)).await?;
         match shown {
             Some(view) if view.instance() == Instance::Running && view.job == JobView::Nothing => {
@@ -148,7 +154,7 @@ impl Drivers {
     }
 
     /// Between the rounds libvirt says nothing; who follows a job wants to see it move.
-    fn tell_progress(self: &Arc<Self>, vm: VmId, mut ended: oneshot::Receiver<Result<(), String>>) {
+    fn tell_progress(self: &Arc<Self>, vm: VmId, mut ended: oneshot::Receiver<Result<(), Broken>>) {
         let under_way = Arc::clone(&self.under_way);
         tokio::spawn(async move {
             loop {
@@ -185,20 +191,44 @@ struct Order {
     persistent: String,
 }
 
-/// Runs a transfer to its end. The guard is dropped last: until then it counts as under way.
-fn run(host: &Host, order: &Order, guard: JobGuard) -> Result<(), String> {
-    let outcome = migrate(host, order);
-    match &outcome {
-        Ok(()) => drop(guard),
-        Err(message) => guard.failed(message.clone()),
-    }
-    outcome
+/// Why a transfer has not ended well.
+enum Broken {
+    /// libvirt says so.
+    Failed(String),
+    /// Its connection broke before libvirt said anything: it may go on, or be yet to begin.
+    Unheard(String),
 }
 
-fn migrate(host: &Host, order: &Order) -> Result<(), String> {
-    let told = |error: muster_libvirt::virt::error::Error| clip(error.message());
-    let connection = connect(&host.config.uri).map_err(told)?;
-    let domain = connection.lookup_domain_by_uuid_string(&order.vm.0.hyphenated().to_string()).map_err(told)?;
+/// Runs a transfer to its end. The guard is dropped last: until then it counts as under way.
+fn run(host: &Host, order: &Order, guard: JobGuard) -> Result<(), Broken> {
+    let told = |error: Error| clip(error.message());
+    let uri = &host.config.uri;
+    let (connection, listener) = match Listener::during(uri, || connect(uri)) {
+        Ok(connected) => connected,
+        Err(error) => {
+            // Nothing was sent.
+            guard.failed(told(error.clone()));
+            return Err(Broken::Failed(told(error)));
+        }
+    };
+    match migrate(&connection, order).map_err(told) {
+        Ok(()) => {
+            drop(guard);
+            Ok(())
+        }
+        Err(message) if connection.is_alive().unwrap_or(false) => {
+            guard.failed(message.clone());
+            Err(Broken::Failed(message))
+        }
+        Err(message) => {
+            guard.lost(listener);
+            Err(Broken::Unheard(message))
+        }
+    }
+}
+
+fn migrate(connection: &Connect, order: &Order) -> Result<(), Error> {
+    let domain = connection.lookup_domain_by_uuid_string(&order.vm.0.hyphenated().to_string())?;
     let transfer = &order.transfer;
     let parameters = MigrateParameters {
         uri: order.peer.migrate_uri.clone(),
@@ -207,7 +237,7 @@ fn migrate(host: &Host, order: &Order) -> Result<(), String> {
         parallel_connections: transfer.connections.map(i32::from),
         ..MigrateParameters::default()
     };
-    domain.migrate_to_uri3(Some(&order.peer.uri), parameters, flags(transfer)).map_err(told)
+    domain.migrate_to_uri3(Some(&order.peer.uri), parameters, flags(transfer))
 }
 
 /// Live, from libvirt to libvirt, stored there, arriving paused. That the disks are where both reach them was tested above:

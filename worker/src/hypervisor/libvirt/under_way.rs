@@ -1,10 +1,12 @@
 //! What this driver has under way, and what only it remembers: calls, jobs, why a job failed, how long a guest stands still.
 //!
 //! A call counts from before it is sent until it has ended, however long nobody waits for it any more. One whose connection
-//! breaks may still lie in a libvirtd that hangs, and land as soon as that goes on: once its host is connected again, it
-//! counts for a while longer ([`SETTLES_WITHIN`]). The same goes for whatever this process's predecessor has left behind, at
-//! the first connection to each host. Jobs and starts libvirt shows itself, whoever began them.
+//! breaks is *lost*: it may still lie in a libvirtd that hangs, and land as soon as that goes on. It counts until its host
+//! has been connected, without a break, for as long as it may take to land ([`super::listener`]), or until that libvirtd is
+//! proven dead. The same goes for what this process's predecessor has left open ([`UnderWay::inherit`]). Jobs and starts
+//! libvirt shows itself, whoever began them.
 
+use super::listener::Listener;
 use crate::hypervisor::changes::{Teller, pair};
 use crate::hypervisor::{Change, HypervisorError};
 use futures::stream::BoxStream;
@@ -12,20 +14,18 @@ use muster_core::ids::{HostName, VmId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
-
-/// How long after a host was connected to again what an older connection had sent may still take effect. A libvirtd reads
-/// what lies in its sockets before and while it takes new ones, within milliseconds.
-pub const SETTLES_WITHIN: Duration = Duration::from_secs(1);
 
 /// A VM on a host.
 pub(super) type Place = (HostName, VmId);
 
 /// What is under way at a site.
-#[derive(Default)]
 pub(super) struct UnderWay {
     state: Mutex<State>,
     tellers: Mutex<Vec<Teller>>,
+    /// Threads that are none of its own speak to it as well.
+    runtime: Handle,
 }
 
 #[derive(Default)]
@@ -34,17 +34,45 @@ struct State {
     jobs: BTreeMap<Place, ()>,
     failures: BTreeMap<Place, String>,
     still: BTreeMap<Place, Still>,
-    /// Calls whose connection broke before they were answered.
-    lost: BTreeSet<Place>,
-    /// Hosts that were connected to a moment ago; and whether for the first time.
-    settling: BTreeMap<HostName, bool>,
+    /// Calls of whose end nobody has heard, and nobody will.
+    lost: BTreeMap<Place, Loss>,
+    /// How many there have been.
+    losses: u64,
+    links: BTreeMap<HostName, Link>,
+}
+
+/// A call of whose end nobody has heard.
+#[derive(Debug, Clone, Copy)]
+struct Loss {
+    /// The later, the greater.
+    number: u64,
+    /// Who was to do it.
+    listener: Option<Listener>,
+}
+
+/// How a host is connected.
+#[derive(Debug, Clone)]
+struct Link {
+    /// How often it was connected by now.
+    connects: u64,
+    is_up: bool,
+    settles_within: Duration,
 }
 
 impl State {
-    /// A call of whose end nobody has heard may be about to land.
+    fn lose(&mut self, place: Place, listener: Option<Listener>) {
+        self.losses += 1;
+        self.lost.insert(place, Loss { number: self.losses, listener });
+    }
+
+    /// Hosts that a lost call for the VM may yet land on.
+    fn lost_at(&self, vm: VmId) -> impl Iterator<Item = &HostName> {
+        self.lost.keys().filter(move |(_, lost)| *lost == vm).map(|(host, _)| host)
+    }
+
+    /// A lost call may land on a host that answers. What is on one that doesn't, its silence stands for.
     fn may_land(&self, vm: VmId) -> bool {
-        let lost_at = |host: &HostName| self.lost.contains(&(host.clone(), vm));
-        self.settling.iter().any(|(host, is_first)| *is_first || lost_at(host))
+        self.lost_at(vm).any(|host| self.links.get(host).is_some_and(|link| link.is_up))
     }
 }
 
@@ -70,6 +98,8 @@ enum Still {
 pub(super) struct Seen {
     /// A call for the VM, on whatever host.
     pub(super) call: bool,
+    /// Hosts that a lost call for it may yet land on.
+    pub(super) lost_at: BTreeSet<HostName>,
     /// The call waits on this host until the guest has shut down.
     pub(super) shuts_down: bool,
     /// A job of this driver's.
@@ -77,6 +107,11 @@ pub(super) struct Seen {
 }
 
 impl UnderWay {
+    /// Nothing is. On the current runtime.
+    pub(super) fn new() -> Arc<UnderWay> {
+        Arc::new(UnderWay { state: Mutex::default(), tellers: Mutex::default(), runtime: Handle::current() })
+    }
+
     /// Takes the VM for one call.
     ///
     /// # Errors
@@ -98,19 +133,68 @@ impl UnderWay {
         Ok(CallGuard { call: Arc::new(OpenCall { under_way: Arc::clone(self), vm }) })
     }
 
-    /// The host is connected to; what was sent to it before may land now.
-    pub(super) fn settles(self: &Arc<Self>, host: &HostName, is_first: bool) {
-        self.state().settling.insert(host.clone(), is_first);
+    /// The host is connected, to this listener; what was sent to it before may land now, within so long.
+    pub(super) fn connected(self: &Arc<Self>, host: &HostName, listener: Option<Listener>, settles_within: Duration) {
+        {
+            let mut state = self.state();
+            let link = state.links.entry(host.clone());
+            let link = link.or_insert(Link { connects: 0, is_up: false, settles_within });
+            link.connects += 1;
+            link.is_up = true;
+            state.lost.retain(|(at, _), loss| at != host || !Listener::is_replaced(loss.listener, listener));
+        }
+        self.settle(host);
+    }
+
+    /// The host's connection is given up.
+    pub(super) fn disconnected(&self, host: &HostName) {
+        if let Some(link) = self.state().links.get_mut(host) {
+            link.is_up = false;
+        }
+    }
+
+    /// What a predecessor of this process may have sent for these VMs to any of these hosts counts as lost.
+    pub(super) fn inherit(self: &Arc<Self>, hosts: &[HostName], vms: &[VmId]) {
+        for host in hosts {
+            {
+                let mut state = self.state();
+                vms.iter().for_each(|vm| state.lose((host.clone(), *vm), None));
+            }
+            self.settle(host);
+        }
+    }
+
+    /// What is lost at a host by now counts no more once the host has been connected for long enough from now on. Where the
+    /// connection breaks before that, the next one begins anew.
+    fn settle(self: &Arc<Self>, host: &HostName) {
+        let (link, up_to) = {
+            let state = self.state();
+            let Some(link) = state.links.get(host).filter(|link| link.is_up).cloned() else { return };
+            if !state.lost.keys().any(|(at, _)| at == host) {
+                return;
+            }
+            (link, state.losses)
+        };
         let (under_way, host) = (Arc::clone(self), host.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(SETTLES_WITHIN).await;
+        self.runtime.spawn(async move {
+            tokio::time::sleep(link.settles_within).await;
             {
                 let mut state = under_way.state();
-                state.settling.remove(&host);
-                state.lost.retain(|(at, _)| *at != host);
+                let is_same = |now: &Link| now.is_up && now.connects == link.connects;
+                if !state.links.get(&host).is_some_and(is_same) {
+                    return;
+                }
+                state.lost.retain(|(at, _), loss| *at != host || loss.number > up_to);
             }
             under_way.tell(Change::Everything);
         });
+    }
+
+    fn lose(self: &Arc<Self>, place: Place, listener: Option<Listener>) {
+        let host = place.0.clone();
+        self.state().lose(place, listener);
+        // Only this connection may have broken: then the host is heard by the others, and time counts from now on.
+        self.settle(&host);
     }
 
     /// Notes that a job begins. What failed before it is forgotten.
@@ -127,7 +211,8 @@ impl UnderWay {
         let state = self.state();
         let call = state.calls.get(&place.1);
         Seen {
-            call: call.is_some() || state.may_land(place.1),
+            call: call.is_some(),
+            lost_at: state.lost_at(place.1).cloned().collect(),
             shuts_down: call.is_some_and(|call| call.shuts_down && call.host == place.0),
             job: state.jobs.contains_key(place),
         }
@@ -237,9 +322,10 @@ pub(super) struct CallGuard {
 }
 
 impl CallGuard {
-    /// Its connection has broken, and nobody has heard what came of it.
-    pub(super) fn lost_at(&self, host: &HostName) {
-        self.call.under_way.state().lost.insert((host.clone(), self.call.vm));
+    /// Its connection to this listener has broken, and nobody has heard what came of it. Said while the guard is held: in
+    /// between it would count for nothing.
+    pub(super) fn lost_at(&self, host: &HostName, listener: Option<Listener>) {
+        self.call.under_way.lose((host.clone(), self.call.vm), listener);
     }
 }
 
@@ -266,6 +352,11 @@ impl JobGuard {
     pub(super) fn failed(self, why: String) {
         self.under_way.state().failures.insert(self.place.clone(), why);
     }
+
+    /// The connection to this listener that began the job has broken. It may go on, or be yet to begin.
+    pub(super) fn lost(self, listener: Option<Listener>) {
+        self.under_way.lose(self.place.clone(), listener);
+    }
 }
 
 impl Drop for JobGuard {
@@ -274,3 +365,6 @@ impl Drop for JobGuard {
         self.under_way.tell(Change::Vm(self.place.1));
     }
 }
+
+#[cfg(test)]
+mod tests;
