@@ -35,6 +35,8 @@ pub struct Job {
     pub operation: Operation,
     /// All that is to be sent in the guest's memory and disks, in bytes; 0 before that is known.
     pub total_bytes: u64,
+    /// Of that, in disks; 0 where none are copied.
+    pub disk_total_bytes: u64,
     /// Sent so far, in bytes.
     pub processed_bytes: u64,
     /// Left to send in this round, in bytes.
@@ -98,6 +100,7 @@ fn stats(domain: &Domain, flags: u32) -> Result<Option<Job>, Error> {
     let mut job = Job {
         operation: Operation::Other,
         total_bytes: 0,
+        disk_total_bytes: 0,
         processed_bytes: 0,
         remaining_bytes: 0,
         round: 0,
@@ -115,6 +118,7 @@ fn stats(domain: &Domain, flags: u32) -> Result<Option<Job>, Error> {
         match name.to_bytes() {
             b"operation" => job.operation = operation(value),
             b"data_total" => job.total_bytes = value,
+            b"disk_total" => job.disk_total_bytes = value,
             b"data_processed" => job.processed_bytes = value,
             b"data_remaining" => job.remaining_bytes = value,
             b"memory_iteration" => job.round = value,

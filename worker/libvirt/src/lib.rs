@@ -7,10 +7,14 @@
 mod events;
 #[cfg(feature = "libvirt")]
 mod job;
+#[cfg(feature = "libvirt")]
+mod stream;
 
 #[cfg(feature = "libvirt")]
 pub use events::{Heard, Hearer, Lifecycle, Watch, run_event_loop, watch};
 #[cfg(feature = "libvirt")]
 pub use job::{Job, Operation, State, abort_job, completed_job, job, state};
+#[cfg(feature = "libvirt")]
+pub use stream::{Piece, receive, send, send_hole};
 #[cfg(feature = "libvirt")]
 pub use virt;

@@ -22,6 +22,7 @@ pub(super) enum Case {
     Foreign,
     Sealed,
     Transfer,
+    TransferWithDisk,
     TransferWithoutPlaceholder,
     Abort,
     Cold,
@@ -29,7 +30,7 @@ pub(super) enum Case {
 }
 
 impl Case {
-    pub(super) const ALL: [Case; 12] = [
+    pub(super) const ALL: [Case; 13] = [
         Case::Changes,
         Case::Inventory,
         Case::Look,
@@ -38,6 +39,7 @@ impl Case {
         Case::Foreign,
         Case::Sealed,
         Case::Transfer,
+        Case::TransferWithDisk,
         Case::TransferWithoutPlaceholder,
         Case::Abort,
         Case::Cold,
@@ -54,6 +56,7 @@ impl Case {
             Case::Foreign => "a foreign VM is left alone",
             Case::Sealed => "a sealed VM runs on and does not start",
             Case::Transfer => "a transfer arrives paused",
+            Case::TransferWithDisk => "a transfer takes the disk along",
             Case::TransferWithoutPlaceholder => "a transfer needs its placeholder",
             Case::Abort => "an aborted transfer leaves all as it was",
             Case::Cold => "a cold move copies the disk",
@@ -65,7 +68,7 @@ impl Case {
     pub(super) fn subject(self) -> Subject {
         match self {
             Case::Abort => Subject::Endless,
-            Case::Cold => Subject::LocalDisk,
+            Case::Cold | Case::TransferWithDisk => Subject::LocalDisk,
             Case::Changes
             | Case::Inventory
             | Case::Look
@@ -89,6 +92,7 @@ impl Case {
             Case::Foreign => foreign(stage).await,
             Case::Sealed => sealed(stage).await,
             Case::Transfer => transfer(stage).await,
+            Case::TransferWithDisk => transfer_with_disk(stage).await,
             Case::TransferWithoutPlaceholder => transfer_without_placeholder(stage).await,
             Case::Abort => abort(stage).await,
             Case::Cold => cold(stage).await,
@@ -247,6 +251,19 @@ async fn transfer(stage: &Stage) -> Seen {
     stage.must(Destination, VmChange::Remove).await?;
     let left = stage.sighting(Destination).await?;
     hold(left.is_none(), "a running VM is left after its removal", &left)
+}
+
+async fn transfer_with_disk(stage: &Stage) -> Seen {
+    hand_over(stage).await?;
+    let stored = stage.destination.definition(&stage.destination_host, stage.vm).await;
+    let as_sent = Definition { autostart: false, ..stage.definition.clone() };
+    hold(stored.as_ref() == Ok(&as_sent), "what arrived is not what was sent, autostart off", &stored)?;
+    stage.must(Destination, stage.real(Some(stage.mark(Attempt::FIRST, 2)))).await?;
+    stage.must(Destination, VmChange::Resume).await?;
+    let seen = stage.seen(Destination).await?;
+    let runs = seen.instance == Instance::Running && seen.disk_complete;
+    hold(runs, "it does not run on with its copied disk", &seen)?;
+    stage.must(Source, VmChange::DefineRetired { reason: "retired by the suite".to_owned() }).await
 }
 
 async fn transfer_without_placeholder(stage: &Stage) -> Seen {

@@ -10,7 +10,7 @@ use super::host::{Host, Purpose};
 use super::transfer::Journey;
 use super::trouble::Trouble;
 use super::under_way::CallGuard;
-use super::view::{self, View};
+use super::view;
 use crate::hypervisor::{HypervisorError, VmChange};
 use muster_core::class::Class;
 use muster_core::definition::Definition;
@@ -65,6 +65,7 @@ impl Drivers {
             VmChange::BeginDiskCopy { destination_site, destination_host, mark } => {
                 self.begin_disk_copy(host, vm, (&destination_site, &destination_host), mark).await
             }
+            VmChange::AbortJob if self.disk_copies.cancel(&place) => Ok(()),
             VmChange::AbortJob => make(host, vm, &guard, move |at| define::abort(at, vm)).await,
             VmChange::ShutDown => shut_down(host, vm, &guard).await,
             VmChange::Start => make(host, vm, &guard, move |at| define::start(at, vm)).await,
@@ -109,34 +110,6 @@ impl Drivers {
         self.under_way.forget(&(host.name.clone(), vm));
         Ok(())
     }
-
-    /// On shared storage there is nothing to copy.
-    async fn begin_disk_copy(
-        self: &Arc<Self>,
-        host: &Arc<Host>,
-        vm: VmId,
-        there: There<'_>,
-        mark: Mark,
-    ) -> Result<(), HypervisorError> {
-        self.find_placeholder(host, vm, there, mark).await?;
-        let shared = self.config.shared_storage.clone();
-        let check = move |at: &Connect| {
-            let view = define::still(at, vm)?;
-            if view.is_active() {
-                return Err(Trouble::Refused("its guest is not off".to_owned()));
-            }
-            must_be_on_shared_storage(&view, &shared)
-        };
-        host.with(Purpose::Call, vm, check).await
-    }
-}
-
-pub(super) fn must_be_on_shared_storage(view: &View, shared: &[std::path::PathBuf]) -> Result<(), Trouble> {
-    if view.is_on_shared_storage(shared) {
-        return Ok(());
-    }
-    let what = "a disk of it is not on storage that both sites reach (shared_storage in the libvirt configuration)";
-    Err(Trouble::Refused(what.to_owned()))
 }
 
 /// Makes a change on a thread, with the guard along.

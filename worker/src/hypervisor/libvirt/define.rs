@@ -1,10 +1,12 @@
 //! Changes to stored definitions: placeholder, sealed, retired, real, and none. Blocking; each tests what it finds first.
 
 use super::config::HostMemory;
+use super::copies;
 use super::document::{self, Inert};
 use super::mark::Note;
 use super::trouble::{Trouble, is_no_domain};
 use super::view::{self, JobView, View};
+use super::volumes;
 use muster_core::definition::Definition;
 use muster_core::ids::VmId;
 use muster_core::reading::{Instance, Mark, Stored};
@@ -63,6 +65,9 @@ pub(super) fn placeholder(
     check_room(connection, vm, definition.memory_mib, room)?;
     let reason = format!("the placeholder of evacuation {}, attempt {}", mark.evacuation, mark.attempt);
     let document = document::make_inert(&definition.document, Inert::Placeholder, &Note { mark: Some(mark), reason })?;
+    // What an earlier attempt made stays known as muster's own.
+    let earlier = here.as_ref().filter(|view| view.stored() != Stored::Retired);
+    let document = copies::kept(document, earlier.and_then(|view| view.facts.copies.as_ref()))?;
     if let Some(view) = here
         && view.facts.name != definition.name.as_str()
     {
@@ -76,6 +81,7 @@ pub(super) fn placeholder(
 pub(super) fn give_way(connection: &Connect, vm: VmId, mark: Mark) -> Result<(), Trouble> {
     let Some(view) = view::read(connection, vm)? else { return Ok(()) };
     may_give_way(&view, mark)?;
+    volumes::delete_made(connection, &view)?;
     undefine(&view.domain)
 }
 
@@ -113,22 +119,23 @@ pub(super) fn real(
     mark: Option<Mark>,
     room: Room,
 ) -> Result<(), Trouble> {
-    if let Some(view) = view::read(connection, vm)?
-        && view.job != JobView::Nothing
-    {
+    let here = view::read(connection, vm)?;
+    if here.as_ref().is_some_and(|view| view.job != JobView::Nothing) {
         return Err(Trouble::Busy);
     }
     match mark {
         Some(_) => {
             check_room(connection, vm, definition.memory_mib, room)?;
             let note = Note { mark, reason: String::new() };
-            define(connection, &document::with_note(&definition.document, &note)?, definition.autostart)
+            let copies = here.and_then(|view| view.facts.copies);
+            let document = copies::kept(document::with_note(&definition.document, &note)?, copies.as_ref())?;
+            define(connection, &document, definition.autostart)
         }
         None => define(connection, &definition.document, definition.autostart),
     }
 }
 
-/// Ends the instance, if any, and takes the definition away. Returns whether there was anything.
+/// Ends the instance, if any, and takes the definition away, with the disks that were made for it. Returns whether there was anything.
 pub(super) fn remove(connection: &Connect, vm: VmId) -> Result<bool, Trouble> {
     let Some(view) = view::read(connection, vm)? else { return Ok(false) };
     if view.job != JobView::Nothing {
@@ -137,6 +144,8 @@ pub(super) fn remove(connection: &Connect, vm: VmId) -> Result<bool, Trouble> {
     if view.is_active() {
         view.domain.destroy()?;
     }
+    // First what was made for it: with its definition goes the record of that.
+    volumes::delete_made(connection, &view)?;
     if view.is_stored {
         undefine(&view.domain)?;
     }

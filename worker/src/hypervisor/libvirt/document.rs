@@ -4,6 +4,7 @@
 //! itself refuses to start it; and an element of muster's own under `<metadata>` ([`super::mark`]). It is the disk that
 //! makes it inert, and so the disk that tells what kind it is: who takes it out by hand has a real definition, seen as such.
 
+use super::copies::{self, Copies};
 use super::mark::{self, Note};
 use muster_core::definition::{DOCUMENT_MAX_BYTES, TAGS_MAX};
 use muster_core::reading::Stored;
@@ -18,7 +19,7 @@ const TARGET: &str = "vdzz";
 /// Longest reason in that disk's path, in bytes; a file's name may have 255.
 const REASON_MAX_BYTES: usize = 200;
 /// Longest of what muster puts into a document, in bytes.
-const OWN_MAX_BYTES: usize = 8 * 1024;
+const OWN_MAX_BYTES: usize = 16 * 1024;
 /// The namespace of the tags that users give their VMs, under `<metadata>`: `<tags xmlns='…'><tag>web</tag></tags>`.
 pub(super) const TAGS_NAMESPACE: &str = "urn:muster:tags:1";
 
@@ -48,6 +49,8 @@ pub(super) struct Facts {
     pub(super) stored: Stored,
     /// What muster has noted in it.
     pub(super) note: Note,
+    /// The disks that muster has made for it here.
+    pub(super) copies: Option<Copies>,
     /// Without muster's metadata and without the disk that makes it inert.
     pub(super) real: String,
     /// Why nothing of it could be read; all but its name and memory is then a guess.
@@ -61,6 +64,10 @@ pub(super) struct DiskFacts {
     pub(super) target: String,
     pub(super) place: DiskPlace,
     pub(super) is_writable: bool,
+    /// Its path is a file's, not a device's.
+    pub(super) is_file: bool,
+    /// How it is laid out, if its definition says so.
+    pub(super) format: Option<String>,
 }
 
 impl DiskFacts {
@@ -115,7 +122,8 @@ impl Inert {
 pub(super) fn unread(name: String, memory_mib: u64, trouble: DocumentError) -> Facts {
     let note = Note::default();
     let (tags, disks, real) = (Vec::new(), Vec::new(), String::new());
-    Facts { name, memory_mib, vcpus: 1, tags, disks, stored: Stored::Real, note, real, trouble: Some(trouble) }
+    let (stored, copies, trouble) = (Stored::Real, None, Some(trouble));
+    Facts { name, memory_mib, vcpus: 1, tags, disks, stored, note, copies, real, trouble }
 }
 
 /// Reads a document.
@@ -139,6 +147,7 @@ pub(super) fn read(text: &str) -> Result<Facts, DocumentError> {
         disks: disks(domain).filter(|disk| inert.is_none_or(|(_, inert)| inert.id() != disk.id())).map(facts).collect(),
         stored: inert.map_or(Stored::Real, |(kind, _)| kind.stored()),
         note: mark::read(domain),
+        copies: copies::read(domain),
         real: without(text, cuts(domain, inert.map(|(_, disk)| disk))),
         trouble: None,
     })
@@ -207,7 +216,7 @@ fn tags(domain: Node<'_, '_>) -> Vec<String> {
     tags.filter_map(|tag| tag.text()).map(|text| text.trim().to_owned()).take(TAGS_MAX).collect()
 }
 
-fn disks<'d>(domain: Node<'d, 'd>) -> impl Iterator<Item = Node<'d, 'd>> {
+pub(super) fn disks<'d>(domain: Node<'d, 'd>) -> impl Iterator<Item = Node<'d, 'd>> {
     let devices = child(domain, "devices");
     devices.into_iter().flat_map(|devices| devices.children().filter(|node| node.has_tag_name("disk")))
 }
@@ -217,7 +226,7 @@ pub(super) fn source_path<'d>(disk: Node<'d, 'd>) -> Option<&'d str> {
     source.attribute("file").or_else(|| source.attribute("dev"))
 }
 
-fn facts(disk: Node<'_, '_>) -> DiskFacts {
+pub(super) fn facts(disk: Node<'_, '_>) -> DiskFacts {
     let place = match disk.attribute("type") {
         Some("network") => DiskPlace::Network,
         Some(_) | None => {
@@ -229,6 +238,8 @@ fn facts(disk: Node<'_, '_>) -> DiskFacts {
         target: child(disk, "target").and_then(|target| target.attribute("dev")).unwrap_or_default().to_owned(),
         place,
         is_writable: is_disk && child(disk, "readonly").is_none(),
+        is_file: matches!(disk.attribute("type"), None | Some("file")),
+        format: child(disk, "driver").and_then(|driver| driver.attribute("type")).map(str::to_owned),
     }
 }
 
@@ -245,7 +256,7 @@ fn cuts<'d>(domain: Node<'d, 'd>, inert: Option<Node<'d, 'd>>) -> Vec<Range<usiz
     let mut cuts: Vec<Range<usize>> = inert.into_iter().map(with_space_before).collect();
     if let Some(metadata) = child(domain, "metadata") {
         let elements: Vec<Node<'_, '_>> = metadata.children().filter(Node::is_element).collect();
-        let ours: Vec<&Node<'_, '_>> = elements.iter().filter(|node| mark::is_note(**node)).collect();
+        let ours: Vec<&Node<'_, '_>> = elements.iter().filter(|node| is_own(**node)).collect();
         if !ours.is_empty() && ours.len() == elements.len() {
             cuts.push(with_space_before(metadata));
         } else {
@@ -254,6 +265,10 @@ fn cuts<'d>(domain: Node<'d, 'd>, inert: Option<Node<'d, 'd>>) -> Vec<Range<usiz
     }
     cuts.sort_by_key(|cut| cut.start);
     cuts
+}
+
+fn is_own(node: Node<'_, '_>) -> bool {
+    mark::is_note(node) || copies::are_copies(node)
 }
 
 fn with_space_before(node: Node<'_, '_>) -> Range<usize> {

@@ -60,7 +60,8 @@ pub(super) fn write(note: &Note) -> String {
     element
 }
 
-fn escaped(text: &str) -> String {
+/// A text as the value of an attribute, or between tags.
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -14,6 +14,10 @@
 //! needs       what a document asks for
 //! inspect     anybody's hypervisors, read only
 //! transfer    live transfers
+//! disks       which disks are copied, and how
+//! volumes     what they are copied into: made and deleted
+//! disk_copy   copies of the disks of a guest that is off
+//! copies      the record of what was made and is whole
 //! under_way   what this driver has under way, and what only it remembers
 //! listener    who is at the other end of a host's connections, and until when what it got may land
 //! trouble     libvirt's errors in the seam's words
@@ -22,7 +26,10 @@
 
 pub mod changing;
 pub mod config;
+mod copies;
 mod define;
+mod disk_copy;
+mod disks;
 mod document;
 pub mod host;
 pub mod inspect;
@@ -36,10 +43,12 @@ pub mod transfer;
 mod trouble;
 pub mod under_way;
 mod view;
+mod volumes;
 
 use super::{Call, Change, Hypervisor, HypervisorError, ProcessorOnHost, Survey, VmChange};
 use async_trait::async_trait;
 use config::Config;
+use disk_copy::DiskCopies;
 use futures::future::join_all;
 use futures::stream::BoxStream;
 use host::{Host, Purpose};
@@ -76,6 +85,7 @@ struct Drivers {
     config: Config,
     hosts: BTreeMap<HostName, Reached>,
     under_way: Arc<UnderWay>,
+    disk_copies: Arc<DiskCopies>,
 }
 
 struct Reached {
@@ -99,7 +109,10 @@ impl LibvirtHypervisors {
         for reached in hosts.values() {
             tokio::spawn(Arc::clone(&reached.host).keep(Arc::clone(&under_way), stop.clone()));
         }
-        Ok(LibvirtHypervisors { drivers: Arc::new(Drivers { config, hosts, under_way }), stop })
+        Ok(LibvirtHypervisors {
+            drivers: Arc::new(Drivers { config, hosts, under_way, disk_copies: Arc::default() }),
+            stop,
+        })
     }
 }
 

@@ -54,9 +54,13 @@ impl Drivers {
             // What was under way before the look and what is after it both count: in between lies what was seen.
             let before: BTreeMap<VmId, Seen> =
                 vms.iter().map(|vm| (*vm, under_way.seen(&(name.clone(), *vm)))).collect();
+            let disk_copies = Arc::clone(&self.disk_copies);
             let make = move |vm, view: View| {
                 let before = before.get(&vm).cloned().unwrap_or_default();
-                sighting(&(name.clone(), vm), &view, &before, &under_way, &shared)
+                let place = (name.clone(), vm);
+                let (sighting, is_starting) = sighting(&place, &view, &before, &under_way, &shared);
+                let job = disk_copies.job(&place).or(sighting.job);
+                (Sighting { job, ..sighting }, is_starting)
             };
             async move { (&reached.host.name, looks::look(&reached.host, &reached.hanging, vms, make).await) }
         });
@@ -124,7 +128,7 @@ fn sighting(
         stored,
         mark: view.facts.note.mark,
         job,
-        disk_complete: view.is_on_shared_storage(shared),
+        disk_complete: view.disk_is_complete(shared),
         stood_still_ms,
         job_error: if job.is_none() { under_way.failure(place) } else { None },
     };

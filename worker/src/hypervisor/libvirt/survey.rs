@@ -134,7 +134,7 @@ fn disks(view: &View, shared: &[PathBuf]) -> Result<Vec<DiskNeed>, Trouble> {
     for disk in view.facts.disks.iter().filter(|disk| disk.is_writable) {
         let Some(path) = disk.path() else { continue };
         let shared = shared.iter().any(|folder| path.starts_with(folder));
-        let size_bytes = if shared { 0 } else { view.domain.block_info(&disk.target, 0)?.capacity };
+        let size_bytes = if shared { 0 } else { view.disk_bytes(disk)? };
         disks.push(DiskNeed { path: path.display().to_string(), size_mib: size_bytes.div_ceil(1 << 20), shared });
     }
     Ok(disks)
@@ -213,7 +213,8 @@ fn storage(connection: &Connect, shared: &[PathBuf]) -> Result<Vec<StorageOffer>
     Ok(offers)
 }
 
-fn pool_path(text: &str) -> Option<PathBuf> {
+/// The folder of a pool.
+pub(super) fn pool_path(text: &str) -> Option<PathBuf> {
     let document = Document::parse(text).ok()?;
     let target = child(document.root_element(), "target")?;
     child(target, "path")?.text().map(|path| PathBuf::from(path.trim()))

@@ -4,8 +4,10 @@
 //! this process dies, or its connection does, the transfer goes on, and shows itself as a job of libvirt's.
 
 use super::Drivers;
-use super::changing::{There, must_be_on_shared_storage};
+use super::changing::There;
 use super::config::{PeerConfig, TransferConfig};
+use super::copies;
+use super::disks::{self, LocalDisk};
 use super::document;
 use super::host::{CALL_WAIT_MAX, Host, connect, on_thread_with};
 use super::listener::Listener;
@@ -13,10 +15,11 @@ use super::mark::Note;
 use super::trouble::Trouble;
 use super::under_way::JobGuard;
 use super::view::{self, JobView, View};
+use super::volumes::{self, is_its_placeholder};
 use crate::hypervisor::{Change, HypervisorError};
 use muster_core::definition::Definition;
 use muster_core::ids::{HostName, SiteName, VmId, clip};
-use muster_core::reading::{Instance, Mark, Stored};
+use muster_core::reading::{Instance, Mark};
 use muster_libvirt::virt::connect::Connect;
 use muster_libvirt::virt::domain::MigrateParameters;
 use muster_libvirt::virt::error::Error;
@@ -93,11 +96,14 @@ impl Drivers {
     ) -> Result<(), HypervisorError> {
         let peer = self.find_placeholder(here, vm, (&journey.site, &journey.host), journey.mark).await?;
         let shared = self.config.shared_storage.clone();
-        here.with(super::host::Purpose::Call, vm, move |connection| may_leave(connection, vm, &shared)).await?;
+        let may_leave = move |connection: &_| may_leave(connection, vm, &shared);
+        let disks = here.with(super::host::Purpose::Call, vm, may_leave).await?;
         let note = Note { mark: Some(journey.mark), reason: String::new() };
         let persistent = document::with_note(&journey.definition.document, &note)
+            .and_then(|document| copies::kept(document, disks::mirrored(&disks, journey.mark).as_ref()))
             .map_err(|error| Trouble::from(error).told(&here.name, vm, true))?;
-        let order = Order { vm, peer, transfer: self.config.transfer.clone(), persistent };
+        let mark = journey.mark;
+        let order = Order { vm, peer, transfer: self.config.transfer.clone(), persistent, disks, mark };
         let failed = |message: String| HypervisorError::Failed { host: here.name.clone(), message };
         let Ok(permit) = Arc::clone(&here.jobs).try_acquire_owned() else {
             return Err(failed("as many transfers as it may have are under way from there already".to_owned()));
@@ -154,7 +160,7 @@ impl Drivers {
     }
 
     /// Between the rounds libvirt says nothing; who follows a job wants to see it move.
-    fn tell_progress(self: &Arc<Self>, vm: VmId, mut ended: oneshot::Receiver<Result<(), Broken>>) {
+    pub(super) fn tell_progress<T: Send + 'static>(self: &Arc<Self>, vm: VmId, mut ended: oneshot::Receiver<T>) {
         let under_way = Arc::clone(&self.under_way);
         tokio::spawn(async move {
             loop {
@@ -168,19 +174,13 @@ impl Drivers {
     }
 }
 
-/// The token grows from command to command; what a placeholder belongs to is the attempt.
-fn is_its_placeholder(view: &View, mark: Mark) -> bool {
-    let is_its =
-        view.facts.note.mark.is_some_and(|old| (old.evacuation, old.attempt) == (mark.evacuation, mark.attempt));
-    is_its && view.stored() == Stored::Placeholder && !view.is_active()
-}
-
-fn may_leave(connection: &Connect, vm: VmId, shared: &[PathBuf]) -> Result<(), Trouble> {
+/// Returns the disks that have to be copied.
+fn may_leave(connection: &Connect, vm: VmId, shared: &[PathBuf]) -> Result<Vec<LocalDisk>, Trouble> {
     let view = super::define::still(connection, vm)?;
     if view.instance() != Instance::Running {
         return Err(Trouble::Refused("its guest does not run".to_owned()));
     }
-    must_be_on_shared_storage(&view, shared)
+    disks::local(&view, shared)
 }
 
 /// What the thread of a transfer needs.
@@ -189,6 +189,8 @@ struct Order {
     peer: PeerConfig,
     transfer: TransferConfig,
     persistent: String,
+    disks: Vec<LocalDisk>,
+    mark: Mark,
 }
 
 /// Why a transfer has not ended well.
@@ -201,17 +203,15 @@ enum Broken {
 
 /// Runs a transfer to its end. The guard is dropped last: until then it counts as under way.
 fn run(host: &Host, order: &Order, guard: JobGuard) -> Result<(), Broken> {
-    let told = |error: Error| clip(error.message());
-    let uri = &host.config.uri;
-    let (connection, listener) = match Listener::during(uri, || connect(uri)) {
+    let (connection, listener) = match prepare(host, order) {
         Ok(connected) => connected,
-        Err(error) => {
+        Err(message) => {
             // Nothing was sent.
-            guard.failed(told(error.clone()));
-            return Err(Broken::Failed(told(error)));
+            guard.failed(message.clone());
+            return Err(Broken::Failed(message));
         }
     };
-    match migrate(&connection, order).map_err(told) {
+    match migrate(&connection, order).map_err(|error| clip(error.message())) {
         Ok(()) => {
             drop(guard);
             Ok(())
@@ -227,6 +227,18 @@ fn run(host: &Host, order: &Order, guard: JobGuard) -> Result<(), Broken> {
     }
 }
 
+/// Makes what the disks are copied into, and connects.
+fn prepare(host: &Host, order: &Order) -> Result<(Connect, Option<Listener>), String> {
+    let told = |error: Error| clip(error.message());
+    if !order.disks.is_empty() {
+        let there = connect(&order.peer.worker_uri).map_err(told)?;
+        let volumes = disks::volumes_for(&order.disks);
+        volumes::make(&there, order.vm, order.mark, &volumes).map_err(|trouble| clip(&trouble.to_string()))?;
+    }
+    let uri = &host.config.uri;
+    Listener::during(uri, || connect(uri)).map_err(told)
+}
+
 fn migrate(connection: &Connect, order: &Order) -> Result<(), Error> {
     let domain = connection.lookup_domain_by_uuid_string(&order.vm.0.hyphenated().to_string())?;
     let transfer = &order.transfer;
@@ -234,20 +246,22 @@ fn migrate(connection: &Connect, order: &Order) -> Result<(), Error> {
         uri: order.peer.migrate_uri.clone(),
         persist_xml: Some(order.persistent.clone()),
         bandwidth: transfer.bandwidth_mib_s,
+        migrate_disks: order.disks.iter().map(|disk| disk.target.clone()).collect(),
         parallel_connections: transfer.connections.map(i32::from),
         ..MigrateParameters::default()
     };
-    domain.migrate_to_uri3(Some(&order.peer.uri), parameters, flags(transfer))
+    domain.migrate_to_uri3(Some(&order.peer.uri), parameters, flags(transfer, &order.disks))
 }
 
-/// Live, from libvirt to libvirt, stored there, arriving paused. That the disks are where both reach them was tested above:
-/// libvirt itself can't tell a shared folder from another, and would refuse.
-fn flags(transfer: &TransferConfig) -> u32 {
+/// Live, from libvirt to libvirt, stored there, arriving paused. Which disks are where both reach them is known from the
+/// configuration, and the others are copied: libvirt itself can't tell a shared folder from another, and would refuse.
+fn flags(transfer: &TransferConfig, disks: &[LocalDisk]) -> u32 {
     let mut flags = sys::VIR_MIGRATE_LIVE
         | sys::VIR_MIGRATE_PEER2PEER
         | sys::VIR_MIGRATE_PERSIST_DEST
         | sys::VIR_MIGRATE_PAUSED
-        | sys::VIR_MIGRATE_UNSAFE;
+        | sys::VIR_MIGRATE_UNSAFE
+        | disks::copy_flag(disks);
     if transfer.tls {
         flags |= sys::VIR_MIGRATE_TLS;
     }

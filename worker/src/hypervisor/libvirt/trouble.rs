@@ -53,6 +53,11 @@ pub(super) fn is_no_domain(error: &Error) -> bool {
     error.code().is_known_and(|code| code == ErrorNumber::NoDomain)
 }
 
+/// Whether libvirt says that there is no such volume.
+pub(super) fn is_no_volume(error: &Error) -> bool {
+    error.code().is_known_and(|code| code == ErrorNumber::NoStorageVolume)
+}
+
 /// Whether libvirt says that a domain's job can't be asked about, as of one that is being taken in.
 pub(super) fn is_unasked(error: &Error) -> bool {
     error.code().is_known_and(|code| matches!(code, ErrorNumber::OperationInvalid | ErrorNumber::OperationUnsupported))

@@ -20,7 +20,7 @@
 //! Why there is no instance, libvirt forgets when its daemon restarts: shut off (migrated) becomes shut off (unknown), and
 //! unknown is never taken for anything else. A guest that dies while the daemon is away is shut off (crashed).
 
-use super::document::{self, DiskPlace, Facts};
+use super::document::{self, DiskFacts, DiskPlace, Facts};
 use super::trouble::{Trouble, is_no_domain, is_unasked};
 use muster_core::definition::{Definition, Disk};
 use muster_core::ids::{VmId, VmName};
@@ -158,14 +158,37 @@ impl View {
         let mut is_local = false;
         for disk in local {
             is_local = true;
-            size_bytes = size_bytes.saturating_add(self.domain.block_info(&disk.target, 0)?.capacity);
+            size_bytes = size_bytes.saturating_add(self.disk_bytes(disk)?);
         }
         Ok(if is_local { Disk::Local { size_mib: size_bytes.div_ceil(1 << 20) } } else { Disk::Shared })
     }
 
-    /// Every writable disk is where both sites reach it.
-    pub(super) fn is_on_shared_storage(&self, shared: &[PathBuf]) -> bool {
-        self.facts.disks.iter().filter(|disk| disk.is_writable).all(|disk| is_shared(&disk.place, shared))
+    /// What a guest sees of a disk of its own. One that is yet to be copied has no size here.
+    pub(super) fn disk_bytes(&self, disk: &DiskFacts) -> Result<u64, Trouble> {
+        // libvirt lets nobody ask about the disks of a guest that is being taken in, and makes who asks wait.
+        if self.stored() == Stored::Placeholder || self.job == JobView::Unasked {
+            let copied = self.facts.copies.as_ref().zip(disk.path()).and_then(|(copies, path)| copies.find(path));
+            return Ok(copied.map_or(0, |copied| copied.capacity_bytes));
+        }
+        match self.domain.block_info(&disk.target, 0) {
+            Ok(size) => Ok(size.capacity),
+            // Nothing can be told of a file that is gone or broken; the VM is there all the same.
+            Err(error) if self.is_active() => Err(error.into()),
+            Err(error) => {
+                let (vm, disk) = (&self.facts.name, &disk.target);
+                tracing::warn!(vm, disk, error = error.message(), "the size of a disk can't be told");
+                Ok(0)
+            }
+        }
+    }
+
+    /// Every writable disk is where both sites reach it, or was copied whole by the attempt that the definition is of. What
+    /// no attempt has brought here has its own disks.
+    pub(super) fn disk_is_complete(&self, shared: &[PathBuf]) -> bool {
+        let are_shared =
+            self.facts.disks.iter().filter(|disk| disk.is_writable).all(|disk| is_shared(&disk.place, shared));
+        let mark = self.facts.note.mark;
+        are_shared || mark.is_none() || self.facts.copies.as_ref().is_some_and(|copies| copies.are_whole_for(mark))
     }
 
     /// The definition as it is stored. Of a real one the document is without muster's own parts.
@@ -183,7 +206,7 @@ impl View {
     }
 }
 
-fn is_shared(place: &DiskPlace, shared: &[PathBuf]) -> bool {
+pub(super) fn is_shared(place: &DiskPlace, shared: &[PathBuf]) -> bool {
     match place {
         DiskPlace::Path(path) => shared.iter().any(|folder| path.starts_with(folder)),
         DiskPlace::Network => true,
@@ -237,6 +260,7 @@ fn shown(job: muster_libvirt::Job, state: State) -> Job {
     let phase = match (stands_still, job.round, job.remaining_bytes) {
         (true, _, 0) => Phase::Finish,
         (true, _, _) => Phase::Handover,
+        (false, 0, _) if job.disk_total_bytes > 0 => Phase::DiskCopy,
         (false, 0, _) => Phase::Setup,
         (false, _, _) => Phase::PreCopy,
     };
