@@ -79,7 +79,7 @@ fn stage() -> Stage {
         machine: Some("q35".into()),
         processor: Some("<cpu/>".into()),
         nics: vec![NicNeed { mac: MAC.into(), network: Some("lan".into()) }],
-        disks: vec![DiskNeed { path: "/shared/shop.qcow2".into(), size_mib: 1_000, shared: true }],
+        disks: vec![DiskNeed { path: "/shared/shop.qcow2".into(), size_mib: 1_000, shared: true, uncopyable: None }],
         host_devices: Vec::new(),
         media: Vec::new(),
         snapshots: 0,
@@ -162,6 +162,10 @@ fn on_both(obstacle: impl Fn(HostName) -> Obstacle) -> Vec<(Severity, Obstacle)>
     ["d1", "d2"].into_iter().map(|name| blocks(obstacle(host(name)))).collect()
 }
 
+fn local_disk(path: &str, size_mib: u64) -> DiskNeed {
+    DiskNeed { path: path.into(), size_mib, shared: false, uncopyable: None }
+}
+
 #[test]
 fn sites_that_fit_have_no_findings() {
     assert_eq!(stage().found(), []);
@@ -238,8 +242,20 @@ fn what_no_host_can_give_is_found_on_each() {
             on_both(|host| Obstacle::StorageUnreachable { host, path: "/shared/shop.qcow2".into() }),
         ),
         (
-            |stage| stage.needs().disks[0] = DiskNeed { path: "/srv/a".into(), size_mib: 1, shared: false },
+            |stage| stage.needs().disks[0] = local_disk("/srv/a", 1),
             on_both(|host| Obstacle::NoPlaceForDisk { host, path: "/srv/a".into() }),
+        ),
+        (
+            // A copy goes to a place of the very same folder.
+            |stage| stage.needs().disks[0] = local_disk("/var/disks/deeper/a", 1),
+            on_both(|host| Obstacle::NoPlaceForDisk { host, path: "/var/disks/deeper/a".into() }),
+        ),
+        (
+            |stage| {
+                let uncopyable = Some("it is a block device".into());
+                stage.needs().disks[0] = DiskNeed { uncopyable, ..local_disk("/dev/sdb", 1) };
+            },
+            vec![blocks(Obstacle::DiskNotCopyable { path: "/dev/sdb".into(), because: "it is a block device".into() })],
         ),
         (
             |stage| stage.needs().media.push("/iso/a.iso".into()),
@@ -259,8 +275,7 @@ fn what_no_host_can_give_is_found_on_each() {
 #[test]
 fn what_the_plan_asks_too_much_of_is_found_once() {
     let link_is_down: fn(&mut Stage) = |stage| stage.preflight.source.hosts[0].link.up = Some(false);
-    let disk_is_too_large: fn(&mut Stage) =
-        |stage| stage.needs().disks[0] = DiskNeed { path: "/var/disks/a".into(), size_mib: 2_001, shared: false };
+    let disk_is_too_large: fn(&mut Stage) = |stage| stage.needs().disks[0] = local_disk("/var/disks/a", 2_001);
     let d1 = || host("d1");
     let rows: Vec<Row> = vec![
         (

@@ -217,8 +217,8 @@ fn modes_are_held_against_what_the_vm_is() {
     let cases: [(&str, Instance, Disk, Option<Problem>); 12] = [
         ("live", Instance::Running, Disk::Shared, None),
         ("live", OFF, Disk::Shared, Some(Problem::LiveButOff)),
-        ("live", Instance::Running, local, Some(Problem::LiveWithLocalDisk { size_mib: 7 })),
-        ("auto", Instance::Running, local, Some(Problem::LiveWithLocalDisk { size_mib: 7 })),
+        ("live", Instance::Running, local, None),
+        ("auto", Instance::Running, local, None),
         ("auto", OFF, local, None),
         ("auto", Instance::Off(OffCause::Crashed), Disk::Shared, Some(Problem::Crashed)),
         ("cold", Instance::Running, local, None),

@@ -75,11 +75,6 @@ pub enum Problem {
     LiveButOff,
     /// To be moved powered off, and it runs.
     OffButRuns,
-    /// To be moved live, and its disk isn't shared.
-    LiveWithLocalDisk {
-        /// The disk's size in MiB.
-        size_mib: u64,
-    },
     /// Somebody has paused it.
     Paused,
     /// Its memory is arriving at the source from somewhere else.
@@ -175,7 +170,6 @@ impl Problem {
             | Problem::NoDestinationHost
             | Problem::LiveButOff
             | Problem::OffButRuns
-            | Problem::LiveWithLocalDisk { .. }
             | Problem::Paused
             | Problem::StillArriving
             | Problem::Sealed
@@ -214,7 +208,6 @@ impl Problem {
             Problem::NoDestinationHost => "no host of the destination answers".to_owned(),
             Problem::LiveButOff => "mode \"live\", but it is off".to_owned(),
             Problem::OffButRuns => "mode \"off\", but it runs".to_owned(),
-            Problem::LiveWithLocalDisk { size_mib } => format!("live, but its disk of {size_mib} MiB is not shared"),
             Problem::Paused => "it is paused".to_owned(),
             Problem::StillArriving => "its memory is still arriving at the source".to_owned(),
             Problem::Sealed => "it is sealed".to_owned(),
@@ -244,7 +237,6 @@ impl Problem {
             Problem::NoHostAllowed { .. } | Problem::NoDestinationHost => "its VMs have nowhere to go",
             Problem::LiveButOff => "a VM that is off has no memory to move",
             Problem::OffButRuns => "it would have to be shut down, which this mode never does",
-            Problem::LiveWithLocalDisk { .. } => "a live move needs a disk that both sites reach",
             Problem::Paused => "whoever paused it may want it so; a move would let it run",
             Problem::StillArriving => "it isn't the source's yet",
             Problem::Sealed => "it belongs to another evacuation that isn't over, and can be in one only",
@@ -277,7 +269,6 @@ impl Problem {
             Problem::NoDestinationHost => "bring its hosts back",
             Problem::LiveButOff => "use mode \"auto\" or \"off\", or start it",
             Problem::OffButRuns => "use mode \"auto\", \"live\" or \"cold\", or shut it down",
-            Problem::LiveWithLocalDisk { .. } => "use mode \"cold\" for it",
             Problem::Paused => "resume it or shut it down",
             Problem::StillArriving => "wait until it has arrived",
             Problem::Sealed => "let that evacuation end or recover it, or except the VM",

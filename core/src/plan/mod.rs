@@ -10,7 +10,7 @@ mod place;
 
 pub use finding::{FINDINGS_MAX, Finding, Problem, Severity};
 
-use crate::definition::{Definition, Disk, Mode};
+use crate::definition::{Definition, Mode};
 use crate::ids::{EvacuationId, HostName, SiteName, VmId, VmName};
 use crate::ledger::RollEntry;
 use crate::preflight::Preflight;
@@ -202,10 +202,6 @@ fn mode(candidate: &Candidate<'_>, findings: &mut Findings) -> Mode {
         (Mode::Off, true) => findings.vm(listing, Problem::OffButRuns),
         (Mode::Cold, false) => findings.vm(listing, Problem::ColdButOff),
         (Mode::Live | Mode::Cold, true) | (Mode::Off, false) => {}
-    }
-    match (mode, listing.definition.disk) {
-        (Mode::Live, Disk::Local { size_mib }) => findings.vm(listing, Problem::LiveWithLocalDisk { size_mib }),
-        (Mode::Live, Disk::Shared) | (Mode::Cold | Mode::Off, Disk::Shared | Disk::Local { .. }) => {}
     }
     mode
 }

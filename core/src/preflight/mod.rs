@@ -60,6 +60,8 @@ impl Preflight {
         if needs.snapshots > 0 {
             found.push(Obstacle::Snapshots { count: needs.snapshots });
         }
+        let uncopyable = needs.disks.iter().filter_map(|disk| disk.uncopyable.clone().map(|because| (disk, because)));
+        found.extend(uncopyable.map(|(disk, because)| Obstacle::DiskNotCopyable { path: disk.path.clone(), because }));
         if let Some(guardian) = &needs.guardian {
             found.push(Obstacle::Guarded { guardian: guardian.clone() });
         }
@@ -190,14 +192,14 @@ fn machine(needs: &VmNeeds, offer: &HostSurvey) -> Vec<Obstacle> {
 fn disks(needs: &VmNeeds, mode: Mode, offer: &HostSurvey) -> Vec<Obstacle> {
     let host = &offer.host;
     let mut found = Vec::new();
-    for disk in &needs.disks {
-        let place = storage_of(offer, &disk.path);
+    for disk in needs.disks.iter().filter(|disk| disk.uncopyable.is_none()) {
         let path = disk.path.clone();
-        match (disk.shared, place) {
-            (true, Some(place)) if place.shared => {}
-            (true, _) => found.push(Obstacle::StorageUnreachable { host: host.clone(), path }),
-            (false, Some(_)) => {}
-            (false, None) => found.push(Obstacle::NoPlaceForDisk { host: host.clone(), path }),
+        if disk.shared {
+            if !storage_of(offer, &disk.path).is_some_and(|place| place.shared) {
+                found.push(Obstacle::StorageUnreachable { host: host.clone(), path });
+            }
+        } else if place_for_copy(offer, &disk.path).is_none() {
+            found.push(Obstacle::NoPlaceForDisk { host: host.clone(), path });
         }
     }
     let is_reached = |path: &str| storage_of(offer, path).is_some_and(|place| place.shared);
@@ -216,6 +218,12 @@ fn storage_of<'s>(offer: &'s HostSurvey, path: &str) -> Option<&'s survey::Stora
         path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
     };
     offer.storage.iter().filter(contains).max_by_key(|place| place.path.len())
+}
+
+/// The place on a host that a disk's copy goes to: the one with its very folder.
+fn place_for_copy<'s>(offer: &'s HostSurvey, path: &str) -> Option<&'s survey::StorageOffer> {
+    let (folder, _) = path.rsplit_once('/')?;
+    offer.storage.iter().find(|place| place.path.trim_end_matches('/') == folder)
 }
 
 /// The products that a VM is licensed for, by its tags.

@@ -29,6 +29,8 @@ pub enum Obstacle {
     StorageUnreachable { host: HostName, path: String },
     /// The host has no place for a disk that is to be copied.
     NoPlaceForDisk { host: HostName, path: String },
+    /// A disk that only its host has is of a kind that isn't copied.
+    DiskNotCopyable { path: String, because: String },
     /// The disks to be copied don't fit.
     NoDiskRoom { host: HostName, path: String, needed_mib: u64, free_mib: u64 },
     /// The host has no such network.
@@ -80,6 +82,7 @@ impl Obstacle {
             | Obstacle::NoProcessors { .. }
             | Obstacle::StorageUnreachable { .. }
             | Obstacle::NoPlaceForDisk { .. }
+            | Obstacle::DiskNotCopyable { .. }
             | Obstacle::NoDiskRoom { .. }
             | Obstacle::NetworkMissing { .. }
             | Obstacle::NetworkDown { .. }
@@ -124,6 +127,7 @@ impl Obstacle {
             }
             Obstacle::StorageUnreachable { host, path } => format!("{host} does not reach its shared disk {path}"),
             Obstacle::NoPlaceForDisk { host, path } => format!("{host} has no place for a copy of its disk {path}"),
+            Obstacle::DiskNotCopyable { path, because } => format!("its disk {path} can't be copied: {because}"),
             Obstacle::NoDiskRoom { host, path, needed_mib, free_mib } => {
                 format!("{path} on {host} has {free_mib} MiB free; the disks to be copied there need {needed_mib} MiB")
             }
@@ -178,6 +182,7 @@ impl Obstacle {
                 "the guest would be refused there for lack of it"
             }
             Obstacle::NoPlaceForDisk { .. } | Obstacle::NoDiskRoom { .. } => "the copy would end halfway",
+            Obstacle::DiskNotCopyable { .. } => "it would have to stay, and the guest can't run without it",
             Obstacle::NetworkMissing { .. } => "the guest can't be plugged in there",
             Obstacle::NetworkDown { .. } => "the guest would be refused, or arrive without its network",
             Obstacle::SubnetDiffers { .. } => "it keeps its addresses, which may lead nowhere there",
@@ -214,7 +219,10 @@ impl Obstacle {
             }
             Obstacle::NoProcessors { .. } => "raise vcpus_max of the host, or allow other destination_hosts",
             Obstacle::StorageUnreachable { .. } => "mount it there, or take it off the site's shared storage",
-            Obstacle::NoPlaceForDisk { .. } => "make the folder or pool there",
+            Obstacle::NoPlaceForDisk { .. } => "define and start a storage pool with its very folder there",
+            Obstacle::DiskNotCopyable { .. } => {
+                "move it into a file, raw or qcow2, or to shared storage, or except the VM"
+            }
             Obstacle::NoDiskRoom { .. } => "make room there, allow other destination_hosts, or except some VMs",
             Obstacle::NetworkMissing { .. } => "make a network of that name there",
             Obstacle::NetworkDown { .. } => "start it there",

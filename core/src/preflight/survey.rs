@@ -197,6 +197,8 @@ pub struct DiskNeed {
     pub size_mib: u64,
     /// It is on storage that both sites reach.
     pub shared: bool,
+    /// Why it can't be copied; none if it can, or is shared.
+    pub uncopyable: Option<String>,
 }
 
 /// Whether a host can run a processor.

@@ -1,7 +1,7 @@
 //! A plan's sums against what a host or an owner allows: processors, room for disks, licences; and the hosts that take part.
 
 use super::survey::{HostSurvey, LicenceUnit};
-use super::{LINK_SLOW_BELOW_MBIT_S, Obstacle, Preflight, products, storage_of, survey_of};
+use super::{LINK_SLOW_BELOW_MBIT_S, Obstacle, Preflight, place_for_copy, products, survey_of};
 use crate::definition::Mode;
 use crate::ids::HostName;
 use crate::plan::PlannedMove;
@@ -64,7 +64,7 @@ impl Preflight {
                 continue;
             };
             for disk in needs.disks.iter().filter(|disk| !disk.shared) {
-                if let Some(place) = storage_of(survey, &disk.path) {
+                if let Some(place) = place_for_copy(survey, &disk.path) {
                     let entry = wanted.entry((&survey.host, &place.path)).or_insert((0, place.free_mib));
                     entry.0 += disk.size_mib;
                 }

@@ -314,7 +314,7 @@ impl TryFrom<pb::NicNeed> for NicNeed {
 
 impl From<DiskNeed> for pb::DiskNeed {
     fn from(disk: DiskNeed) -> Self {
-        pb::DiskNeed { path: disk.path, size_mib: disk.size_mib, shared: disk.shared }
+        pb::DiskNeed { path: disk.path, size_mib: disk.size_mib, shared: disk.shared, uncopyable: disk.uncopyable }
     }
 }
 
@@ -325,6 +325,7 @@ impl TryFrom<pb::DiskNeed> for DiskNeed {
             path: part("path", message.path)?,
             size_mib: size_mib("size_mib", message.size_mib)?,
             shared: message.shared,
+            uncopyable: optional_part("uncopyable", message.uncopyable)?,
         })
     }
 }

@@ -88,7 +88,7 @@ impl Generator {
     }
 
     pub(crate) fn disk_need(&mut self) -> DiskNeed {
-        DiskNeed { path: self.words(), size_mib: self.mib(), shared: self.yes() }
+        DiskNeed { path: self.words(), size_mib: self.mib(), shared: self.yes(), uncopyable: self.maybe(Self::words) }
     }
 
     fn fit(&mut self) -> ProcessorFit {

@@ -102,9 +102,10 @@ impl Drivers {
             make(other, vm, guard, move |at| define::give_way(at, vm, mark)).await?;
         }
         let (memory, admission) = (host.config.memory, Arc::clone(&host.admission).lock_owned().await);
+        let shared = self.config.shared_storage.clone();
         let define = move |at: &Connect| {
             let _admission = admission;
-            define::placeholder(at, vm, &definition, mark, room(at, memory)?)
+            define::placeholder(at, vm, &definition, mark, (room(at, memory)?, &shared))
         };
         make(host, vm, guard, define).await?;
         self.under_way.forget(&(host.name.clone(), vm));

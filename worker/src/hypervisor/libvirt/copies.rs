@@ -36,8 +36,30 @@ pub(super) struct CopiedDisk {
     pub(super) path: PathBuf,
     /// What the guest sees of it.
     pub(super) capacity_bytes: u64,
-    /// It was made. Until then nothing was there, and whether it was made since isn't known.
-    pub(super) is_made: bool,
+    pub(super) making: Making,
+}
+
+/// How far the making of a disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Making {
+    /// Not begun: what is there is the VM's own of before it moved away, left by its retired copy that has given way. It may
+    /// be written over by the VM's return, and is not muster's to delete.
+    Found,
+    /// Begun; whether it was made isn't known.
+    Begun,
+    Made,
+}
+
+impl Making {
+    const ALL: [Making; 3] = [Making::Found, Making::Begun, Making::Made];
+
+    fn word(self) -> &'static str {
+        match self {
+            Making::Found => "found",
+            Making::Begun => "begun",
+            Making::Made => "made",
+        }
+    }
 }
 
 impl Copies {
@@ -56,21 +78,18 @@ impl Copies {
     }
 
     fn written(&self, name: &str) -> String {
-        let ((evacuation, attempt), complete) = (self.of, yes_or_no(self.are_complete));
+        let ((evacuation, attempt), complete) = (self.of, if self.are_complete { "yes" } else { "no" });
         let mut text = format!("<{name} evacuation=\"{evacuation}\" attempt=\"{attempt}\" complete=\"{complete}\">");
         for disk in &self.disks {
-            let (path, made) = (escaped(&disk.path.display().to_string()), yes_or_no(disk.is_made));
+            let (path, making) = (escaped(&disk.path.display().to_string()), disk.making.word());
             // Writing to a string can't fail.
-            let _ = write!(text, "<disk path=\"{path}\" capacity_bytes=\"{}\" made=\"{made}\"/>", disk.capacity_bytes);
+            let _ =
+                write!(text, "<disk path=\"{path}\" capacity_bytes=\"{}\" making=\"{making}\"/>", disk.capacity_bytes);
         }
         // The namespace that a prefix stands for is no part of the element's name at its end.
         let _ = write!(text, "</{}>", name.split(' ').next().unwrap_or(name));
         text
     }
-}
-
-fn yes_or_no(yes: bool) -> &'static str {
-    if yes { "yes" } else { "no" }
 }
 
 pub(super) fn are_copies(node: Node<'_, '_>) -> bool {
@@ -93,7 +112,7 @@ fn read_disk(node: Node<'_, '_>) -> Option<CopiedDisk> {
     Some(CopiedDisk {
         path: PathBuf::from(node.attribute("path")?),
         capacity_bytes: node.attribute("capacity_bytes")?.parse().ok()?,
-        is_made: node.attribute("made") == Some("yes"),
+        making: Making::ALL.into_iter().find(|making| node.attribute("making") == Some(making.word()))?,
     })
 }
 
@@ -114,11 +133,11 @@ mod tests {
     use uuid::Uuid;
 
     fn copies() -> Copies {
-        let disk = |path: &str, is_made| CopiedDisk { path: PathBuf::from(path), capacity_bytes: 1 << 40, is_made };
+        let disk = |path: &str, making| CopiedDisk { path: PathBuf::from(path), capacity_bytes: 1 << 40, making };
         Copies {
             of: (EvacuationId(Uuid::from_u128(7)), Attempt::FIRST),
             are_complete: true,
-            disks: vec![disk("/local/a & \"b\".img", true), disk("/local/c", false)],
+            disks: Making::ALL.map(|making| disk("/local/a & \"b\".img", making)).to_vec(),
         }
     }
 

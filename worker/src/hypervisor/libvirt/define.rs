@@ -13,6 +13,7 @@ use muster_core::reading::{Instance, Mark, Stored};
 use muster_libvirt::virt::connect::Connect;
 use muster_libvirt::virt::domain::Domain;
 use muster_libvirt::virt::sys;
+use std::path::PathBuf;
 
 /// What goes with a definition that is taken away. Firmware variables are kept: on shared storage they are the VM's own.
 const UNDEFINE: u32 = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -50,7 +51,7 @@ pub(super) fn placeholder(
     vm: VmId,
     definition: &Definition,
     mark: Mark,
-    room: Room,
+    (room, shared): (Room, &[PathBuf]),
 ) -> Result<(), Trouble> {
     let here = view::read(connection, vm)?;
     if let Some(view) = &here {
@@ -65,9 +66,8 @@ pub(super) fn placeholder(
     check_room(connection, vm, definition.memory_mib, room)?;
     let reason = format!("the placeholder of evacuation {}, attempt {}", mark.evacuation, mark.attempt);
     let document = document::make_inert(&definition.document, Inert::Placeholder, &Note { mark: Some(mark), reason })?;
-    // What an earlier attempt made stays known as muster's own.
-    let earlier = here.as_ref().filter(|view| view.stored() != Stored::Retired);
-    let document = copies::kept(document, earlier.and_then(|view| view.facts.copies.as_ref()))?;
+    let known = here.as_ref().and_then(|view| volumes::known_from(view, mark, shared));
+    let document = copies::kept(document, known.as_ref())?;
     if let Some(view) = here
         && view.facts.name != definition.name.as_str()
     {

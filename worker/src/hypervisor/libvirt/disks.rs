@@ -1,6 +1,6 @@
 //! Which disks of a VM only its own host has, so that they are copied, and whether they can be. Reads only.
 
-use super::copies::{CopiedDisk, Copies};
+use super::copies::{CopiedDisk, Copies, Making};
 use super::document::{self, DiskPlace, child, domain, source_path};
 use super::trouble::Trouble;
 use super::view::{View, is_shared};
@@ -178,8 +178,11 @@ pub(super) fn volumes_for(disks: &[LocalDisk]) -> Vec<NewVolume> {
 /// source, which it has only if every disk's mirror was in step with its source when the guest stood still, and was ended so.
 /// Before that, and where anything breaks, the placeholder stays stored, whose own record says that nothing is complete.
 pub(super) fn mirrored(disks: &[LocalDisk], mark: Mark) -> Option<Copies> {
-    let copied =
-        |disk: &LocalDisk| CopiedDisk { path: disk.path.clone(), capacity_bytes: disk.capacity_bytes, is_made: true };
+    let copied = |disk: &LocalDisk| CopiedDisk {
+        path: disk.path.clone(),
+        capacity_bytes: disk.capacity_bytes,
+        making: Making::Made,
+    };
     let of = (mark.evacuation, mark.attempt);
     (!disks.is_empty()).then(|| Copies { of, are_complete: true, disks: disks.iter().map(copied).collect() })
 }

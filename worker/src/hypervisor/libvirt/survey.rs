@@ -3,7 +3,8 @@
 
 use super::config::HostConfig;
 use super::define;
-use super::document::child;
+use super::disks::why_not;
+use super::document::{DiskPlace, child};
 use super::needs::{self, Asked, GUARDIAN_TAG_PREFIX, Processor};
 use super::trouble::Trouble;
 use super::view::{self, View};
@@ -132,10 +133,15 @@ fn needs_of(
 fn disks(view: &View, shared: &[PathBuf]) -> Result<Vec<DiskNeed>, Trouble> {
     let mut disks = Vec::new();
     for disk in view.facts.disks.iter().filter(|disk| disk.is_writable) {
-        let Some(path) = disk.path() else { continue };
-        let shared = shared.iter().any(|folder| path.starts_with(folder));
+        let path = match (&disk.place, disk.path()) {
+            (DiskPlace::Network, _) => continue,
+            (DiskPlace::Path(_) | DiskPlace::Other, Some(path)) => path.display().to_string(),
+            (DiskPlace::Path(_) | DiskPlace::Other, None) => disk.target.clone(),
+        };
+        let shared = view::is_shared(&disk.place, shared);
         let size_bytes = if shared { 0 } else { view.disk_bytes(disk)? };
-        disks.push(DiskNeed { path: path.display().to_string(), size_mib: size_bytes.div_ceil(1 << 20), shared });
+        let uncopyable = if shared { None } else { why_not(disk) };
+        disks.push(DiskNeed { path, size_mib: size_bytes.div_ceil(1 << 20), shared, uncopyable });
     }
     Ok(disks)
 }

@@ -5,7 +5,7 @@
 //! ([`super::copies`]). The record is written first, so that what is made is always somebody's; a placeholder that has
 //! gone meanwhile takes no record, and nothing is made.
 
-use super::copies::{self, CopiedDisk, Copies};
+use super::copies::{self, CopiedDisk, Copies, Making};
 use super::disks::{Format, PATH_MAX_BYTES, folder_and_name};
 use super::mark::escaped;
 use super::survey::pool_path;
@@ -70,12 +70,16 @@ pub(super) fn make(connection: &Connect, vm: VmId, mark: Mark, volumes: &[NewVol
         }
         in_the_way.push(old);
     }
-    let made = |path: &Path| earlier.and_then(|copies| copies.find(path)).is_some_and(|disk| disk.is_made);
+    // What muster has made once may go whatever comes of it; what it has only found is its own when it is made anew.
+    let making = |path: &Path| match earlier.and_then(|copies| copies.find(path)).map(|disk| disk.making) {
+        Some(Making::Made) => Making::Made,
+        Some(Making::Found | Making::Begun) | None => Making::Begun,
+    };
     let mut record = Copies { of: (mark.evacuation, mark.attempt), are_complete: false, disks: Vec::new() };
     record.disks.extend(volumes.iter().map(|volume| CopiedDisk {
         path: volume.path.clone(),
         capacity_bytes: volume.disk_bytes,
-        is_made: made(&volume.path),
+        making: making(&volume.path),
     }));
     // An earlier attempt's that this one doesn't need: still to be taken away one day.
     let others = earlier.into_iter().flat_map(|copies| &copies.disks);
@@ -89,7 +93,8 @@ pub(super) fn make(connection: &Connect, vm: VmId, mark: Mark, volumes: &[NewVol
     for volume in volumes {
         create(&pools, volume)?;
     }
-    record.disks.iter_mut().for_each(|disk| disk.is_made = true);
+    let is_new = |disk: &&mut CopiedDisk| volumes.iter().any(|volume| volume.path == disk.path);
+    record.disks.iter_mut().filter(is_new).for_each(|disk| disk.making = Making::Made);
     write(&view.domain, &record)
 }
 
@@ -105,10 +110,11 @@ pub(super) fn complete(connection: &Connect, vm: VmId, mark: Mark) -> Result<(),
 
 /// Deletes what was made for a VM here, by its own record. Done again it finds nothing more to do.
 pub(super) fn delete_made(connection: &Connect, view: &View) -> Result<(), Trouble> {
-    for disk in view.facts.copies.iter().flat_map(|copies| &copies.disks) {
+    let disks = view.facts.copies.iter().flat_map(|copies| &copies.disks);
+    for disk in disks.filter(|disk| disk.making != Making::Found) {
         let (folder, name) = folder_and_name(&disk.path)?;
         let Some(volume) = volume(&pool(connection, folder)?, name)? else { continue };
-        if disk.is_made || is_empty(&volume, disk)? {
+        if disk.making == Making::Made || is_empty(&volume, disk)? {
             volume.delete(0)?;
         } else {
             let path = disk.path.display();
@@ -116,6 +122,21 @@ pub(super) fn delete_made(connection: &Connect, view: &View) -> Result<(), Troub
         }
     }
     Ok(())
+}
+
+/// What is known of the disks of a definition that gives way to a placeholder of this mark. A retired copy's own files stay
+/// when it gives way, and are what its VM may come back to.
+pub(super) fn known_from(view: &View, mark: Mark, shared: &[PathBuf]) -> Option<Copies> {
+    if view.stored() != Stored::Retired {
+        return view.facts.copies.clone();
+    }
+    let own = view.facts.disks.iter().filter(|disk| disk.is_writable && !view::is_shared(&disk.place, shared));
+    let found = |path: &Path| CopiedDisk { path: path.to_owned(), capacity_bytes: 0, making: Making::Found };
+    let disks: Vec<CopiedDisk> = own.filter_map(|disk| disk.path()).map(found).collect();
+    if disks.is_empty() {
+        return None;
+    }
+    Some(Copies { of: (mark.evacuation, mark.attempt), are_complete: false, disks })
 }
 
 /// A volume of a host, in whichever pool of the same folder.

@@ -1,0 +1,227 @@
+//! Disks that only their host has: what arrives is what was there, a copy that broke off is partial, and nothing that is
+//! somebody else's is written over or taken away.
+
+use crate::stand::{Stand, vm_of};
+use muster_core::definition::Definition;
+use muster_core::ids::{Attempt, EvacuationId, HostName, SiteName, VmId};
+use muster_core::reading::{Instance, Mark, Phase, Sighting, Stored};
+use muster_core::token::Token;
+use muster_tests::lab::judge::WATCH_MS;
+use muster_tests::lab::{Answer, Kind, Role};
+use muster_worker::hypervisor::{Call, Hypervisor, VmChange};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long anything here may take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// So slow that a copy takes some seconds, in MiB per second.
+const SLOW_MIB_S: u64 = 4;
+
+/// A site's driver, and one of its hosts.
+struct Side {
+    driver: Arc<dyn Hypervisor>,
+    site: SiteName,
+    host: HostName,
+    disk: PathBuf,
+}
+
+/// A guest with a disk of its own, between two sites.
+struct Scene {
+    vm: VmId,
+    definition: Definition,
+    source: Side,
+    destination: Side,
+}
+
+impl Side {
+    async fn must(&self, vm: VmId, change: VmChange) {
+        let call = Call { vm, host: self.host.clone(), change };
+        self.driver.call(call).await.unwrap_or_else(|error| panic!("{}: {error}", self.host));
+    }
+
+    async fn seen(&self, vm: VmId) -> Option<Sighting> {
+        let mut sights = self.driver.look(&[vm]).await.unwrap();
+        sights.remove(0).sightings.into_iter().find(|seen| seen.host == self.host)
+    }
+
+    async fn until(&self, vm: VmId, what: &str, fits: impl Fn(&Sighting) -> bool) -> Sighting {
+        let looking = async {
+            loop {
+                match self.seen(vm).await {
+                    Some(seen) if fits(&seen) => return seen,
+                    Some(_) | None => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, looking).await.unwrap_or_else(|_| panic!("not within {LIMIT:?}: {what}"))
+    }
+
+    async fn ended(&self, vm: VmId) -> Sighting {
+        self.until(vm, "the end of the job", |seen| seen.job.is_none()).await
+    }
+
+    /// In the middle of its disk.
+    async fn copies(&self, vm: VmId) {
+        let in_disk = |seen: &Sighting| seen.job.is_some_and(|job| job.phase == Phase::DiskCopy && job.sent_mib > 4);
+        self.until(vm, "a part of the disk", in_disk).await;
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        std::fs::read(&self.disk).unwrap()
+    }
+}
+
+impl Scene {
+    async fn of(stand: &Stand, bandwidth_mib_s: Option<u64>) -> Scene {
+        let guest = &stand.lab.record().guests[0];
+        let side = async |role| {
+            let host = stand.lab.record().hosts.iter().find(|host| host.role == role).unwrap();
+            let driver = stand.driver(role, bandwidth_mib_s).await.unwrap();
+            let disk = host.local_folder.join(format!("{}.img", guest.name));
+            Side { driver, site: host.site.parse().unwrap(), host: host.name.parse().unwrap(), disk }
+        };
+        let (source, destination, vm) = (side(Role::Source).await, side(Role::Destination).await, vm_of(guest));
+        let definition = source.driver.definition(&source.host, vm).await.unwrap();
+        Scene { vm, definition, source, destination }
+    }
+
+    fn mark(&self, attempt: Attempt) -> Mark {
+        Mark { evacuation: EvacuationId(Uuid::from_u128(7)), attempt, token: Token::new(1, 1) }
+    }
+
+    async fn place(&self, attempt: Attempt) {
+        let (definition, mark) = (self.definition.clone(), self.mark(attempt));
+        self.destination.must(self.vm, VmChange::DefinePlaceholder { definition, mark }).await;
+    }
+
+    async fn seal(&self) {
+        self.source.must(self.vm, VmChange::DefineSealed { reason: "it moves".to_owned() }).await;
+    }
+
+    async fn copy(&self, attempt: Attempt) {
+        let (destination_site, destination_host) = (self.destination.site.clone(), self.destination.host.clone());
+        let change = VmChange::BeginDiskCopy { destination_site, destination_host, mark: self.mark(attempt) };
+        self.source.must(self.vm, change).await;
+    }
+
+    async fn transfer(&self, attempt: Attempt) {
+        let (destination_site, destination_host) = (self.destination.site.clone(), self.destination.host.clone());
+        let (definition, mark) = (self.definition.clone(), self.mark(attempt));
+        self.source
+            .must(self.vm, VmChange::BeginTransfer { destination_site, destination_host, definition, mark })
+            .await;
+    }
+
+    async fn abort(&self) -> Sighting {
+        self.source.must(self.vm, VmChange::AbortJob).await;
+        self.source.ended(self.vm).await
+    }
+
+    async fn is_partial(&self) {
+        let seen = self.destination.ended(self.vm).await;
+        assert!(!seen.disk_complete && seen.stored == Stored::Placeholder, "{seen:?}");
+        assert!(self.destination.disk.exists(), "nothing was copied before it was aborted");
+    }
+
+    /// The same move the other way.
+    fn back(self) -> Scene {
+        Scene { source: self.destination, destination: self.source, ..self }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_is_copied_whole_or_not_at_all() {
+    let Some(stand) = Stand::up("disks-cold", &[(Kind::Local, 1)]).await else { return };
+    let scene = Scene::of(&stand, Some(SLOW_MIB_S)).await;
+    let (vm, first, second) = (scene.vm, Attempt::FIRST, Attempt::FIRST.next());
+    scene.seal().await;
+    scene.source.must(vm, VmChange::ShutDown).await;
+    let dug = std::process::Command::new("fallocate").arg("--dig-holes").arg(&scene.source.disk).status();
+    assert!(dug.unwrap().success());
+    let before = scene.source.bytes();
+
+    std::fs::write(&scene.destination.disk, b"somebody's").unwrap();
+    scene.place(first).await;
+    scene.copy(first).await;
+    let refused = scene.source.ended(vm).await.job_error.unwrap_or_default();
+    assert!(refused.contains("muster did not make it"), "{refused}");
+    scene.destination.must(vm, VmChange::Remove).await;
+    assert_eq!(scene.destination.bytes(), b"somebody's", "a file that muster did not make was touched");
+    std::fs::remove_file(&scene.destination.disk).unwrap();
+
+    scene.place(first).await;
+    scene.copy(first).await;
+    scene.source.copies(vm).await;
+    let aborted = scene.abort().await;
+    assert!(aborted.job_error.is_some() && matches!(aborted.instance, Instance::Off(_)), "{aborted:?}");
+    scene.is_partial().await;
+    scene.destination.must(vm, VmChange::Remove).await;
+    assert!(!scene.destination.disk.exists(), "what an attempt made was left");
+
+    scene.place(first).await;
+    scene.copy(first).await;
+    scene.source.copies(vm).await;
+    scene.abort().await;
+    // The next attempt makes anew what the one before made.
+    scene.place(second).await;
+    let scene = Scene { source: Side { driver: fast(&stand).await, ..scene.source }, ..scene };
+    scene.copy(second).await;
+    assert_eq!(scene.source.ended(vm).await.job_error, None);
+    assert!(scene.destination.ended(vm).await.disk_complete);
+    assert_eq!((scene.destination.bytes() == before, scene.source.bytes() == before), (true, true));
+    let blocks = |disk: &PathBuf| std::fs::metadata(disk).unwrap().blocks();
+    assert!(blocks(&scene.destination.disk) <= blocks(&scene.source.disk) + 128, "its holes were filled");
+
+    // It is retired where it was, and comes back there, over its own old disk.
+    let real = VmChange::DefineReal { definition: scene.definition.clone(), mark: Some(scene.mark(second)) };
+    scene.destination.must(vm, real).await;
+    assert!(scene.destination.ended(vm).await.disk_complete);
+    scene.source.must(vm, VmChange::DefineRetired { reason: "it has moved".to_owned() }).await;
+    assert!(scene.source.disk.exists(), "the source's disk went before its time");
+    let home = scene.back();
+    home.seal().await;
+    home.place(first).await;
+    assert!(!home.destination.ended(vm).await.disk_complete, "an old disk counts as the copy");
+    home.copy(first).await;
+    assert_eq!(home.source.ended(vm).await.job_error, None);
+    assert!(home.destination.ended(vm).await.disk_complete);
+    assert!(home.destination.bytes() == before);
+}
+
+/// The source's driver, without a limit.
+async fn fast(stand: &Stand) -> Arc<dyn Hypervisor> {
+    stand.driver(Role::Source, None).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_guest_takes_its_disk_along() {
+    let Some(stand) = Stand::up("disks-live", &[(Kind::Local, 1)]).await else { return };
+    let scene = Scene::of(&stand, Some(SLOW_MIB_S)).await;
+    let (vm, first, second) = (scene.vm, Attempt::FIRST, Attempt::FIRST.next());
+    scene.place(first).await;
+    scene.seal().await;
+    scene.transfer(first).await;
+    scene.source.copies(vm).await;
+    let aborted = scene.abort().await;
+    assert_eq!((aborted.instance, aborted.stored), (Instance::Running, Stored::Sealed), "{aborted:?}");
+    scene.is_partial().await;
+
+    scene.place(second).await;
+    let scene = Scene { source: Side { driver: fast(&stand).await, ..scene.source }, ..scene };
+    scene.transfer(second).await;
+    scene.source.ended(vm).await;
+    let arrived = scene.destination.ended(vm).await;
+    assert_eq!((arrived.instance, arrived.disk_complete), (Instance::Paused, true), "{arrived:?}");
+    // The guest writes to the first half.
+    let (here, there) = (scene.source.bytes(), scene.destination.bytes());
+    assert!(here[here.len() / 2..] == there[here.len() / 2..], "it did not arrive identical");
+    scene.destination.must(vm, VmChange::Resume).await;
+    let opinions = stand.lab.judge(WATCH_MS).await.unwrap();
+    assert_eq!(opinions[0].answer, Answer::Once { host: scene.destination.host.to_string() }, "{opinions:#?}");
+    let disk = opinions[0].disk.as_ref().unwrap();
+    assert!(disk.broken.is_none() && !disk.is_marked && disk.head >= opinions[0].newest(), "{disk:?}");
+    assert!(opinions[0].life().iter().all(|record| record.boot == 1 && record.count == record.slot));
+}
