@@ -367,6 +367,11 @@ impl MoveStatus {
                 self.attempts = *attempts;
                 self.downtime_ms = *downtime_ms;
                 self.ended_at = Some(record.at);
+                // What failed on the way and came right would read as a fault of what has arrived. The journal keeps it.
+                match outcome {
+                    Outcome::Migrated => self.error = None,
+                    Outcome::StayedAtSource => {}
+                }
             }
             JournalKind::RetryOrdered => {
                 self.retries_ordered = self.retries_ordered.saturating_add(1);
