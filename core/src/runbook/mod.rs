@@ -119,9 +119,9 @@ impl ModeChoice {
 /// How many moves may be under way at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct Limits {
-    /// Away from one source host: 1 to 64, by default 2. Counted over all evacuations.
+    /// Away from one source host: 1 to 64, by default 4. Counted over all evacuations.
     pub per_source_host: u32,
-    /// To one destination host: 1 to 64, by default 2. Counted over all evacuations.
+    /// To one destination host: 1 to 64, by default 4. Counted over all evacuations.
     pub per_destination_host: u32,
     /// Of one site, those it sends and those it receives together: 1 to 10,000, by default the same as `total`. Counted
     /// over all evacuations.
@@ -131,10 +131,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Default of `per_source_host`: the second overlaps the first one's fixed costs; more would only share its rate.
-    pub const PER_SOURCE_HOST: u32 = 2;
-    /// Default of `per_destination_host`.
-    pub const PER_DESTINATION_HOST: u32 = 2;
+    /// Default of `per_source_host`. A move's fixed costs are mostly waiting, for QEMU to start and to end: measured, four at
+    /// a time overlap them and take less than half as long as one after the other (docs/MEASURED.md). More would only share
+    /// the link's rate.
+    pub const PER_SOURCE_HOST: u32 = 4;
+    /// Default of `per_destination_host`, for the same reason.
+    pub const PER_DESTINATION_HOST: u32 = 4;
     /// Default of `total`.
     pub const TOTAL: u32 = 16;
     /// Most that a host may be allowed.

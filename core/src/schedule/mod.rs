@@ -7,7 +7,7 @@
 //! ```text
 //!             admit                    the attempt failed, another is due
 //!   Waiting ─────────▶ Running ──┬───────────────────────────────────────▶ Waiting, not before …
-//!      ▲                         ├─▶ Done
+//!      ▲                         ├─▶ Finishing ─▶ Done
 //!      └──── ordered again ──────┴─▶ Held, Failed, Cancelled
 //! ```
 
@@ -28,6 +28,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Most moves that a schedule holds.
 pub const MOVES_MAX: usize = 1_000_000;
+
+/// Most moves that have arrived and take no room while they are tidied up after.
+pub const FINISHING_MAX: usize = 64;
 
 /// A move as far as scheduling it needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -63,6 +66,9 @@ pub enum MoveStanding {
     },
     /// Under way: counts against every limit.
     Running,
+    /// Its guest runs at the destination, and what is left is to retire the source's copy and to close the records: keeps its
+    /// wave, and no room, since nothing of it is on the link any more.
+    Finishing,
     /// Waits for a person or a returning site. Keeps neither room nor its wave.
     Held,
     /// Failed for good: counts against the failure budget until it is set to wait again.
@@ -101,6 +107,8 @@ pub struct Counts {
     pub waiting: usize,
     /// Under way.
     pub running: usize,
+    /// Arrived, and being tidied up after.
+    pub finishing: usize,
     /// Waiting for a person or a returning site.
     pub held: usize,
     /// Failed for good.
@@ -116,6 +124,7 @@ impl Counts {
         match standing {
             MoveStanding::Waiting { .. } => &mut self.waiting,
             MoveStanding::Running => &mut self.running,
+            MoveStanding::Finishing => &mut self.finishing,
             MoveStanding::Held => &mut self.held,
             MoveStanding::Failed => &mut self.failed,
             MoveStanding::Done => &mut self.done,
@@ -171,7 +180,7 @@ pub struct Schedule {
     queue: Queue,
     /// Those that wait for a time, by it.
     sleeping: BTreeSet<(Timestamp, VmId)>,
-    /// How many moves of each wave wait or run; a wave that has none isn't there.
+    /// How many moves of each wave wait, run or finish; a wave that has none isn't there.
     unfinished: BTreeMap<usize, usize>,
     counts: Counts,
 }
@@ -221,6 +230,16 @@ impl Schedule {
         self.moves.insert(vm, entry);
         self.enter(vm, entry);
         Ok(())
+    }
+
+    /// Says that the guest of a move that runs has arrived, and gives its room to others. Past [`FINISHING_MAX`] such moves
+    /// it keeps its room: where nothing gets tidied up, nothing more is begun.
+    pub fn arrived(&mut self, vm: VmId) {
+        let is_running = self.standing(vm) == Some(MoveStanding::Running);
+        if is_running && self.counts.finishing < FINISHING_MAX {
+            // It is there: it has a standing.
+            let _ = self.set(vm, MoveStanding::Finishing);
+        }
     }
 
     /// Says where a move stands now. Saying it twice changes nothing.
@@ -294,7 +313,7 @@ impl Schedule {
         }
     }
 
-    /// The wave that moves are started of: the first that has any waiting or running. None once all is over.
+    /// The wave that moves are started of: the first that has any waiting, running or finishing. None once all is over.
     #[must_use]
     pub fn current_wave(&self) -> Option<usize> {
         self.unfinished.keys().next().copied()
@@ -350,6 +369,7 @@ impl Schedule {
                 *self.unfinished.entry(entry.lane.wave).or_default() += 1;
                 self.queue.occupy(entry.lane);
             }
+            MoveStanding::Finishing => *self.unfinished.entry(entry.lane.wave).or_default() += 1,
             MoveStanding::Held | MoveStanding::Failed | MoveStanding::Done | MoveStanding::Cancelled => {}
         }
     }
@@ -370,6 +390,7 @@ impl Schedule {
                 self.finish_one(entry.lane.wave);
                 self.queue.vacate(entry.lane);
             }
+            MoveStanding::Finishing => self.finish_one(entry.lane.wave),
             MoveStanding::Held | MoveStanding::Failed | MoveStanding::Done | MoveStanding::Cancelled => {}
         }
     }

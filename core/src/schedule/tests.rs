@@ -74,8 +74,9 @@ impl Model {
         if budget.is_overdrawn(failed, self.moves.len()) {
             return Vec::new();
         }
-        let unfinished =
-            |standing: &MoveStanding| matches!(standing, MoveStanding::Running | MoveStanding::Waiting { .. });
+        let unfinished = |standing: &MoveStanding| {
+            matches!(standing, MoveStanding::Running | MoveStanding::Finishing | MoveStanding::Waiting { .. })
+        };
         let waves = self.moves.iter().filter(|(_, standing)| unfinished(standing)).map(|(scheduled, _)| scheduled.wave);
         let Some(wave) = waves.min() else { return Vec::new() };
         let mut start = Vec::new();
@@ -84,6 +85,7 @@ impl Model {
             let due = match standing {
                 MoveStanding::Waiting { not_before } => not_before.is_none_or(|at| at <= now),
                 MoveStanding::Running
+                | MoveStanding::Finishing
                 | MoveStanding::Held
                 | MoveStanding::Failed
                 | MoveStanding::Done
@@ -111,12 +113,13 @@ impl Model {
 }
 
 fn random_standing(dice: &mut Dice, now: Timestamp) -> MoveStanding {
-    match dice.below(9) {
+    match dice.below(10) {
         0..=3 => MoveStanding::Done,
         4 => MoveStanding::Held,
         5 => MoveStanding::Failed,
         6 => MoveStanding::Waiting { not_before: Some(now.plus_ms(dice.below(50) as u64)) },
         7 => WAITING,
+        8 => MoveStanding::Finishing,
         _ => MoveStanding::Cancelled,
     }
 }
@@ -208,6 +211,39 @@ fn every_move_has_its_turn_within_the_limits() {
         assert_eq!(tries.len(), 300, "each had its turn");
         assert_eq!(schedule.counts().done + schedule.counts().failed, 300);
     }
+}
+
+#[test]
+fn what_has_arrived_gives_its_room_away_and_keeps_its_wave() {
+    let mut schedule = schedule(limits(1, 9, 9, 9), FailureBudget::Unlimited);
+    add(&mut schedule, 0, 0, 0, 0);
+    add(&mut schedule, 1, 0, 0, 1);
+    add(&mut schedule, 2, 1, 0, 2);
+    assert_eq!(admit(&mut schedule), vec![vm(0)]);
+    schedule.arrived(vm(0));
+    assert_eq!(admit(&mut schedule), vec![vm(1)], "its host has room again");
+    set(&mut schedule, 1, MoveStanding::Done);
+    assert_eq!(admit(&mut schedule), Vec::new(), "the next wave waits until all of it is tidied up");
+    set(&mut schedule, 0, MoveStanding::Done);
+    assert_eq!(admit(&mut schedule), vec![vm(2)]);
+    schedule.arrived(vm(0));
+    assert_eq!(schedule.standing(vm(0)), Some(MoveStanding::Done), "only what runs arrives");
+}
+
+#[test]
+fn where_nothing_is_tidied_up_nothing_more_is_begun() {
+    let mut schedule = schedule(limits(1, 9, 9, 9), FailureBudget::Unlimited);
+    for number in 0..=FINISHING_MAX + 1 {
+        add(&mut schedule, number, 0, 0, 0);
+    }
+    for number in 0..=FINISHING_MAX {
+        assert_eq!(admit(&mut schedule), vec![vm(number)]);
+        schedule.arrived(vm(number));
+    }
+    assert_eq!(admit(&mut schedule), Vec::new());
+    set(&mut schedule, 0, MoveStanding::Done);
+    schedule.arrived(vm(FINISHING_MAX));
+    assert_eq!(admit(&mut schedule), vec![vm(FINISHING_MAX + 1)]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use muster_core::decide::Goal;
 use muster_core::evacuation::{EvacuationState, JournalKind, JournalRecord, MoveState, PauseReason};
 use muster_core::evidence::Outcome;
 use muster_core::ids::{VmId, clip};
-use muster_core::ledger::{SourceState, Standing};
+use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
 use muster_core::schedule::{Brake, MoveStanding};
 use muster_core::step::Hold;
 use muster_core::time::Timestamp;
@@ -390,6 +390,7 @@ impl Moves<'_> {
             Some(Doing::Held(_)) => true,
             Some(Doing::Settling { .. }) => {
                 self.note_error(vm);
+                self.note_arrival(vm);
                 false
             }
             Some(Doing::Waiting | Doing::Errand(_) | Doing::Over) | None => false,
@@ -405,6 +406,17 @@ impl Moves<'_> {
             let at = now.plus_ms(held.wait_ms());
             held.look_at = Some(at);
             self.looks.insert((at, vm));
+        }
+    }
+
+    /// What has arrived and runs makes room for the next at once.
+    fn note_arrival(&mut self, vm: VmId) {
+        let reading = self.pair.destination.feed().last_reading(vm);
+        if let Some(Standing::Destination(at)) = reading.as_deref().and_then(|reading| reading.standing.as_ref())
+            && let ArrivalRecord::Completed(completed) = &at.record
+            && completed.ran.is_some()
+        {
+            self.schedule.arrived(vm);
         }
     }
 
