@@ -6,8 +6,10 @@
 use crate::definition::Mode;
 use crate::evidence::Outcome;
 use crate::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
+use crate::ladder::Rung;
 use crate::reading::Phase;
 use crate::step::{Action, Hold};
+use crate::terms::Adjustment;
 use crate::time::Timestamp;
 use crate::token::{Epoch, Token};
 use crate::verdict::Verdict;
@@ -76,6 +78,18 @@ pub enum JournalKind {
     ReleaseOrdered {
         /// Why.
         reason: String,
+    },
+    /// The terms were changed by a person: a VM's, or those of the whole evacuation.
+    Adjusted {
+        /// What was changed.
+        adjustment: Adjustment,
+    },
+    /// A transfer that doesn't converge went up a rung of the ladder.
+    RungTaken {
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// Which rung.
+        rung: Rung,
     },
     /// A command is about to be sent to a site.
     StepIntended {
@@ -176,6 +190,9 @@ pub struct EvacuationStatus {
     pub ordered_at: Timestamp,
     /// When it was finished.
     pub finished_at: Option<Timestamp>,
+    /// What was adjusted of the runbook's terms. Journals of before that could be lack it.
+    #[serde(default)]
+    pub adjustment: Adjustment,
 }
 
 /// Where an evacuation stands.
@@ -209,6 +226,7 @@ impl EvacuationStatus {
                 by: record.by.clone(),
                 ordered_at: record.at,
                 finished_at: None,
+                adjustment: Adjustment::default(),
             }),
             JournalKind::MovePlanned { .. }
             | JournalKind::Planned
@@ -220,6 +238,8 @@ impl EvacuationStatus {
             | JournalKind::RetryOrdered
             | JournalKind::ColdStartOrdered
             | JournalKind::ReleaseOrdered { .. }
+            | JournalKind::Adjusted { .. }
+            | JournalKind::RungTaken { .. }
             | JournalKind::StepIntended { .. }
             | JournalKind::StepFailed { .. }
             | JournalKind::AttemptFailed { .. }
@@ -245,6 +265,9 @@ impl EvacuationStatus {
                 self.state = EvacuationState::Finished;
                 self.finished_at = Some(record.at);
             }
+            JournalKind::Adjusted { adjustment } if record.vm.is_none() => {
+                self.adjustment = std::mem::take(&mut self.adjustment).and(adjustment);
+            }
             JournalKind::Ordered { .. }
             | JournalKind::MovePlanned { .. }
             | JournalKind::Claimed { .. }
@@ -252,6 +275,8 @@ impl EvacuationStatus {
             | JournalKind::RetryOrdered
             | JournalKind::ColdStartOrdered
             | JournalKind::ReleaseOrdered { .. }
+            | JournalKind::Adjusted { .. }
+            | JournalKind::RungTaken { .. }
             | JournalKind::StepIntended { .. }
             | JournalKind::StepFailed { .. }
             | JournalKind::AttemptFailed { .. }
@@ -288,6 +313,12 @@ pub struct MoveStatus {
     pub ended_at: Option<Timestamp>,
     /// How long its guest stood still, in milliseconds.
     pub downtime_ms: Option<u64>,
+    /// What was adjusted for it alone; counts before what was adjusted for all. Older journals lack it.
+    #[serde(default)]
+    pub adjustment: Adjustment,
+    /// A transfer of it didn't converge: its attempts slow the guest down from now on. Older journals lack it.
+    #[serde(default)]
+    pub auto_converge: bool,
 }
 
 /// Where a move stands, by the journal.
@@ -331,6 +362,8 @@ impl MoveStatus {
             started_at: None,
             ended_at: None,
             downtime_ms: None,
+            adjustment: Adjustment::default(),
+            auto_converge: false,
         }
     }
 
@@ -379,7 +412,15 @@ impl MoveStatus {
                 self.ended_at = None;
             }
             JournalKind::ColdStartOrdered => self.cold_start_ordered = true,
-            JournalKind::Ordered { .. }
+            JournalKind::Adjusted { adjustment } if record.vm.is_some() => {
+                self.adjustment = std::mem::take(&mut self.adjustment).and(adjustment);
+            }
+            JournalKind::RungTaken { rung, .. } => match rung {
+                Rung::AutoConverge => self.auto_converge = true,
+                Rung::LongerDowntime(_) => {}
+            },
+            JournalKind::Adjusted { .. }
+            | JournalKind::Ordered { .. }
             | JournalKind::MovePlanned { .. }
             | JournalKind::Planned
             | JournalKind::Claimed { .. }

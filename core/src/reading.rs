@@ -125,6 +125,8 @@ pub struct Job {
     pub dirty_rate_mib_s: u64,
     /// The pre-copy round, from 1.
     pub round: u32,
+    /// How long the guest would stand still if it were handed over now, in milliseconds, where the hypervisor says.
+    pub expected_downtime_ms: Option<u64>,
 }
 
 /// The phases of a transfer.

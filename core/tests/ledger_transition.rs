@@ -156,6 +156,20 @@ fn a_refused_command_leaves_the_floor_where_it_was() {
 }
 
 #[test]
+fn a_transfer_is_adjusted_while_it_is_under_way_and_not_otherwise() {
+    let mut ledger = Ledger::enrolled(Side::Source);
+    ledger.refuses(VmOrder::BeginAdjust);
+    ledger.does(seal());
+    ledger.ends();
+    ledger.refuses(VmOrder::BeginAdjust);
+    ledger.does(transfer(Attempt::FIRST));
+    ledger.ends();
+    let before = ledger.state().clone();
+    ledger.does(VmOrder::BeginAdjust);
+    assert_eq!(*ledger.state(), before, "it says nothing about where the VM is");
+}
+
+#[test]
 fn a_raised_floor_keeps_out_what_is_older() {
     let mut ledger = Ledger::opened();
     let commit =

@@ -20,6 +20,8 @@ struct Stage {
     source: Inventory,
     destination: Inventory,
     preflight: Preflight,
+    /// Further lines of the runbook.
+    more: &'static str,
 }
 
 fn id(number: u128) -> VmId {
@@ -108,6 +110,7 @@ fn stage() -> Stage {
             needs: BTreeMap::from([(id(1), needs)]),
             processors: BTreeMap::from(fits),
         },
+        more: "",
     }
 }
 
@@ -125,8 +128,10 @@ impl Stage {
     }
 
     fn planned(&self) -> Result<Plan, Vec<muster_core::plan::Finding>> {
-        let text = "name = \"n\"\nsource.site = \"a\"\ndestination.site = \"b\"\n[[select]]\nall = true\n";
-        let runbook = Runbook::parse(text).expect("a runbook");
+        let more = self.more;
+        let text =
+            format!("name = \"n\"\nsource.site = \"a\"\ndestination.site = \"b\"\n{more}[[select]]\nall = true\n");
+        let runbook = Runbook::parse(&text).expect("a runbook");
         plan(&runbook, &self.source, &self.destination, Some(&self.preflight))
     }
 
@@ -300,6 +305,14 @@ fn what_the_plan_asks_too_much_of_is_found_once() {
             |stage| stage.everywhere(|survey| survey.link.tls = false),
             vec![warns(Obstacle::NotEncrypted { host: d1() })],
         ),
+        (
+            |stage| {
+                stage.more = "[transfer]\ntls = true\n";
+                stage.everywhere(|survey| survey.link.tls = false);
+            },
+            vec![blocks(Obstacle::NoTls { host: d1() })],
+        ),
+        (|stage| stage.more = "[transfer]\ntls = true\n", vec![]),
     ];
     check(rows);
 }

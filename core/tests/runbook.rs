@@ -1,10 +1,11 @@
 //! Runbooks: the example parses, every mistake is reported at once and in its place.
 
 use muster_core::ids::VmId;
+use muster_core::ladder::Ladder;
 use muster_core::runbook::selection::Chosen;
 use muster_core::runbook::{
-    ColdStartPolicy, FailureBudget, Limits, MISTAKES_MAX, Mistake, ModeChoice, ONLY_WAVE, RUNBOOK_MAX_BYTES, Retry,
-    Runbook,
+    ColdStartPolicy, Deadlines, FailureBudget, Limits, MISTAKES_MAX, Mistake, ModeChoice, ONLY_WAVE, RUNBOOK_MAX_BYTES,
+    Retry, Runbook,
 };
 
 const EXAMPLE: &str = include_str!("../../examples/evacuate.toml");
@@ -39,6 +40,14 @@ fn the_documented_example_parses() {
     assert_eq!(runbook.retry, Retry::default(), "the example says that these are the defaults");
     assert_eq!(runbook.failure_budget, FailureBudget::Percent(5));
     assert_eq!(runbook.deadlines.transfer_ms, Some(3_600_000));
+    let usual = Deadlines { transfer_ms: runbook.deadlines.transfer_ms, ..Deadlines::default() };
+    assert_eq!(
+        (runbook.deadlines, &runbook.ladder),
+        (usual, &Ladder::default()),
+        "the example says that these are the defaults"
+    );
+    assert_eq!((runbook.transfer.bandwidth_mib_s, runbook.transfer.connections), (Some(500), Some(4)));
+    assert!(runbook.transfer.needs_tls);
 }
 
 #[test]
@@ -162,6 +171,16 @@ fn each_of_these_is_one_mistake() {
         ("select = [{ all = true }]\n[failure_budget]\npercent = 101\n", "out of range"),
         ("select = [{ all = true }]\n[recovery]\ncold_start = \"always\"\n", "unknown cold_start"),
         ("select = [{ all = true }]\n[deadlines]\nhandover_ms = 99\n", "out of range"),
+        ("select = [{ all = true }]\n[deadlines]\nsetup_ms = 99\n", "out of range"),
+        ("select = [{ all = true }]\n[transfer]\nbandwidth_mib_s = 0\n", "out of range"),
+        ("select = [{ all = true }]\n[transfer]\nconnections = 65\n", "out of range"),
+        ("select = [{ all = true }]\n[transfer]\ntls = false\n", "no runbook can take TLS away"),
+        ("select = [{ all = true }]\n[transfer]\nbandwidth_mibs = 1\n", "did you mean \"bandwidth_mib_s\"?"),
+        ("select = [{ all = true }]\n[ladder]\ndowntimes_ms = 500\n", "has to be a list of whole numbers"),
+        ("select = [{ all = true }]\n[ladder]\ndowntimes_ms = [500, \"x\"]\n", "is no whole number in its range"),
+        ("select = [{ all = true }]\n[ladder]\ndowntimes_ms = [500, 500]\n", "make each longer"),
+        ("select = [{ all = true }]\n[ladder]\nauto_converge = \"yes\"\n", "unknown auto_converge"),
+        ("select = [{ all = true }]\n[ladder]\nstalled_rounds = 1\n", "out of range"),
         ("select = [{ all = true }]\ndescription = \"\\u0007\"\n", "control characters"),
         (&format!("select = [{{ names = [{long_list}] }}]\n"), "257 entries with a '*'"),
     ];

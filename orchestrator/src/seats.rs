@@ -35,11 +35,13 @@ pub(crate) struct Pending {
     pub(crate) status: bool,
     /// These moves, which a person wants tried again.
     pub(crate) moves: BTreeSet<VmId>,
+    /// Moves whose own terms a person has changed.
+    pub(crate) adjusted: BTreeSet<VmId>,
 }
 
 impl Pending {
     pub(crate) fn is_empty(&self) -> bool {
-        !self.status && self.moves.is_empty()
+        !self.status && self.moves.is_empty() && self.adjusted.is_empty()
     }
 }
 
@@ -74,6 +76,12 @@ impl Seat {
         }
         self.quiet.send_replace(false);
         self.bell.notify_one();
+    }
+
+    /// Has the driver look at the terms, and at those of these moves.
+    pub(crate) fn leave_terms(&self, moves: impl IntoIterator<Item = VmId>) {
+        lock(&self.pending).adjusted.extend(moves);
+        self.leave([]);
     }
 
     /// Takes what was left.

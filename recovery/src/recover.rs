@@ -8,14 +8,16 @@ use crate::claim::{ClaimRequest, claim, release};
 use crate::error::RecoveryError;
 use crate::link::{Connection, SiteLink};
 use crate::roll_call::{Account, RollCallLine, Wishes, roll_call};
-use crate::settle::{Deadlines, Move, Opening, Scribe, Settled, Settler};
+use crate::settle::{Move, Opening, Scribe, Settled, Settler, TermsInForce};
 use futures::StreamExt;
 use muster_core::claim::{Fenced, Holder, HolderKind};
 use muster_core::env::Env;
 use muster_core::evidence::Outcome;
 use muster_core::ids::{EvacuationId, HostName, RequestId, VmId, VmName};
 use muster_core::ledger::RollEntry;
+use muster_core::runbook::Deadlines;
 use muster_core::step::{Hold, Step};
+use muster_core::terms::Terms;
 use muster_core::token::{Epoch, Sequence};
 use muster_core::verdict::Verdict;
 use muster_proto::convert::AssertFenced;
@@ -278,7 +280,7 @@ async fn settle_all(
         epoch,
         scribe: Scribe::new(None, evacuation, &order.by, Arc::clone(env)),
         env: Arc::clone(env),
-        deadlines: order.deadlines,
+        terms: TermsInForce::common(Terms::within(order.deadlines)),
     };
     let begun: Vec<RollCallLine> = lines.into_iter().filter(|line| needs_settling(order, line)).collect();
     course.begins(begun.len());
@@ -317,6 +319,7 @@ async fn settle_one(
         destination_host: line.entry.destination_host.clone(),
         opening: Opening::Once,
         sequence: Sequence(0),
+        auto_converge: false,
     };
     for _ in 0..=FURTHER_ATTEMPTS {
         match settler.settle(&mut subject, stop).await {

@@ -27,6 +27,7 @@ fn everything(hand: &Hand) -> Vec<SiteAction> {
         SiteAction::Seal,
         hand.transfer(attempt),
         SiteAction::AbortTransfer,
+        SiteAction::AdjustTransfer { bandwidth_mib_s: None, downtime_ms: Some(1_000) },
         SiteAction::Commit { attempt },
         SiteAction::Run,
         SiteAction::Retire,

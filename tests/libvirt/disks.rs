@@ -110,8 +110,9 @@ impl Scene {
     async fn transfer(&self, attempt: Attempt) {
         let (destination_site, destination_host) = (self.destination.site.clone(), self.destination.host.clone());
         let (definition, mark) = (self.definition.clone(), self.mark(attempt));
+        let tuning = muster_core::terms::Tuning::default();
         self.source
-            .must(self.vm, VmChange::BeginTransfer { destination_site, destination_host, definition, mark })
+            .must(self.vm, VmChange::BeginTransfer { destination_site, destination_host, definition, mark, tuning })
             .await;
     }
 

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod disks;
+mod house;
+mod ladder;
 mod stand;
 mod weather;
 

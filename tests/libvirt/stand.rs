@@ -44,6 +44,11 @@ impl Stand {
         }
     }
 
+    /// What a virsh command says; none if it fails.
+    pub(crate) async fn virsh(&self, host: &str, arguments: &[&str]) -> Option<String> {
+        self.lab.virsh(host, arguments).await.and_then(|ran| ran.well()).ok()
+    }
+
     /// The driver of the site of one role.
     pub(crate) async fn driver(&self, role: Role, bandwidth_mib_s: Option<u64>) -> Result<Arc<dyn Hypervisor>, String> {
         let text = libvirt_configuration(self.lab.record(), role, bandwidth_mib_s);

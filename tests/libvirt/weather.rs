@@ -5,6 +5,7 @@ use crate::stand::{Stand, vm_of};
 use futures::StreamExt;
 use muster_core::ids::{Attempt, EvacuationId, HostName, VmId};
 use muster_core::reading::{Instance, Mark, Sight, Stored};
+use muster_core::terms::Tuning;
 use muster_core::token::Token;
 use muster_tests::lab::{Kind, Role};
 use muster_worker::hypervisor::{Call, Change, Hypervisor, HypervisorError, VmChange};
@@ -100,8 +101,13 @@ async fn what_a_killed_libvirtd_had_under_way_counts_until_another_one_answers()
     let place = VmChange::DefinePlaceholder { definition: definition.clone(), mark };
     destination.call(Call { vm, host: destination_host.clone(), change: place }).await.unwrap();
     source.call(seal(vm, &host)).await.unwrap();
-    let change =
-        VmChange::BeginTransfer { destination_site: to.site.parse().unwrap(), destination_host, definition, mark };
+    let change = VmChange::BeginTransfer {
+        destination_site: to.site.parse().unwrap(),
+        destination_host,
+        definition,
+        mark,
+        tuning: Tuning::default(),
+    };
     source.call(Call { vm, host: host.clone(), change }).await.unwrap();
     let leaves = |sight: &Sight| sight.sightings.iter().any(|seen| seen.job.is_some());
     until(&source, vm, "a job", leaves).await;

@@ -162,6 +162,8 @@ pub(crate) fn carry_out(protocol: &Protocol, state: &mut State, call: Call) -> M
             // The cancel has lost to the arrival.
             Some(Stage::Finishing) | None => false,
         },
+        // The model orders none: no truth of a VM depends on it.
+        Mutation::Adjust => true,
         Mutation::Resume => resume_source(state),
         Mutation::Start => start_source(state),
         Mutation::Unseal | Mutation::Release => {

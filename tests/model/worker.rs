@@ -40,6 +40,7 @@ pub(crate) fn deliver(protocol: &Protocol, state: &mut State, message: &Message)
             Mutation::Discard
             | Mutation::Seal
             | Mutation::Abort
+            | Mutation::Adjust
             | Mutation::Resume
             | Mutation::Start
             | Mutation::Unseal
@@ -344,5 +345,13 @@ fn reading(standing: Standing, sightings: Vec<Sighting>, row: &VmRow, call: Opti
 }
 
 fn job() -> Job {
-    Job { phase: Phase::PreCopy, done_basis_points: 0, sent_mib: 0, left_mib: 0, dirty_rate_mib_s: 0, round: 1 }
+    Job {
+        phase: Phase::PreCopy,
+        done_basis_points: 0,
+        sent_mib: 0,
+        left_mib: 0,
+        dirty_rate_mib_s: 0,
+        round: 1,
+        expected_downtime_ms: None,
+    }
 }

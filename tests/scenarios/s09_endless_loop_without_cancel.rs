@@ -13,6 +13,9 @@ use muster_tests::{Process, Stage, StageOptions};
 use muster_worker::hypervisor::sim::world::Workload;
 use std::time::Duration;
 
+/// A ladder without rungs, whose end comes after any deadline here.
+const NO_LADDER: &str = "[ladder]\ndowntimes_ms = []\nstalled_rounds = 1000\n[[select]]\nall = true\n";
+
 async fn endless(stage: &Stage) -> VmId {
     // It dirties all of its memory ten times a second: no link carries that.
     let workload = Workload { hot_mib: 1_024, hot_span_ms: 100, cold_kib_s: 0, shutdown_ms: 1_000 };
@@ -26,10 +29,9 @@ async fn a_transfer_without_end_is_called_off_and_the_vm_is_as_before() {
     let vm = endless(&stage).await;
     stage.start_orchestrator(None).await;
     let (source, destination) = (&stage.source, &stage.destination);
-    // No deadline for transfers: only a person ends this.
-    let runbook = format!(
-        "name = \"leave\"\nsource.site = \"{source}\"\ndestination.site = \"{destination}\"\n[[select]]\nall = true\n"
-    );
+    // No deadline for transfers, and no rung of the ladder: only a person ends this.
+    let runbook =
+        format!("name = \"leave\"\nsource.site = \"{source}\"\ndestination.site = \"{destination}\"\n{NO_LADDER}");
     let evacuation = stage.order(&runbook).await;
     stage.until_in(vm, Phase::PreCopy).await;
     tokio::time::sleep(Duration::from_secs(300)).await;
@@ -49,7 +51,7 @@ async fn attempts_and_their_time_have_an_end() {
     let mut stage = Stage::set(StageOptions::default()).await;
     let vm = endless(&stage).await;
     stage.start_orchestrator(None).await;
-    let evacuation = stage.order(&stage.runbook_of_all()).await;
+    let evacuation = stage.order(&stage.runbook(NO_LADDER)).await;
     let moves = stage.until_finished(evacuation).await;
     assert_eq!((moves[&vm].state(), moves[&vm].attempts), (MoveState::StayedAtSource, 3), "{moves:#?}");
     let failures: Vec<String> = stage

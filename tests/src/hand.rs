@@ -9,6 +9,7 @@ use muster_core::ids::{Attempt, EvacuationId, HostName, VmId};
 use muster_core::ledger::RollEntry;
 use muster_core::reading::SiteReading;
 use muster_core::step::Side;
+use muster_core::terms::Tuning;
 use muster_core::token::{Epoch, Token};
 use muster_proto::convert::{SiteAction, SiteCommand};
 use muster_recovery::claim::{ClaimRequest, claim};
@@ -118,7 +119,8 @@ impl Hand {
     #[must_use]
     pub fn transfer(&self, attempt: Attempt) -> SiteAction {
         let destination_site = self.destination.site().clone();
-        SiteAction::Transfer { attempt, destination_site, destination_host: self.host.clone() }
+        let (destination_host, tuning) = (self.host.clone(), Tuning::default());
+        SiteAction::Transfer { attempt, destination_site, destination_host, tuning }
     }
 
     /// Lines 1 to 3 of a move: record, placeholder, seal.

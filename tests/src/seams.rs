@@ -169,6 +169,7 @@ impl Hypervisor for MortalHypervisor {
             VmChange::BeginTransfer { .. } => "hypervisor: begin transfer",
             VmChange::BeginDiskCopy { .. } => "hypervisor: begin disk copy",
             VmChange::AbortJob => "hypervisor: abort job",
+            VmChange::AdjustJob { .. } => "hypervisor: adjust job",
             VmChange::ShutDown => "hypervisor: shut down",
             VmChange::Start => "hypervisor: start",
             VmChange::Resume => "hypervisor: resume",

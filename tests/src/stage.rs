@@ -7,13 +7,13 @@ use crate::seams::{MortalHypervisor, MortalJournal, MortalLedger};
 use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::env::Env;
 use muster_core::ids::{HostName, SiteName, VmId, VmName};
+use muster_core::runbook::Deadlines;
 use muster_orchestrator::{Orchestrator, OrchestratorParts};
 use muster_proto::channel::SiteAddress;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_recovery::link::{Patience, SiteLink};
 use muster_recovery::recover::{RecoverOrder, Recovered, Sites, recover};
 use muster_recovery::roll_call::Wishes;
-use muster_recovery::settle::Deadlines;
 use muster_store::memory::{JournalDisk, LedgerDisk, MemoryJournal, MemoryLedger};
 use muster_worker::hypervisor::sim::direct::DirectHypervisors;
 use muster_worker::hypervisor::sim::engine::{self, WorldHandle};
@@ -92,7 +92,8 @@ pub struct StageOptions {
 
 impl Default for StageOptions {
     fn default() -> Self {
-        let deadlines = Deadlines { transfer_ms: 60_000, handover_ms: 3_000, silence_ms: 3_000 };
+        let deadlines =
+            Deadlines { transfer_ms: Some(60_000), handover_ms: 3_000, silence_ms: 3_000, ..Deadlines::default() };
         StageOptions { seed: 1, hosts: 2, host_memory_mib: 256 * 1024, deadlines }
     }
 }

@@ -54,7 +54,7 @@ async fn the_direct_driver_conforms() {
     assert_eq!(check(&fixture).await, Vec::<Broken>::new());
     let truths = world.truth().await.unwrap();
     assert!(truths.iter().all(|truth| !truth.ran_twice && !truth.ran_stale && !truth.ran_on_partial_disk));
-    assert_eq!(truths.len(), 12);
+    assert_eq!(truths.len(), 13);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,6 +190,7 @@ async fn a_held_transfer_stands_at_its_phase_until_released() {
         destination_host: there,
         definition: stage.definition.clone(),
         mark,
+        tuning: muster_core::terms::Tuning::default(),
     };
     stage.source.call(Call { vm: stage.vm, host: stage.source_host.clone(), change }).await.unwrap();
     tokio::time::sleep(Duration::from_secs(600)).await;

@@ -1,6 +1,6 @@
 //! The commands that call an orchestrator.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// Where the orchestrator is.
@@ -88,6 +88,55 @@ pub(crate) struct RetryArgs {
     pub(crate) orchestrator: OrchestratorAddress,
     #[command(flatten)]
     pub(crate) person: Person,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AdjustArgs {
+    /// Which evacuation; the newest if none is given
+    pub(crate) evacuation: Option<String>,
+    /// This VM alone, by UUID or name; can be given for several VMs
+    #[arg(long, value_name = "VM")]
+    pub(crate) vm: Vec<String>,
+    /// Most that one transfer sends, in MiB per second; 0 for all there is
+    #[arg(long, value_name = "MIB_S")]
+    pub(crate) bandwidth_mib_s: Option<u64>,
+    /// How long a transfer's setup may take
+    #[arg(long, value_name = "MS")]
+    pub(crate) setup_ms: Option<u64>,
+    /// How long may be sent while the guest runs
+    #[arg(long, value_name = "MS")]
+    pub(crate) transfer_ms: Option<u64>,
+    /// How long a handover may be unfinished; past it nothing is aborted
+    #[arg(long, value_name = "MS")]
+    pub(crate) handover_ms: Option<u64>,
+    /// How long the hypervisors may take to settle who has it; past it the move is held
+    #[arg(long, value_name = "MS")]
+    pub(crate) finish_ms: Option<u64>,
+    /// The ladder's longer downtimes, like 500,1000,2000
+    #[arg(long, value_name = "MS,…", value_delimiter = ',')]
+    pub(crate) downtimes_ms: Option<Vec<u64>>,
+    /// Whether the next attempts slow down guests that dirty memory too fast
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) auto_converge: Option<AutoConvergeWord>,
+    /// How many rounds without progress lead to the ladder's next rung
+    #[arg(long, value_name = "ROUNDS")]
+    pub(crate) stalled_rounds: Option<u32>,
+    #[command(flatten)]
+    pub(crate) orchestrator: OrchestratorAddress,
+    #[command(flatten)]
+    pub(crate) person: Person,
+}
+
+/// When guests are slowed down, with the words that runbooks have for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum AutoConvergeWord {
+    /// Never
+    Never,
+    /// In the attempts after one that didn't converge
+    NextAttempt,
+    /// In every attempt
+    Always,
 }
 
 #[derive(Debug, Args)]

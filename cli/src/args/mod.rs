@@ -7,8 +7,8 @@ pub(crate) mod inspect;
 mod recover;
 
 pub(crate) use client::{
-    AuditArgs, ChangeArgs, CheckArgs, EvacuateArgs, ListArgs, OrchestratorAddress, Person, ReleaseArgs, RetryArgs,
-    ShowArgs, StatusArgs,
+    AdjustArgs, AuditArgs, AutoConvergeWord, ChangeArgs, CheckArgs, EvacuateArgs, ListArgs, OrchestratorAddress,
+    Person, ReleaseArgs, RetryArgs, ShowArgs, StatusArgs,
 };
 pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 pub(crate) use demo::DemoArgs;
@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Cancel(ChangeArgs),
     /// Give held and failed VMs further attempts
     Retry(RetryArgs),
+    /// Change bandwidth, limits or ladder while it runs: of the whole evacuation, or of some VMs
+    Adjust(AdjustArgs),
     /// Make a retired copy at the source runnable again; the VM may then run twice
     Release(ReleaseArgs),
     /// Call the roll: what is proven of every VM. With --apply: finish, undo or hold each

@@ -1,5 +1,6 @@
 //! The command line as a validated whole. An order stands only if all of it can be meant; then it is carried out.
 
+mod adjust;
 mod daemons;
 mod recover;
 
@@ -11,6 +12,7 @@ use crate::error::CliError;
 use muster_core::ids::{EvacuationId, TEXT_MAX_BYTES, VmId};
 use muster_core::runbook::{RUNBOOK_MAX_BYTES, Runbook};
 use muster_core::step::Side;
+use muster_core::terms::Adjustment;
 use muster_proto::channel::SiteAddress;
 use std::io::Read;
 use std::path::Path;
@@ -45,6 +47,7 @@ pub(crate) enum ClientOrder {
     Show { vm: VmGiven },
     Change { change: EvacuationChange, evacuation: Option<EvacuationId>, by: String },
     Retry { evacuation: EvacuationId, vms: Vec<VmGiven>, by: String },
+    Adjust { evacuation: Option<EvacuationId>, vms: Vec<VmGiven>, adjustment: Box<Adjustment>, by: String },
     Release { vm: VmGiven, reason: String, by: String },
     Audit { evacuation: Option<EvacuationId>, vm: Option<VmGiven> },
 }
@@ -127,6 +130,7 @@ impl TryFrom<Cli> for Order {
                 let order = ClientOrder::Retry { evacuation: args.evacuation.parse()?, vms, by: person(args.person)? };
                 Order::Client(orchestrator(&args.orchestrator)?, order)
             }
+            Command::Adjust(args) => adjust::order(args)?,
             Command::Release(args) => {
                 let reason = text("--reason", args.reason)?;
                 let order = ClientOrder::Release { vm: vm(&args.vm)?, reason, by: person(args.person)? };

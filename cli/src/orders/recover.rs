@@ -4,8 +4,8 @@ use super::{VmGiven, address, evacuation, orchestrator, person, text, vm};
 use crate::args::RecoverArgs;
 use crate::error::CliError;
 use muster_core::ids::{EvacuationId, HostName};
+use muster_core::runbook::Deadlines;
 use muster_proto::channel::SiteAddress;
-use muster_recovery::settle::Deadlines;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -100,9 +100,10 @@ impl TryFrom<RecoverArgs> for RecoverOrder {
             explain: args.explain.as_deref().map(vm).transpose()?,
             take_over: args.take_over.map(|reason| text("--take-over", reason)).transpose()?,
             deadlines: Deadlines {
-                transfer_ms: args.transfer_deadline_ms,
+                transfer_ms: Some(args.transfer_deadline_ms),
                 handover_ms: args.handover_deadline_ms,
                 silence_ms: args.silence_deadline_ms,
+                ..Deadlines::default()
             },
             longest: Duration::from_millis(args.deadline_ms),
             by: person(args.person)?,

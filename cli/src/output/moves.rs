@@ -34,6 +34,10 @@ pub(crate) struct Move {
     pub(crate) downtime_ms: Option<u64>,
     pub(crate) dirty_rate_mib_s: u64,
     pub(crate) sent_mib: u64,
+    pub(crate) left_mib: u64,
+    pub(crate) round: u32,
+    pub(crate) expected_downtime_ms: Option<u64>,
+    pub(crate) auto_converge: bool,
     pub(crate) source_copy: String,
 }
 
@@ -71,6 +75,10 @@ impl From<wire::Move> for Move {
             downtime_ms: message.downtime_ms,
             dirty_rate_mib_s: message.dirty_rate_mib_s,
             sent_mib: message.sent_mib,
+            left_mib: message.left_mib,
+            round: message.round,
+            expected_downtime_ms: message.expected_downtime_ms,
+            auto_converge: message.auto_converge,
             source_copy: message.source_copy,
         }
     }
@@ -110,6 +118,7 @@ pub(crate) fn vm_text(vm: &Vm) -> String {
             ("verdict", one.verdict.clone()),
             ("step", one.step.clone()),
             ("phase", one.phase.as_ref().map(|_| phase(one))),
+            ("transfer", transfer(one)),
             ("started", one.started_at_ms.map(instant)),
             ("ended", one.ended_at_ms.map(instant)),
             ("downtime", one.downtime_ms.map(span)),
@@ -124,12 +133,27 @@ pub(crate) fn vm_text(vm: &Vm) -> String {
     vm.moves.iter().map(one).collect::<Vec<_>>().join("\n\n")
 }
 
-/// The phase and how much of it is done.
+/// The phase, how much of it is done, and in which round where one round was not enough.
 pub(crate) fn phase(one: &Move) -> String {
     match &one.phase {
+        Some(phase) if one.round > 1 => {
+            format!("{phase} {} %, round {}", one.phase_done_basis_points / 100, one.round)
+        }
         Some(phase) => format!("{phase} {} %", one.phase_done_basis_points / 100),
         None => String::new(),
     }
+}
+
+/// How the transfer goes, in figures.
+fn transfer(one: &Move) -> Option<String> {
+    one.phase.as_ref()?;
+    let expected =
+        one.expected_downtime_ms.map(|ms| format!(", downtime of {} expected", span(ms))).unwrap_or_default();
+    let slowed = if one.auto_converge { ", guest slowed down" } else { "" };
+    Some(format!(
+        "{} MiB sent, {} MiB left, dirties {} MiB/s{expected}{slowed}",
+        one.sent_mib, one.left_mib, one.dirty_rate_mib_s
+    ))
 }
 
 fn remarks(one: &Move) -> String {

@@ -10,6 +10,7 @@ use crate::output::evacuation::{Evacuation, List, Status, list_text, status_text
 use crate::output::moves::{Move, Vm, vm_text};
 use crate::writer::Writer;
 use muster_core::ids::EvacuationId;
+use muster_core::terms::Adjustment;
 use muster_proto::channel::SiteAddress;
 use muster_proto::v1 as wire;
 
@@ -28,6 +29,9 @@ pub(super) async fn run(address: SiteAddress, order: ClientOrder, writer: &Write
         ClientOrder::Show { vm } => show(&api, &vm, writer).await,
         ClientOrder::Change { change, evacuation, by } => self::change(&api, change, evacuation, by, writer).await,
         ClientOrder::Retry { evacuation, vms, by } => retry(&api, evacuation, &vms, by, writer).await,
+        ClientOrder::Adjust { evacuation, vms, adjustment, by } => {
+            adjust(&api, evacuation, &vms, *adjustment, by, writer).await
+        }
         ClientOrder::Release { vm, reason, by } => release(&api, &vm, reason, by, writer).await,
         ClientOrder::Audit { evacuation, vm } => audit::run(&api, evacuation, vm, writer).await,
     }
@@ -82,18 +86,41 @@ async fn retry(
     by: String,
     writer: &Writer,
 ) -> Result<Exit, CliError> {
-    let mut ids = Vec::new();
-    for vm in vms {
-        ids.push(api.id_of(vm).await?.to_string());
-    }
     let request = wire::RetryMovesRequest {
         request_id: new_request(),
         evacuation: evacuation.to_string(),
-        vms: ids,
+        vms: ids(api, vms).await?,
         ordered_by: by,
     };
     let answer = api.client().retry_moves(timed(request)).await;
     answered(api, answer, writer)
+}
+
+async fn adjust(
+    api: &Api,
+    evacuation: Option<EvacuationId>,
+    vms: &[VmGiven],
+    adjustment: Adjustment,
+    by: String,
+    writer: &Writer,
+) -> Result<Exit, CliError> {
+    let request = wire::AdjustMovesRequest {
+        request_id: new_request(),
+        evacuation: api.evacuation(evacuation).await?.evacuation,
+        vms: ids(api, vms).await?,
+        adjustment: Some(adjustment.into()),
+        ordered_by: by,
+    };
+    let answer = api.client().adjust_moves(timed(request)).await;
+    answered(api, answer, writer)
+}
+
+async fn ids(api: &Api, vms: &[VmGiven]) -> Result<Vec<String>, CliError> {
+    let mut ids = Vec::new();
+    for vm in vms {
+        ids.push(api.id_of(vm).await?.to_string());
+    }
+    Ok(ids)
 }
 
 async fn release(api: &Api, vm: &VmGiven, reason: String, by: String, writer: &Writer) -> Result<Exit, CliError> {

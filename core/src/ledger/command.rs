@@ -143,6 +143,8 @@ pub enum VmOrder {
     },
     /// Source: about to abort the transfer.
     BeginAbort,
+    /// Source: about to change the transfer's bandwidth or downtime while it runs.
+    BeginAdjust,
     /// Source: about to resume the paused guest.
     BeginResume,
     /// Source: about to start the VM from its real definition.

@@ -266,6 +266,8 @@ pub enum Mutation {
     Transfer,
     /// Abort the transfer.
     Abort,
+    /// Change the transfer's bandwidth or downtime while it runs.
+    Adjust,
     /// Resume the paused source.
     Resume,
     /// Real definition back, and start.

@@ -51,7 +51,7 @@ pub(super) fn of_layout(wanted: &[Wanted<'_>], moves: &[PlannedMove], preflight:
 /// What there is to say of the sites and of the plan as a whole.
 pub(super) fn of_whole(runbook: &Runbook, moves: &[PlannedMove], preflight: &Preflight, findings: &mut Findings) {
     let of_sites = preflight.of_sites(&runbook.source, &runbook.destination);
-    for obstacle in of_sites.into_iter().chain(preflight.of_plan(moves)) {
+    for obstacle in of_sites.into_iter().chain(preflight.of_plan(moves, runbook.transfer.needs_tls)) {
         findings.site(Problem::Preflight { obstacle });
     }
 }

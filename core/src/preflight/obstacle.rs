@@ -63,6 +63,8 @@ pub enum Obstacle {
     LinkSlow { host: HostName, rate_mbit_s: u64 },
     /// Memory is sent in the clear.
     NotEncrypted { host: HostName },
+    /// The runbook wants memory encrypted, and a host can't.
+    NoTls { host: HostName },
     /// The destination's hypervisor is older than the source's.
     EmulatorOlder { host: HostName, source: Version, destination: Version },
     /// The library that drives the destination's hypervisor is older than the source's.
@@ -95,7 +97,8 @@ impl Obstacle {
             | Obstacle::NotLicensed { .. }
             | Obstacle::PathBroken { .. }
             | Obstacle::PeerUnknown { .. }
-            | Obstacle::LinkDown { .. } => Severity::Blocking,
+            | Obstacle::LinkDown { .. }
+            | Obstacle::NoTls { .. } => Severity::Blocking,
             Obstacle::NotSurveyed { .. }
             | Obstacle::NeedsUnknown
             | Obstacle::ProcessorUnknown { .. }
@@ -155,6 +158,7 @@ impl Obstacle {
                 format!("the migration link of {host} does {rate_mbit_s} Mbit/s")
             }
             Obstacle::NotEncrypted { host } => format!("memory goes to {host} unencrypted"),
+            Obstacle::NoTls { host } => format!("{host} has no TLS for guests' memory"),
             Obstacle::EmulatorOlder { host, source, destination } => {
                 format!("the hypervisor of {host} is {destination}, older than the source's {source}")
             }
@@ -198,6 +202,7 @@ impl Obstacle {
             Obstacle::LinkDown { .. } => "nothing can be sent over it",
             Obstacle::LinkSlow { .. } => "busy VMs may never converge",
             Obstacle::NotEncrypted { .. } => "whoever sees the link sees the guests' memory",
+            Obstacle::NoTls { .. } => "the runbook lets nothing be transferred without it ([transfer] tls)",
             Obstacle::EmulatorOlder { .. } | Obstacle::LibraryOlder { .. } => {
                 "what a newer version sends, an older one may not understand"
             }
@@ -239,6 +244,9 @@ impl Obstacle {
             Obstacle::LinkDown { .. } => "bring it up, or mend the host's migration address in the configuration",
             Obstacle::LinkSlow { .. } => "expect it to take long; move busy VMs cold, or at quiet hours",
             Obstacle::NotEncrypted { .. } => "set up TLS for migration on both hosts",
+            Obstacle::NoTls { .. } => {
+                "set up TLS for migration on it and say tls = true in its site's libvirt configuration, or take tls out of the runbook"
+            }
             Obstacle::EmulatorOlder { .. } | Obstacle::LibraryOlder { .. } => "upgrade the destination first",
             Obstacle::ClockOff { .. } => "synchronise it",
         }

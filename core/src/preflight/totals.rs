@@ -8,17 +8,17 @@ use crate::plan::PlannedMove;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Preflight {
-    /// What a plan asks for too much of, and the hosts that are ill prepared for it.
+    /// What a plan asks for too much of, and the hosts that are ill prepared for it. `needs_tls`: nothing may be transferred in the clear.
     #[must_use]
-    pub fn of_plan(&self, moves: &[PlannedMove]) -> Vec<Obstacle> {
-        let mut found = self.links(moves);
+    pub fn of_plan(&self, moves: &[PlannedMove], needs_tls: bool) -> Vec<Obstacle> {
+        let mut found = self.links(moves, needs_tls);
         found.extend(self.processors_of_hosts(moves));
         found.extend(self.room_for_disks(moves));
         found.extend(self.licences(moves));
         found
     }
 
-    fn links(&self, moves: &[PlannedMove]) -> Vec<Obstacle> {
+    fn links(&self, moves: &[PlannedMove], needs_tls: bool) -> Vec<Obstacle> {
         let live = || moves.iter().filter(|planned| planned.mode == Mode::Live);
         let sources: BTreeSet<&HostName> = live().map(|planned| &planned.source_host).collect();
         let destinations: BTreeSet<&HostName> = live().map(|planned| &planned.destination_host).collect();
@@ -29,6 +29,9 @@ impl Preflight {
         let arriving = surveys(&self.destination, destinations);
         for survey in surveys(&self.source, sources).into_iter().chain(arriving.iter().copied()) {
             let host = survey.host.clone();
+            if needs_tls && !survey.link.tls {
+                found.push(Obstacle::NoTls { host: host.clone() });
+            }
             match (survey.link.up, survey.link.rate_mbit_s) {
                 (Some(false), _) => found.push(Obstacle::LinkDown { host }),
                 (_, Some(rate_mbit_s)) if rate_mbit_s < LINK_SLOW_BELOW_MBIT_S => {
@@ -37,7 +40,7 @@ impl Preflight {
                 (Some(true) | None, _) => {}
             }
         }
-        let in_the_clear = arriving.into_iter().filter(|survey| !survey.link.tls);
+        let in_the_clear = arriving.into_iter().filter(|survey| !survey.link.tls && !needs_tls);
         found.extend(in_the_clear.map(|survey| Obstacle::NotEncrypted { host: survey.host.clone() }));
         found
     }

@@ -19,12 +19,15 @@ mod parse;
 mod reader;
 mod select;
 pub mod selection;
+mod tuning;
 
 pub use mistake::{MISTAKES_MAX, Mistake};
 
 use crate::decide::ColdStart;
 use crate::definition::Mode;
 use crate::ids::SiteName;
+use crate::ladder::Ladder;
+use crate::terms::Tuning;
 use selection::Selection;
 use serde::Serialize;
 
@@ -66,6 +69,10 @@ pub struct Runbook {
     pub recovery: Recovery,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// How transfers are made. What it says of auto-converge stands in `ladder`.
+    pub transfer: Tuning,
+    /// What is done with transfers that don't converge.
+    pub ladder: Ladder,
 }
 
 impl Runbook {
@@ -255,11 +262,16 @@ impl From<ColdStartPolicy> for ColdStart {
 /// How long things may take, in milliseconds, each 100 to 604,800,000 (seven days).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct Deadlines {
-    /// A transfer, from its beginning to the handover; none means that only its failure ends it. By default none.
+    /// A transfer's setup, until it sends. By default 60,000; past it the transfer is aborted.
+    pub setup_ms: u64,
+    /// What a transfer sends while its guest runs; none means that only its failure, or the ladder, ends it. By default none;
+    /// past it the transfer is aborted.
     pub transfer_ms: Option<u64>,
-    /// A handover: memory has arrived and the source hasn't let go. Past it one direction is recorded and followed. By
-    /// default 30,000.
+    /// A handover: the guest stands still, and the source hasn't let go. Past it nothing is aborted; once the hypervisors have
+    /// ended it, one direction is recorded and followed. By default 30,000.
     pub handover_ms: u64,
+    /// All is sent, and the hypervisors settle who has it. Past it the move is visibly held. By default 30,000.
+    pub finish_ms: u64,
     /// How long a silent site is waited for before the move is visibly held. By default 30,000.
     pub silence_ms: u64,
 }
@@ -273,6 +285,6 @@ impl Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Deadlines { transfer_ms: None, handover_ms: 30_000, silence_ms: 30_000 }
+        Deadlines { setup_ms: 60_000, transfer_ms: None, handover_ms: 30_000, finish_ms: 30_000, silence_ms: 30_000 }
     }
 }

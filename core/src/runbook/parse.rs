@@ -4,6 +4,7 @@
 use super::mistake::{Mistake, Mistakes, quote};
 use super::reader::{At, Section};
 use super::select::selections;
+use super::tuning;
 use super::{
     ColdStartPolicy, Deadlines, FailureBudget, Limits, ONLY_WAVE, RUNBOOK_MAX_BYTES, Recovery, Retry, Runbook,
     TITLE_MAX_BYTES, WAVES_MAX, Wave,
@@ -11,7 +12,7 @@ use super::{
 use crate::ids::{SiteName, TEXT_MAX_BYTES, clip};
 use toml_edit::{Document, TomlError};
 
-const TOP_KEYS: [&str; 11] = [
+const TOP_KEYS: [&str; 13] = [
     "name",
     "description",
     "source",
@@ -23,6 +24,8 @@ const TOP_KEYS: [&str; 11] = [
     "failure_budget",
     "recovery",
     "deadlines",
+    "transfer",
+    "ladder",
 ];
 
 pub(super) fn runbook(text: &str) -> Result<Runbook, Vec<Mistake>> {
@@ -73,6 +76,8 @@ fn read(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Option<Runbook> {
     let failure_budget = failure_budget(top, mistakes);
     let recovery = recovery(top, mistakes);
     let deadlines = deadlines(top, mistakes);
+    let transfer = tuning::transfer(top, mistakes);
+    let ladder = tuning::ladder(top, mistakes);
     Some(Runbook {
         name: name?.value.to_owned(),
         description: description.map(|text| text.value.to_owned()),
@@ -84,6 +89,8 @@ fn read(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Option<Runbook> {
         failure_budget,
         recovery,
         deadlines,
+        transfer,
+        ladder,
     })
 }
 
@@ -218,12 +225,14 @@ fn recovery(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Recovery {
 fn deadlines(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Deadlines {
     let usual = Deadlines::default();
     let Some(section) = top.section("deadlines", mistakes) else { return usual };
-    section.knows(&["transfer_ms", "handover_ms", "silence_ms"], mistakes);
+    section.knows(&["setup_ms", "transfer_ms", "handover_ms", "finish_ms", "silence_ms"], mistakes);
     let range = Deadlines::MIN_MS..=Deadlines::MAX_MS;
     let mut span = |key: &str| section.number(key, &range, mistakes).map(|at| at.value);
     Deadlines {
+        setup_ms: span("setup_ms").unwrap_or(usual.setup_ms),
         transfer_ms: span("transfer_ms"),
         handover_ms: span("handover_ms").unwrap_or(usual.handover_ms),
+        finish_ms: span("finish_ms").unwrap_or(usual.finish_ms),
         silence_ms: span("silence_ms").unwrap_or(usual.silence_ms),
     }
 }

@@ -172,6 +172,34 @@ impl<'d> Section<'d> {
         Some(At { value: texts, offset })
     }
 
+    /// A list of whole numbers in a range. Entries that aren't are noted and left out.
+    pub(super) fn numbers(
+        &self,
+        key: &str,
+        range: &RangeInclusive<u64>,
+        mistakes: &mut Mistakes<'_>,
+    ) -> Option<At<Vec<At<u64>>>> {
+        let item = self.item(key)?;
+        let offset = self.value_offset(key, item);
+        let Some(array) = item.as_array() else {
+            self.wrong_type(key, "a list of whole numbers, like [500, 1000]", item, mistakes);
+            return None;
+        };
+        let mut numbers = Vec::new();
+        for entry in array {
+            let offset = entry.span().map_or(offset, |span| span.start);
+            let number = entry.as_integer().and_then(|given| u64::try_from(given).ok());
+            match number.filter(|value| range.contains(value)) {
+                Some(value) => numbers.push(At { value, offset }),
+                None => {
+                    let what = format!("an entry of \"{key}\" is no whole number in its range");
+                    mistakes.note(offset, what, format!("use {} to {}", range.start(), range.end()));
+                }
+            }
+        }
+        Some(At { value: numbers, offset })
+    }
+
     /// Whether a list without entries stands there.
     pub(super) fn is_empty_list(&self, key: &str) -> bool {
         self.item(key).and_then(Item::as_array).is_some_and(Array::is_empty)

@@ -96,6 +96,10 @@ pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: 
         downtime_ms: status.downtime_ms,
         dirty_rate_mib_s: job.map_or(0, |job| job.dirty_rate_mib_s),
         sent_mib: job.map_or(0, |job| job.sent_mib),
+        round: job.map_or(0, |job| job.round),
+        left_mib: job.map_or(0, |job| job.left_mib),
+        expected_downtime_ms: job.and_then(|job| job.expected_downtime_ms),
+        auto_converge: status.auto_converge,
         source_copy: source_copy(status, source.as_deref()).to_owned(),
     }
 }

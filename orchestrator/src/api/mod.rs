@@ -1,6 +1,7 @@
 //! muster.v1, served. It reads the journal and the feeds, journals orders and leaves them at the seats; it never
 //! commands a site on a move's behalf (releasing a retired copy is no part of a move).
 
+mod adjust;
 mod audit;
 mod check;
 mod convert;
@@ -176,6 +177,10 @@ impl Evacuations for Api {
 
     async fn retry_moves(&self, request: Request<pb::RetryMovesRequest>) -> Result<Response<pb::Evacuation>, Status> {
         Ok(Response::new(self.retry(request.into_inner()).await?))
+    }
+
+    async fn adjust_moves(&self, request: Request<pb::AdjustMovesRequest>) -> Result<Response<pb::Evacuation>, Status> {
+        Ok(Response::new(self.adjust(request.into_inner()).await?))
     }
 
     async fn release_vm(

@@ -3,7 +3,7 @@
 use muster_core::claim::Claims;
 use muster_core::ids::{EvacuationId, VmId};
 use muster_core::ledger::Standing;
-use muster_core::reading::{Sight, SiteReading};
+use muster_core::reading::{Job, Sight, SiteReading};
 use muster_core::step::Hold;
 use muster_core::time::Timestamp;
 use muster_recovery::link::{Connection, SiteLink};
@@ -60,7 +60,15 @@ fn steady(reading: &SiteReading) -> Sight {
     for sighting in &mut sight.sightings {
         sighting.stood_still_ms = None;
         if let Some(job) = &mut sighting.job {
-            (job.done_basis_points, job.sent_mib, job.left_mib, job.dirty_rate_mib_s, job.round) = (0, 0, 0, 0, 0);
+            *job = Job {
+                phase: job.phase,
+                done_basis_points: 0,
+                sent_mib: 0,
+                left_mib: 0,
+                dirty_rate_mib_s: 0,
+                round: 0,
+                expected_downtime_ms: None,
+            };
         }
     }
     sight

@@ -24,9 +24,10 @@ use muster_core::ids::{HostName, VmId};
 use muster_core::runbook::Runbook;
 use muster_core::schedule::{MoveStanding, Schedule, ScheduleError, ScheduledMove};
 use muster_core::step::Hold;
+use muster_core::terms::{Adjustment, Terms};
 use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Sequence};
-use muster_recovery::settle::{Deadlines, Move, Opening, Scribe, Settler};
+use muster_recovery::settle::{Move, Opening, Scribe, Settler, TermsInForce};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -66,6 +67,10 @@ pub(super) struct Tracked {
     pub(super) sequence: Sequence,
     pub(super) retries_ordered: u32,
     pub(super) cold_start_ordered: bool,
+    /// Its next attempts slow the guest down.
+    pub(super) auto_converge: bool,
+    /// What was adjusted for it alone.
+    pub(super) adjustment: Adjustment,
     pub(super) doing: Doing,
     /// The last error its site told while it was under way.
     pub(super) error: Option<String>,
@@ -144,6 +149,7 @@ impl<'d> Moves<'d> {
             moves.insert(a_move)?;
         }
         moves.set_state(&status)?;
+        moves.set_terms(&status);
         Ok(moves)
     }
 
@@ -180,11 +186,26 @@ impl<'d> Moves<'d> {
             sequence: Sequence(0),
             retries_ordered: status.retries_ordered,
             cold_start_ordered: status.cold_start_ordered,
+            auto_converge: status.auto_converge,
+            adjustment: status.adjustment.clone(),
             doing,
             error: None,
         };
         self.moves.insert(vm, tracked);
         Ok(())
+    }
+
+    /// Takes over what was adjusted, for the moves under way as well.
+    pub(super) fn set_terms(&self, status: &EvacuationStatus) {
+        let common = Terms::of(&self.runbook).adjusted(&status.adjustment);
+        let has_own = |tracked: &&Tracked| !tracked.adjustment.is_empty();
+        let own: Vec<(VmId, Terms)> = self
+            .moves
+            .values()
+            .filter(has_own)
+            .map(|tracked| (tracked.planned.vm, common.clone().adjusted(&tracked.adjustment)))
+            .collect();
+        self.settler.terms.replace(common, own);
     }
 
     /// Takes over what the journal says of the evacuation. Going on after failures acknowledges these.
@@ -288,8 +309,14 @@ impl<'d> Moves<'d> {
         };
         tracked.doing = Doing::Settling { stop: stop.clone(), errand, goal: order.goal, held };
         tracked.error = None;
-        let subject =
-            Move { vm, order, destination_host: tracked.destination_host.clone(), opening, sequence: tracked.sequence };
+        let subject = Move {
+            vm,
+            order,
+            destination_host: tracked.destination_host.clone(),
+            opening,
+            sequence: tracked.sequence,
+            auto_converge: tracked.auto_converge,
+        };
         let wave = usize::try_from(tracked.planned.wave).ok().and_then(|wave| self.runbook.waves.get(wave)).cloned();
         let may_go_to = move |host: &HostName| {
             wave.as_ref().is_some_and(|wave| wave.selections.iter().all(|selection| selection.may_go_to(host)))
@@ -346,11 +373,7 @@ fn settler(driver: &Driver, pair: &Pair, runbook: &Runbook, epoch: Epoch) -> Set
         epoch,
         scribe: Scribe::new(Some(journal), driver.evacuation, driver.house.name(), Arc::clone(&env)),
         env,
-        deadlines: Deadlines {
-            transfer_ms: runbook.deadlines.transfer_ms.unwrap_or(u64::MAX),
-            handover_ms: runbook.deadlines.handover_ms,
-            silence_ms: runbook.deadlines.silence_ms,
-        },
+        terms: TermsInForce::common(Terms::of(runbook)),
     }
 }
 

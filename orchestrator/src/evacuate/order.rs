@@ -194,6 +194,8 @@ async fn repeated(
         | JournalKind::RetryOrdered
         | JournalKind::ColdStartOrdered
         | JournalKind::ReleaseOrdered { .. }
+        | JournalKind::Adjusted { .. }
+        | JournalKind::RungTaken { .. }
         | JournalKind::StepIntended { .. }
         | JournalKind::StepFailed { .. }
         | JournalKind::AttemptFailed { .. }

@@ -121,6 +121,13 @@ impl Moves<'_> {
         }
         let status = self.driver.status().await?;
         self.set_state(&status)?;
+        for vm in pending.adjusted {
+            let adjusted = self.driver.house.journal().a_move(self.driver.evacuation, vm).await?;
+            if let (Some(adjusted), Some(tracked)) = (adjusted, self.moves.get_mut(&vm)) {
+                tracked.adjustment = adjusted.adjustment;
+            }
+        }
+        self.set_terms(&status);
         for vm in pending.moves {
             self.try_again(vm).await?;
         }
@@ -201,6 +208,7 @@ impl Moves<'_> {
         };
         let Some(tracked) = self.moves.get_mut(&vm) else { return Ok(false) };
         tracked.sequence = subject.sequence;
+        tracked.auto_converge = subject.auto_converge;
         if let Some(host) = other_host {
             self.schedule.redirect(vm, &host).map_err(flaw)?;
             tracked.destination_host = host;

@@ -158,7 +158,7 @@ async fn why_a_step_fails_or_a_job_is_overdue_is_still_known_after_a_kill() {
     let mut stage = Stage::set(1).await;
     let hold = RuleKind::Phase(Phase::Finish, Trap::Hold);
     stage.world.inject(WorldFault::once(vm(0), hold)).await.unwrap();
-    stage.create_evacuation(&runbook("deadlines.transfer_ms = 5000\ndeadlines.handover_ms = 2000")).await;
+    stage.create_evacuation(&runbook("deadlines.finish_ms = 5000\ndeadlines.handover_ms = 2000")).await;
     stage.until(|evacuation| evacuation.counts.unwrap().held == 1).await;
     let before = stage.moves().await.remove(0);
     assert!(before.error.contains("longer than 5000 ms"), "{before:#?}");

@@ -1,13 +1,15 @@
 //! Commands on VMs as they go to a site.
 
 use super::invalid::InvalidMessage;
-use super::read::{attempt, marked, nested, parsed, present, text};
+use super::read::{attempt, marked, nested, parsed, present, text, within_range};
 use super::standing::{arrival_kind, outcome};
 use super::token::issued_token;
 use crate::worker::v1 as pb;
 use muster_core::evidence::{ArrivalKind, Outcome};
 use muster_core::ids::{Attempt, HostName, SiteName, VmId};
+use muster_core::ladder::Ladder;
 use muster_core::step::Side;
+use muster_core::terms::Tuning;
 use muster_core::token::Token;
 
 /// One command on one VM.
@@ -46,9 +48,18 @@ pub enum SiteAction {
         destination_site: SiteName,
         /// The host it goes to.
         destination_host: HostName,
+        /// How it is made.
+        tuning: Tuning,
     },
     /// Source: end the transfer's job. It can lose to an arrival.
     AbortTransfer,
+    /// Source: change the transfer while it runs.
+    AdjustTransfer {
+        /// Most that it sends from now on, in MiB per second; none for all there is.
+        bandwidth_mib_s: Option<u64>,
+        /// How long the guest may stand still, in milliseconds; none leaves it as it is.
+        downtime_ms: Option<u64>,
+    },
     /// Destination: the completion event, in the source's worker's stead, then run.
     Commit {
         /// The attempt.
@@ -103,6 +114,7 @@ impl SiteAction {
             SiteAction::Seal
             | SiteAction::Transfer { .. }
             | SiteAction::AbortTransfer
+            | SiteAction::AdjustTransfer { .. }
             | SiteAction::Retire
             | SiteAction::ResumeSource
             | SiteAction::StartSource
@@ -143,14 +155,21 @@ impl From<SiteAction> for pb::command::Action {
             }
             SiteAction::MakePlaceholder { attempt } => Action::MakePlaceholder(attempt.count()),
             SiteAction::Seal => Action::Seal(true),
-            SiteAction::Transfer { attempt, destination_site, destination_host } => {
+            SiteAction::Transfer { attempt, destination_site, destination_host, tuning } => {
                 Action::Transfer(pb::BeginTransfer {
                     attempt: attempt.count(),
                     destination_site: destination_site.into(),
                     destination_host: destination_host.into(),
+                    bandwidth_mib_s: tuning.bandwidth_mib_s,
+                    connections: tuning.connections.map(u32::from),
+                    needs_tls: tuning.needs_tls,
+                    auto_converge: tuning.auto_converge,
                 })
             }
             SiteAction::AbortTransfer => Action::AbortTransfer(true),
+            SiteAction::AdjustTransfer { bandwidth_mib_s, downtime_ms } => {
+                Action::AdjustTransfer(pb::AdjustTransfer { bandwidth_mib_s, downtime_ms })
+            }
             SiteAction::Commit { attempt } => Action::Commit(attempt.count()),
             SiteAction::Run => Action::Run(true),
             SiteAction::Retire => Action::Retire(true),
@@ -179,6 +198,7 @@ impl TryFrom<pb::command::Action> for SiteAction {
             Action::Seal(given) => marked("seal", given, SiteAction::Seal)?,
             Action::Transfer(begin) => nested("transfer", begin)?,
             Action::AbortTransfer(given) => marked("abort_transfer", given, SiteAction::AbortTransfer)?,
+            Action::AdjustTransfer(adjust) => nested("adjust_transfer", adjust)?,
             Action::Commit(count) => SiteAction::Commit { attempt: attempt("commit", count)? },
             Action::Run(given) => marked("run", given, SiteAction::Run)?,
             Action::Retire(given) => marked("retire", given, SiteAction::Retire)?,
@@ -209,6 +229,36 @@ impl TryFrom<pb::BeginTransfer> for SiteAction {
             attempt: attempt("attempt", message.attempt)?,
             destination_site: parsed("destination_site", &message.destination_site)?,
             destination_host: parsed("destination_host", &message.destination_host)?,
+            tuning: Tuning {
+                bandwidth_mib_s: bandwidth(message.bandwidth_mib_s)?,
+                connections: message.connections.map(connections).transpose()?,
+                needs_tls: message.needs_tls,
+                auto_converge: message.auto_converge,
+            },
         })
     }
+}
+
+impl TryFrom<pb::AdjustTransfer> for SiteAction {
+    type Error = InvalidMessage;
+    fn try_from(message: pb::AdjustTransfer) -> Result<Self, InvalidMessage> {
+        if let Some(given) = message.downtime_ms {
+            within_range("downtime_ms", given, 1, Ladder::DOWNTIME_MAX_MS)?;
+        }
+        let bandwidth_mib_s = bandwidth(message.bandwidth_mib_s)?;
+        Ok(SiteAction::AdjustTransfer { bandwidth_mib_s, downtime_ms: message.downtime_ms })
+    }
+}
+
+fn bandwidth(given: Option<u64>) -> Result<Option<u64>, InvalidMessage> {
+    if let Some(given) = given {
+        within_range("bandwidth_mib_s", given, 1, Tuning::BANDWIDTH_MAX_MIB_S)?;
+    }
+    Ok(given)
+}
+
+fn connections(given: u32) -> Result<u16, InvalidMessage> {
+    within_range("connections", given.into(), 1, Tuning::CONNECTIONS_MAX.into())?;
+    // At most CONNECTIONS_MAX, which fits.
+    Ok(u16::try_from(given).unwrap_or(Tuning::CONNECTIONS_MAX))
 }

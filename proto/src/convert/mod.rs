@@ -4,6 +4,7 @@
 //! [`InvalidMessage`] naming the field and how to mend it. Everything that comes in is checked here: presence, names,
 //! UUIDs, bounds ([`crate::limits`]), enums. It must never guess a default for what is missing.
 
+mod adjustment;
 mod answer;
 mod batch;
 mod claims;

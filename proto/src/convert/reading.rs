@@ -157,6 +157,7 @@ impl From<Job> for pb::Job {
             left_mib: job.left_mib,
             dirty_rate_mib_s: job.dirty_rate_mib_s,
             round: job.round,
+            expected_downtime_ms: job.expected_downtime_ms,
         }
     }
 }
@@ -172,6 +173,7 @@ impl TryFrom<pb::Job> for Job {
             left_mib: size_mib("left_mib", message.left_mib)?,
             dirty_rate_mib_s: size_mib("dirty_rate_mib_s", message.dirty_rate_mib_s)?,
             round: message.round,
+            expected_downtime_ms: message.expected_downtime_ms,
         })
     }
 }

@@ -12,6 +12,7 @@ use muster_core::reading::{
     HostListing, Instance, Job, Mark, OffCause, Phase, Sight, Sighting, SiteReading, Stored, VmListing,
 };
 use muster_core::step::Side;
+use muster_core::terms::Tuning;
 use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Token};
 use muster_proto::convert::{
@@ -238,6 +239,7 @@ impl Generator {
             left_mib: self.mib(),
             dirty_rate_mib_s: self.mib(),
             round: self.small(),
+            expected_downtime_ms: self.yes().then_some(170),
         }
     }
 
@@ -311,8 +313,13 @@ impl Generator {
                 attempt: self.attempt(),
                 destination_site: self.site(),
                 destination_host: self.host(),
+                tuning: self.tuning(),
             },
             SiteAction::AbortTransfer,
+            SiteAction::AdjustTransfer {
+                bandwidth_mib_s: self.yes().then_some(17),
+                downtime_ms: self.yes().then_some(900),
+            },
             SiteAction::Commit { attempt: self.attempt() },
             SiteAction::Run,
             SiteAction::Retire,
@@ -326,6 +333,15 @@ impl Generator {
             SiteAction::CloseDestination(self.outcome()),
             SiteAction::Release { reason: self.words() },
         ]
+    }
+
+    fn tuning(&mut self) -> Tuning {
+        Tuning {
+            bandwidth_mib_s: self.yes().then_some(170),
+            connections: self.yes().then_some(4),
+            needs_tls: self.yes(),
+            auto_converge: self.yes(),
+        }
     }
 
     pub(crate) fn command(&mut self) -> SiteCommand {

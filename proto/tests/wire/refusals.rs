@@ -148,9 +148,27 @@ fn an_action_that_says_nothing() {
     use pb::command::Action;
     let open = |host: &str, kind| Action::OpenAttempt(pb::OpenAttempt { host: host.into(), kind });
     let transfer = |attempt, site: &str, host: &str| {
-        Action::Transfer(pb::BeginTransfer { attempt, destination_site: site.into(), destination_host: host.into() })
+        let (destination_site, destination_host) = (site.into(), host.into());
+        Action::Transfer(pb::BeginTransfer {
+            attempt,
+            destination_site,
+            destination_host,
+            ..pb::BeginTransfer::default()
+        })
     };
+    let tuned = |bandwidth_mib_s, connections| {
+        let Action::Transfer(begin) = transfer(1, "s", "h") else { unreachable!("a transfer") };
+        Action::Transfer(pb::BeginTransfer { bandwidth_mib_s, connections, ..begin })
+    };
+    let adjust =
+        |bandwidth_mib_s, downtime_ms| Action::AdjustTransfer(pb::AdjustTransfer { bandwidth_mib_s, downtime_ms });
     let table: Vec<(Action, &str, Expected)> = vec![
+        (tuned(Some(0), None), "transfer.bandwidth_mib_s", out_of_range),
+        (tuned(None, Some(0)), "transfer.connections", out_of_range),
+        (tuned(None, Some(65)), "transfer.connections", out_of_range),
+        (adjust(Some(0), None), "adjust_transfer.bandwidth_mib_s", out_of_range),
+        (adjust(None, Some(0)), "adjust_transfer.downtime_ms", out_of_range),
+        (adjust(None, Some(600_001)), "adjust_transfer.downtime_ms", out_of_range),
         (open("", 1), "open_attempt.host", not_name),
         (open("h", 0), "open_attempt.kind", not_in_enum),
         (Action::MakePlaceholder(0), "make_placeholder", attempt_zero),

@@ -4,10 +4,12 @@ use super::{Move, Settler, words};
 use crate::error::LinkError;
 use muster_core::class::Class;
 use muster_core::evidence::{Evidence, Heard, Record};
-use muster_core::ids::Attempt;
+use muster_core::ids::{Attempt, VmId};
+use muster_core::ladder::Rung;
 use muster_core::ledger::{ArrivalRecord, Standing};
 use muster_core::reading::SiteReading;
 use muster_core::step::{Action, Side};
+use muster_core::terms::Tuning;
 use muster_core::token::Token;
 use muster_proto::convert::{SiteAction, SiteCommand};
 
@@ -64,6 +66,7 @@ impl Settler {
                 attempt: attempt?,
                 destination_site: self.destination.site().clone(),
                 destination_host: self.recorded_host(subject),
+                tuning: self.tuning(subject),
             },
             Action::AbortTransfer => SiteAction::AbortTransfer,
             Action::Commit => SiteAction::Commit { attempt: attempt? },
@@ -78,6 +81,39 @@ impl Settler {
             Action::CloseSource => SiteAction::CloseSource,
             Action::CloseDestination(outcome) => SiteAction::CloseDestination(outcome),
         })
+    }
+
+    fn tuning(&self, subject: &Move) -> Tuning {
+        let wanted = self.terms.of(subject.vm).tuning;
+        Tuning { auto_converge: wanted.auto_converge || subject.auto_converge, ..wanted }
+    }
+
+    /// Changes a transfer that is under way. Not in the journal as a step: it decides nothing about the VM, and what it was
+    /// changed for, a rung or a person's order, stands there.
+    pub(super) async fn adjust(
+        &self,
+        vm: VmId,
+        token: Token,
+        bandwidth_mib_s: Option<u64>,
+        downtime_ms: Option<u64>,
+    ) -> Acted {
+        let Some(source) = &self.source else {
+            return Acted::Unclear("the source is given up as lost".to_owned());
+        };
+        let action = SiteAction::AdjustTransfer { bandwidth_mib_s, downtime_ms };
+        match source.execute(self.evacuation, SiteCommand { vm, token, action }).await {
+            Ok(_) => Acted::Done,
+            Err(error) => {
+                tracing::warn!(%vm, %error, "a transfer could not be adjusted");
+                worth(&error)
+            }
+        }
+    }
+
+    pub(super) async fn note_rung(&self, vm: VmId, attempt: u32, rung: Rung) {
+        if let Err(unwritten) = self.scribe.took_rung(vm, attempt, rung).await {
+            tracing::warn!(%vm, ?rung, %unwritten, "a rung of the ladder could not be journaled");
+        }
     }
 
     /// The host of the started record; it may have been opened before this claim, for another host than is wanted now.

@@ -16,17 +16,21 @@ mod act;
 mod facts;
 mod observe;
 mod scribe;
+mod terms;
+mod waiting;
 
 pub use scribe::Scribe;
+pub use terms::TermsInForce;
 
 use crate::error::LinkError;
 use crate::link::{Feed, SiteLink};
 use act::Acted;
-use facts::{attempt_of, attempts_of, commit_is_fenced_out, over};
+use facts::{attempt_of, attempts_of, over};
 use muster_core::decide::{Leftovers, MoveOrder, decide};
 use muster_core::env::Env;
 use muster_core::evidence::{Evidence, Freshness, Heard, Outcome};
 use muster_core::ids::{EvacuationId, HostName, VmId};
+use muster_core::ladder::Climb;
 use muster_core::ledger::{SourceState, Standing};
 use muster_core::step::{Action, Decision, Hold, Step, Wait};
 use muster_core::time::Timestamp;
@@ -63,19 +67,8 @@ pub struct Settler {
     pub scribe: Scribe,
     /// Time and ids.
     pub env: Arc<dyn Env>,
-    /// How long things may take.
-    pub deadlines: Deadlines,
-}
-
-/// How long things may take, in milliseconds.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadlines {
-    /// A transfer, from its begin; past it, it is aborted.
-    pub transfer_ms: u64,
-    /// A handover that the hypervisors have not finished, and a commit that has not come.
-    pub handover_ms: u64,
-    /// A silent site, until its moves are held.
-    pub silence_ms: u64,
+    /// On what terms moves are made.
+    pub terms: TermsInForce,
 }
 
 /// One move, as it is being settled.
@@ -91,6 +84,8 @@ pub struct Move {
     pub opening: Opening,
     /// The last command's number under this claim.
     pub sequence: Sequence,
+    /// A transfer of it didn't converge: the next ones slow the guest down.
+    pub auto_converge: bool,
 }
 
 /// Whether settling may open an attempt.
@@ -178,6 +173,13 @@ struct Run<'a> {
     /// Why the last command was not carried out; a transfer that failed before doesn't hide it.
     step_error: Option<String>,
     aborting: bool,
+    /// How the transfer goes.
+    climb: Climb,
+    /// The bandwidth that the transfer's source was last told; none if nothing is known of that.
+    bandwidth_told: Option<Option<u64>>,
+    /// How often in a row it could not be told another.
+    adjust_failures: u32,
+    terms_changes: terms::Changes,
     /// The last command failed since the two sites' workers don't reach each other.
     apart: bool,
 }
@@ -199,6 +201,10 @@ impl<'a> Run<'a> {
             error: None,
             step_error: None,
             aborting: false,
+            climb: Climb::default(),
+            bandwidth_told: None,
+            adjust_failures: 0,
+            terms_changes: settler.terms.changes(),
             apart: false,
         }
     }
@@ -264,7 +270,8 @@ impl<'a> Run<'a> {
     fn handover_is_late(&self) -> bool {
         match self.waiting {
             Some((Wait::Handover | Wait::Commit, since)) => {
-                self.settler.env.now().since_ms(since) >= self.settler.deadlines.handover_ms
+                let terms = self.settler.terms.of(self.subject.vm);
+                self.settler.env.now().since_ms(since) >= terms.deadlines.handover_ms
             }
             Some((Wait::Job, _)) | None => false,
         }
@@ -275,58 +282,6 @@ impl<'a> Run<'a> {
         let since = self.destination_silent_since?;
         let patience_ms = u64::try_from(SILENT_DESTINATION_PATIENCE.as_millis()).unwrap_or(u64::MAX);
         Some(patience_ms.saturating_sub(self.settler.env.now().since_ms(since)))
-    }
-
-    /// Waits for a change. Past its deadline a job is aborted, and what then still doesn't end is held.
-    async fn wait(&mut self, wait: Wait, decision: &Decision, evidence: &Evidence, seen: &Seen) -> Option<Settled> {
-        if wait == Wait::Commit && seen.freshness == Freshness::Streamed && commit_is_fenced_out(seen) {
-            self.look = Look::Fenced;
-            return None;
-        }
-        let now = self.settler.env.now();
-        let since = match self.waiting {
-            Some((same, since)) if same == wait => since,
-            Some(_) | None => now,
-        };
-        self.waiting = Some((wait, since));
-        let deadline_ms = match wait {
-            Wait::Job => self.settler.deadlines.transfer_ms,
-            Wait::Handover | Wait::Commit => self.settler.deadlines.handover_ms,
-        };
-        let left_ms = deadline_ms.saturating_sub(now.since_ms(since));
-        if left_ms == 0 {
-            match wait {
-                Wait::Job if !self.aborting && attempt_of(evidence).is_some() => {
-                    self.aborting = true;
-                    self.error = Some(format!("the transfer took longer than {deadline_ms} ms"));
-                    self.subject.order.refused = attempt_of(evidence);
-                    self.waiting = None;
-                    self.look = Look::Fenced;
-                    return None;
-                }
-                Wait::Job => {
-                    return Some(Settled::Held {
-                        hold: Hold::Overdue,
-                        verdict: decision.verdict,
-                        error: self.error.take(),
-                    });
-                }
-                // The next decision knows that the deadline has passed; if it still waits, it waits for a change.
-                Wait::Handover | Wait::Commit if seen.freshness == Freshness::Streamed => self.look = Look::Fenced,
-                Wait::Handover | Wait::Commit => {}
-            }
-        }
-        let until_next = left_ms.min(self.silence_left_ms().filter(|left| *left > 0).unwrap_or(u64::MAX));
-        let longest = Duration::from_millis(until_next.max(1)).min(LOOK_AGAIN_AFTER);
-        let longest = if left_ms == 0 { LOOK_AGAIN_AFTER.min(self.settler.silence()) } else { longest };
-        if !(left_ms == 0 && self.look == Look::Fenced) {
-            let has_news = self.settler.changed(self.subject.vm, seen, longest).await;
-            // Nothing for so long: what is waited for may have ended without a word.
-            if !has_news && longest == LOOK_AGAIN_AFTER {
-                self.look = Look::Fenced;
-            }
-        }
-        None
     }
 
     async fn act(&mut self, action: Action, decision: &Decision, evidence: &Evidence) -> Option<Settled> {
@@ -363,6 +318,11 @@ impl<'a> Run<'a> {
                 if matches!(action, Action::OpenAttempt(_)) {
                     self.subject.opening = Opening::Never;
                     self.aborting = false;
+                }
+                if action == Action::Transfer {
+                    let terms = self.settler.terms.of(self.subject.vm);
+                    (self.climb, self.adjust_failures) = (Climb::default(), 0);
+                    self.bandwidth_told = Some(terms.tuning.bandwidth_mib_s);
                 }
             }
             Acted::Refused(error) => {
@@ -444,7 +404,7 @@ impl<'a> Run<'a> {
 
 impl Settler {
     fn silence(&self) -> Duration {
-        Duration::from_millis(self.deadlines.silence_ms)
+        Duration::from_millis(self.terms.silence_ms())
     }
 
     fn repeat_wait(&self, repeats: u32) -> Duration {

@@ -5,6 +5,7 @@ use crate::error::LinkError;
 use muster_core::env::Env;
 use muster_core::evacuation::{JournalKind, JournalRecord};
 use muster_core::ids::{EvacuationId, VmId, clip};
+use muster_core::ladder::Rung;
 use muster_core::step::Action;
 use muster_core::token::Token;
 use muster_store::{Journal, JournalError};
@@ -32,6 +33,10 @@ impl Scribe {
 
     pub(super) async fn failed(&self, vm: VmId, action: Action, error: &LinkError) -> Result<(), JournalError> {
         self.write(vm, JournalKind::StepFailed { action, error: clip(&error.to_string()) }).await
+    }
+
+    pub(super) async fn took_rung(&self, vm: VmId, attempt: u32, rung: Rung) -> Result<(), JournalError> {
+        self.write(vm, JournalKind::RungTaken { attempt, rung }).await
     }
 
     async fn write(&self, vm: VmId, kind: JournalKind) -> Result<(), JournalError> {

@@ -16,6 +16,7 @@ use muster_core::definition::Definition;
 use muster_core::ids::{HostName, SiteName, VmId};
 use muster_core::preflight::survey::{HostSurvey, Licence, ProcessorFit, VmNeeds};
 use muster_core::reading::{Inventory, Mark, Sight};
+use muster_core::terms::Tuning;
 use serde::{Deserialize, Serialize};
 
 /// Most changes that wait for a slow reader before the driver drops them all and says [`Change::Everything`].
@@ -128,6 +129,8 @@ pub enum VmChange {
         definition: Definition,
         /// Whose it is.
         mark: Mark,
+        /// How it is made. Refused where it needs what the site doesn't have; of two caps the smaller one counts.
+        tuning: Tuning,
     },
     /// Begin copying the disk of a guest that is off to where `mark`'s placeholder is, and verify it. On shared
     /// storage there is nothing to copy and the job ends at once.
@@ -141,6 +144,13 @@ pub enum VmChange {
     },
     /// End the job on it, if there is one. It can lose to the job's success.
     AbortJob,
+    /// Change the live transfer that is under way. Where none is there is nothing to change, and that is no error.
+    AdjustJob {
+        /// Most that it sends from now on, in MiB per second; none for all that the site allows.
+        bandwidth_mib_s: Option<u64>,
+        /// How long the guest may stand still, in milliseconds; none leaves it as it is.
+        downtime_ms: Option<u64>,
+    },
     /// Ask the guest to shut down and wait until it has.
     ShutDown,
     /// Start it from its stored definition. Fails where that is a placeholder, sealed or retired.

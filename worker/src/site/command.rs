@@ -34,10 +34,13 @@ impl Site {
             SiteAction::Run => self.run(place).await?,
             SiteAction::Discard => self.discard(place).await?,
             SiteAction::Seal => self.seal(place).await?,
-            SiteAction::Transfer { attempt, destination_site, destination_host } => {
-                self.transfer(place, attempt, destination_site, destination_host).await?;
+            SiteAction::Transfer { attempt, destination_site, destination_host, tuning } => {
+                self.transfer(place, attempt, (destination_site, destination_host), tuning).await?;
             }
             SiteAction::AbortTransfer => self.abort(place).await?,
+            SiteAction::AdjustTransfer { bandwidth_mib_s, downtime_ms } => {
+                self.adjust(place, bandwidth_mib_s, downtime_ms).await?;
+            }
             SiteAction::ResumeSource => self.resume(place).await?,
             SiteAction::StartSource => self.start_source(place).await?,
             SiteAction::Unseal => self.unseal(place).await?,

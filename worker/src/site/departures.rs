@@ -15,6 +15,7 @@ use muster_core::ids::{Attempt, HostName, SiteName, VmId};
 use muster_core::ledger::command::{FactKind, MutationResult, VmOrder};
 use muster_core::ledger::{ArrivalRecord, Enrolled, RollEntry, Standing, VmRow};
 use muster_core::reading::{Instance, Mark, OffCause, Sight, Sighting, Stored};
+use muster_core::terms::Tuning;
 use std::sync::Arc;
 
 impl Site {
@@ -51,8 +52,8 @@ impl Site {
         self: &Arc<Self>,
         place: Place,
         attempt: Attempt,
-        site_name: SiteName,
-        host: HostName,
+        (site_name, host): (SiteName, HostName),
+        tuning: Tuning,
     ) -> Result<(), SiteError> {
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
@@ -68,7 +69,7 @@ impl Site {
                 }
                 let mark = Mark { evacuation: place.evacuation, attempt, token: place.token };
                 let order = VmOrder::BeginTransfer { attempt, host: host.clone() };
-                let journey = Journey { entry, seen, site_name, host, mark };
+                let journey = Journey { entry, seen, site_name, host, mark, tuning };
                 let work = match journey.entry.mode {
                     Mode::Live => live_transfer(site, journey).boxed(),
                     Mode::Cold => cold_transfer(site, journey, true).boxed(),
@@ -85,14 +86,29 @@ impl Site {
     }
 
     pub(super) async fn abort(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+        self.change_job(place, VmOrder::BeginAbort, VmChange::AbortJob).await
+    }
+
+    /// The transfer goes on meanwhile; should it end first, nothing is left to adjust.
+    pub(super) async fn adjust(
+        self: &Arc<Self>,
+        place: Place,
+        bandwidth_mib_s: Option<u64>,
+        downtime_ms: Option<u64>,
+    ) -> Result<(), SiteError> {
+        let change = VmChange::AdjustJob { bandwidth_mib_s, downtime_ms };
+        self.change_job(place, VmOrder::BeginAdjust, change).await
+    }
+
+    async fn change_job(self: &Arc<Self>, place: Place, order: VmOrder, change: VmChange) -> Result<(), SiteError> {
         let planner = move |site: Arc<Site>, _row: VmRow| {
             async move {
                 let seen = site.seen_here(place.vm).await?;
                 let work = async move {
-                    site.call(&seen.host, place.vm, VmChange::AbortJob).await?;
+                    site.call(&seen.host, place.vm, change).await?;
                     Ok(MutationResult::Done)
                 };
-                Ok(Planned { order: VmOrder::BeginAbort, work: work.boxed() })
+                Ok(Planned { order, work: work.boxed() })
             }
             .boxed()
         };
@@ -328,22 +344,24 @@ struct Journey {
     site_name: SiteName,
     host: HostName,
     mark: Mark,
+    tuning: Tuning,
 }
 
 async fn live_transfer(site: Arc<Site>, journey: Journey) -> Result<MutationResult, HypervisorError> {
-    let Journey { entry, seen, site_name, host, mark } = journey;
+    let Journey { entry, seen, site_name, host, mark, tuning } = journey;
     let change = VmChange::BeginTransfer {
         destination_site: site_name,
         destination_host: host,
         // It starts by itself nowhere before its event: autostart comes back with the run.
         definition: Definition { autostart: false, ..entry.definition },
         mark,
+        tuning,
     };
     begun(&site, entry.vm, mark.attempt, site.call(&seen.host, entry.vm, change).await).await
 }
 
 async fn cold_transfer(site: Arc<Site>, journey: Journey, shut_down: bool) -> Result<MutationResult, HypervisorError> {
-    let Journey { entry, seen, site_name, host, mark } = journey;
+    let Journey { entry, seen, site_name, host, mark, tuning: _ } = journey;
     if shut_down && !matches!(seen.instance, Instance::Off(_)) {
         let down = site.call(&seen.host, entry.vm, VmChange::ShutDown).await;
         if down.is_err() {

@@ -239,6 +239,7 @@ fn seen_result(row: &VmRow, intent: &Intent, sight: &Sight) -> MutationResult {
         | Mutation::Seal
         | Mutation::Transfer
         | Mutation::Abort
+        | Mutation::Adjust
         | Mutation::Resume
         | Mutation::Retire => MutationResult::Unseen,
     }
@@ -254,6 +255,7 @@ fn given_back_by_half<'a>(intent: &Intent, sight: &'a Sight) -> Option<&'a Sight
         | Mutation::Seal
         | Mutation::Transfer
         | Mutation::Abort
+        | Mutation::Adjust
         | Mutation::Resume
         | Mutation::Retire
         | Mutation::Release => None,
@@ -286,6 +288,7 @@ fn may_have_gone_to(row: &VmRow, intent: &Intent, sight: &Sight, host: &HostName
         Mutation::Seal
         | Mutation::Transfer
         | Mutation::Abort
+        | Mutation::Adjust
         | Mutation::Resume
         | Mutation::Start
         | Mutation::Unseal

@@ -227,6 +227,7 @@ async fn a_transfer_that_fails_is_written_down_and_another_attempt_goes_through(
         attempt: second,
         destination_site: site(Side::Destination),
         destination_host: host(Side::Destination, 1),
+        tuning: muster_core::terms::Tuning::default(),
     };
     stage.act(VM, again).await.unwrap();
     stage.until(Side::Destination, VM, has_run).await;

@@ -347,6 +347,7 @@ pub fn transfer() -> SiteAction {
         attempt: Attempt::FIRST,
         destination_site: site(Side::Destination),
         destination_host: host(Side::Destination, 1),
+        tuning: muster_core::terms::Tuning::default(),
     }
 }
 

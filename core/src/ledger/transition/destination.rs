@@ -46,6 +46,7 @@ pub(super) fn order(row: &VmRow, command: &VmCommand) -> Result<Legal, Refusal> 
         | VmOrder::BeginSeal { .. }
         | VmOrder::BeginTransfer { .. }
         | VmOrder::BeginAbort
+        | VmOrder::BeginAdjust
         | VmOrder::BeginResume
         | VmOrder::BeginStart
         | VmOrder::BeginUnseal

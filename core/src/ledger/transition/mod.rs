@@ -190,6 +190,7 @@ fn order_kind(row: &VmRow, command: &VmCommand) -> Result<Legal, Refusal> {
         VmOrder::BeginSeal { .. }
         | VmOrder::BeginTransfer { .. }
         | VmOrder::BeginAbort
+        | VmOrder::BeginAdjust
         | VmOrder::BeginResume
         | VmOrder::BeginStart
         | VmOrder::BeginUnseal

@@ -96,6 +96,7 @@ fn done(row: &mut VmRow, mutation: Mutation) -> Option<EventKind> {
         | Mutation::Seal
         | Mutation::Transfer
         | Mutation::Abort
+        | Mutation::Adjust
         | Mutation::Retire => None,
     }
 }

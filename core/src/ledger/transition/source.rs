@@ -28,6 +28,14 @@ pub(super) fn order(row: &VmRow, command: &VmCommand) -> Result<Legal, Refusal> 
         },
         VmOrder::BeginTransfer { attempt, host } => begin_transfer(row, enrolled, at, command, *attempt, host),
         VmOrder::BeginAbort => Ok(Legal::mutation(Mutation::Abort)),
+        VmOrder::BeginAdjust => match &at.state {
+            SourceState::Sealed { transfer: Some(Transfer { failed: None, .. }) } => {
+                Ok(Legal::mutation(Mutation::Adjust))
+            }
+            SourceState::Unsealed | SourceState::Sealed { .. } | SourceState::Gone { .. } | SourceState::Retired => {
+                Err(out_of_order("adjusting a transfer", "none is under way"))
+            }
+        },
         VmOrder::BeginResume => not_retired(row, at, Mutation::Resume),
         VmOrder::BeginStart => not_retired(row, at, Mutation::Start),
         VmOrder::BeginUnseal => not_retired(row, at, Mutation::Unseal),

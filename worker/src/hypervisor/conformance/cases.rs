@@ -279,7 +279,11 @@ async fn transfer_without_placeholder(stage: &Stage) -> Seen {
 }
 
 async fn abort(stage: &Stage) -> Seen {
-    stage.must(Source, VmChange::AbortJob).await?;
+    let adjust = VmChange::AdjustJob { bandwidth_mib_s: Some(1), downtime_ms: Some(1_000) };
+    for change in [VmChange::AbortJob, adjust.clone()] {
+        // Where no job is, there is nothing to end or to change.
+        stage.must(Source, change).await?;
+    }
     stage.must(Destination, stage.placeholder(Attempt::FIRST)).await?;
     stage.must(Source, stage.seal()).await?;
     stage.must(Source, stage.transfer(Attempt::FIRST)).await?;
@@ -290,6 +294,9 @@ async fn abort(stage: &Stage) -> Seen {
     let busy = stage.call(Source, stage.seal()).await;
     let is_busy = matches!(busy, Err(HypervisorError::Busy { vm }) if vm == stage.vm);
     hold(is_busy, "another change was let in during the job", &busy)?;
+    stage.must(Source, adjust).await?;
+    let seen = stage.seen(Source).await?;
+    hold(seen.job.is_some(), "adjusting the job has ended it", &seen)?;
     stage.must(Source, VmChange::AbortJob).await?;
     let seen = stage.wait_for(Source, "end of the job", |seen| seen.job.is_none()).await?;
     hold(seen.instance == Instance::Running, "the source does not run on", &seen)?;

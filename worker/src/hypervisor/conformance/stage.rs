@@ -6,6 +6,7 @@ use muster_core::definition::Definition;
 use muster_core::ids::{Attempt, EvacuationId, HostName, SiteName, VmId};
 use muster_core::reading::{Mark, Sighting};
 use muster_core::step::Side;
+use muster_core::terms::Tuning;
 use muster_core::token::Token;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,6 +132,7 @@ impl Stage {
             destination_host: self.destination_host.clone(),
             definition: self.definition.clone(),
             mark: self.mark(attempt, 2),
+            tuning: Tuning::default(),
         }
     }
 

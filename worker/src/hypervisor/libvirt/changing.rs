@@ -9,6 +9,7 @@ use super::document::Inert;
 use super::host::{Host, Purpose};
 use super::transfer::Journey;
 use super::trouble::Trouble;
+use super::tuning;
 use super::under_way::CallGuard;
 use super::view;
 use crate::hypervisor::{HypervisorError, VmChange};
@@ -37,7 +38,8 @@ impl Drivers {
         guard: CallGuard,
     ) -> Result<(), HypervisorError> {
         let place = (host.name.clone(), vm);
-        if !matches!(change, VmChange::AbortJob) && self.under_way.seen(&place).job {
+        let is_about_job = matches!(change, VmChange::AbortJob | VmChange::AdjustJob { .. });
+        if !is_about_job && self.under_way.seen(&place).job {
             return Err(HypervisorError::Busy { vm });
         }
         match change {
@@ -58,8 +60,8 @@ impl Drivers {
                 };
                 make(host, vm, &guard, define).await
             }
-            VmChange::BeginTransfer { destination_site, destination_host, definition, mark } => {
-                let journey = Journey { site: destination_site, host: destination_host, definition, mark };
+            VmChange::BeginTransfer { destination_site, destination_host, definition, mark, tuning } => {
+                let journey = Journey { site: destination_site, host: destination_host, definition, mark, tuning };
                 self.begin_transfer(host, vm, journey).await
             }
             VmChange::BeginDiskCopy { destination_site, destination_host, mark } => {
@@ -67,6 +69,10 @@ impl Drivers {
             }
             VmChange::AbortJob if self.disk_copies.cancel(&place) => Ok(()),
             VmChange::AbortJob => make(host, vm, &guard, move |at| define::abort(at, vm)).await,
+            VmChange::AdjustJob { bandwidth_mib_s, downtime_ms } => {
+                let site = self.config.transfer.clone();
+                make(host, vm, &guard, move |at| tuning::adjust(at, vm, &site, bandwidth_mib_s, downtime_ms)).await
+            }
             VmChange::ShutDown => shut_down(host, vm, &guard).await,
             VmChange::Start => make(host, vm, &guard, move |at| define::start(at, vm)).await,
             VmChange::Resume => {

@@ -93,6 +93,7 @@ impl Running {
             left_mib: left_bytes.div_ceil(1 << 20),
             dirty_rate_mib_s: 0,
             round: 1,
+            expected_downtime_ms: None,
         }
     }
 

@@ -41,6 +41,7 @@ mod sights;
 mod survey;
 pub mod transfer;
 mod trouble;
+mod tuning;
 pub mod under_way;
 mod view;
 mod volumes;

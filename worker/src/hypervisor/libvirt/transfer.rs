@@ -5,7 +5,7 @@
 
 use super::Drivers;
 use super::changing::There;
-use super::config::{PeerConfig, TransferConfig};
+use super::config::PeerConfig;
 use super::copies;
 use super::disks::{self, LocalDisk};
 use super::document;
@@ -13,6 +13,7 @@ use super::host::{CALL_WAIT_MAX, Host, connect, on_thread_with};
 use super::listener::Listener;
 use super::mark::Note;
 use super::trouble::Trouble;
+use super::tuning::{Tuned, tuned};
 use super::under_way::JobGuard;
 use super::view::{self, JobView, View};
 use super::volumes::{self, is_its_placeholder};
@@ -20,6 +21,7 @@ use crate::hypervisor::{Change, HypervisorError};
 use muster_core::definition::Definition;
 use muster_core::ids::{HostName, SiteName, VmId, clip};
 use muster_core::reading::{Instance, Mark};
+use muster_core::terms::Tuning;
 use muster_libvirt::virt::connect::Connect;
 use muster_libvirt::virt::domain::MigrateParameters;
 use muster_libvirt::virt::error::Error;
@@ -40,6 +42,7 @@ pub(super) struct Journey {
     pub(super) host: HostName,
     pub(super) definition: Definition,
     pub(super) mark: Mark,
+    pub(super) tuning: Tuning,
 }
 
 impl Drivers {
@@ -94,6 +97,8 @@ impl Drivers {
         vm: VmId,
         journey: Journey,
     ) -> Result<(), HypervisorError> {
+        let tuned =
+            tuned(&self.config.transfer, journey.tuning).map_err(|trouble| trouble.told(&here.name, vm, true))?;
         let peer = self.find_placeholder(here, vm, (&journey.site, &journey.host), journey.mark).await?;
         let shared = self.config.shared_storage.clone();
         let may_leave = move |connection: &_| may_leave(connection, vm, &shared);
@@ -103,7 +108,7 @@ impl Drivers {
             .and_then(|document| copies::kept(document, disks::mirrored(&disks, journey.mark).as_ref()))
             .map_err(|error| Trouble::from(error).told(&here.name, vm, true))?;
         let mark = journey.mark;
-        let order = Order { vm, peer, transfer: self.config.transfer.clone(), persistent, disks, mark };
+        let order = Order { vm, peer, tuned, persistent, disks, mark };
         let failed = |message: String| HypervisorError::Failed { host: here.name.clone(), message };
         let Ok(permit) = Arc::clone(&here.jobs).try_acquire_owned() else {
             return Err(failed("as many transfers as it may have are under way from there already".to_owned()));
@@ -187,7 +192,7 @@ fn may_leave(connection: &Connect, vm: VmId, shared: &[PathBuf]) -> Result<Vec<L
 struct Order {
     vm: VmId,
     peer: PeerConfig,
-    transfer: TransferConfig,
+    tuned: Tuned,
     persistent: String,
     disks: Vec<LocalDisk>,
     mark: Mark,
@@ -241,32 +246,26 @@ fn prepare(host: &Host, order: &Order) -> Result<(Connect, Option<Listener>), St
 
 fn migrate(connection: &Connect, order: &Order) -> Result<(), Error> {
     let domain = connection.lookup_domain_by_uuid_string(&order.vm.0.hyphenated().to_string())?;
-    let transfer = &order.transfer;
+    let tuned = order.tuned;
     let parameters = MigrateParameters {
         uri: order.peer.migrate_uri.clone(),
         persist_xml: Some(order.persistent.clone()),
-        bandwidth: transfer.bandwidth_mib_s,
+        bandwidth: Some(tuned.bandwidth_mib_s),
         migrate_disks: order.disks.iter().map(|disk| disk.target.clone()).collect(),
-        parallel_connections: transfer.connections.map(i32::from),
+        parallel_connections: tuned.connections.map(i32::from),
         ..MigrateParameters::default()
     };
-    domain.migrate_to_uri3(Some(&order.peer.uri), parameters, flags(transfer, &order.disks))
+    domain.migrate_to_uri3(Some(&order.peer.uri), parameters, flags(tuned, &order.disks))
 }
 
 /// Live, from libvirt to libvirt, stored there, arriving paused. Which disks are where both reach them is known from the
 /// configuration, and the others are copied: libvirt itself can't tell a shared folder from another, and would refuse.
-fn flags(transfer: &TransferConfig, disks: &[LocalDisk]) -> u32 {
-    let mut flags = sys::VIR_MIGRATE_LIVE
+fn flags(tuned: Tuned, disks: &[LocalDisk]) -> u32 {
+    sys::VIR_MIGRATE_LIVE
         | sys::VIR_MIGRATE_PEER2PEER
         | sys::VIR_MIGRATE_PERSIST_DEST
         | sys::VIR_MIGRATE_PAUSED
         | sys::VIR_MIGRATE_UNSAFE
-        | disks::copy_flag(disks);
-    if transfer.tls {
-        flags |= sys::VIR_MIGRATE_TLS;
-    }
-    if transfer.connections.is_some() {
-        flags |= sys::VIR_MIGRATE_PARALLEL;
-    }
-    flags
+        | disks::copy_flag(disks)
+        | tuned.flags()
 }

@@ -29,6 +29,8 @@ pub enum CallKind {
     BeginDiskCopy,
     /// `AbortJob`.
     AbortJob,
+    /// `AdjustJob`.
+    AdjustJob,
     /// `ShutDown`.
     ShutDown,
     /// `Start`.
@@ -51,6 +53,7 @@ impl CallKind {
             VmChange::BeginTransfer { .. } => CallKind::BeginTransfer,
             VmChange::BeginDiskCopy { .. } => CallKind::BeginDiskCopy,
             VmChange::AbortJob => CallKind::AbortJob,
+            VmChange::AdjustJob { .. } => CallKind::AdjustJob,
             VmChange::ShutDown => CallKind::ShutDown,
             VmChange::Start => CallKind::Start,
             VmChange::Resume => CallKind::Resume,
@@ -146,9 +149,9 @@ impl World {
     }
 
     pub(super) fn refuse_during_job(&self, host: HostId, call: &Call) -> Result<(), HypervisorError> {
-        let is_abort = matches!(call.change, VmChange::AbortJob);
+        let is_about_it = matches!(call.change, VmChange::AbortJob | VmChange::AdjustJob { .. });
         match self.entry(host, call.vm) {
-            Some(entry) if entry.job.is_some() && !is_abort => Err(HypervisorError::Busy { vm: call.vm }),
+            Some(entry) if entry.job.is_some() && !is_about_it => Err(HypervisorError::Busy { vm: call.vm }),
             Some(_) | None => Ok(()),
         }
     }

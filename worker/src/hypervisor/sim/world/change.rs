@@ -11,6 +11,7 @@ use crate::hypervisor::{Call, HypervisorError, VmChange};
 use muster_core::definition::{Definition, Disk};
 use muster_core::ids::{HostName, SiteName, VmId};
 use muster_core::reading::{Mark, OffCause, Phase, Stored};
+use muster_core::terms::Tuning;
 
 type Outcome = Result<Landed, HypervisorError>;
 
@@ -22,15 +23,19 @@ impl World {
             VmChange::DefineSealed { reason } => self.define_sealed(host, vm, reason),
             VmChange::DefineRetired { reason } => self.define_retired(host, vm, reason),
             VmChange::DefineReal { definition, mark } => self.define_real(host, vm, definition, *mark),
-            VmChange::BeginTransfer { destination_site, destination_host, definition, mark } => {
+            VmChange::BeginTransfer { destination_site, destination_host, definition, mark, tuning } => {
                 let destination = self.find_placeholder(host, vm, destination_site, destination_host, *mark)?;
-                self.begin_transfer(host, vm, destination, definition, *mark)
+                self.begin_transfer(host, vm, destination, definition, (*mark, *tuning))
             }
             VmChange::BeginDiskCopy { destination_site, destination_host, mark } => {
                 let destination = self.find_placeholder(host, vm, destination_site, destination_host, *mark)?;
                 self.begin_disk_copy(host, vm, destination)
             }
             VmChange::AbortJob => self.abort_job(host, vm),
+            VmChange::AdjustJob { bandwidth_mib_s, downtime_ms } => {
+                self.adjust_job(host, vm, *bandwidth_mib_s, *downtime_ms);
+                Ok(Landed::Done)
+            }
             VmChange::ShutDown => self.shut_down(host, vm),
             VmChange::Start => self.start(host, vm),
             VmChange::Resume => self.resume(host, vm),
@@ -150,7 +155,7 @@ impl World {
         vm: VmId,
         destination: HostId,
         definition: &Definition,
-        mark: Mark,
+        (mark, tuning): (Mark, Tuning),
     ) -> Outcome {
         let entry = self.known(host, vm)?;
         let Guest::Running(memory) = entry.guest else {
@@ -160,7 +165,7 @@ impl World {
             return Err(self.refused(host, "its guest is shutting down"));
         }
         let kind = JobKind::Live { definition: definition.clone(), mark, workload: memory.workload };
-        self.begin_job(vm, host, destination, kind);
+        self.begin_job(vm, host, destination, kind, tuning);
         Ok(Landed::Done)
     }
 
@@ -171,7 +176,9 @@ impl World {
         }
         match entry.definition.disk {
             Disk::Shared => {}
-            Disk::Local { size_mib } => self.begin_job(vm, host, destination, JobKind::Disk { size_mib }),
+            Disk::Local { size_mib } => {
+                self.begin_job(vm, host, destination, JobKind::Disk { size_mib }, Tuning::default())
+            }
         }
         Ok(Landed::Done)
     }

@@ -13,11 +13,13 @@ use super::agenda::{Event, EventKey};
 use super::config::FinishBreak;
 use super::host::{DiskCopy, Guest, HostId, SiteId, Still};
 use super::network::{Path, fair_rates};
+use super::pace::Pace;
 use super::rules::Hook;
 use super::workload::Workload;
 use muster_core::definition::{Definition, Disk};
 use muster_core::ids::VmId;
 use muster_core::reading::{Job as ShownJob, Mark, OffCause, Phase, Stored};
+use muster_core::terms::Tuning;
 
 /// How often a job's progress is told, in simulated milliseconds.
 pub const PROGRESS_EVERY_MS: u64 = 250;
@@ -39,6 +41,7 @@ pub(super) struct Job {
     timer: Option<EventKey>,
     ticker: Option<EventKey>,
     flow: Flow,
+    pub(super) pace: Pace,
     round: u32,
     round_since_ms: u64,
     sent_mib: f64,
@@ -87,10 +90,11 @@ enum Wire {
     Sends(HostId),
     Receives(HostId),
     Link(SiteId, SiteId),
+    Cap(JobId),
 }
 
 impl World {
-    pub(super) fn begin_job(&mut self, vm: VmId, source: HostId, destination: HostId, kind: JobKind) {
+    pub(super) fn begin_job(&mut self, vm: VmId, source: HostId, destination: HostId, kind: JobKind, tuning: Tuning) {
         let id = JobId(self.next_number());
         let first = match kind {
             JobKind::Live { .. } => Phase::Setup,
@@ -108,6 +112,7 @@ impl World {
             timer: None,
             ticker: Some(self.agenda.enter(self.now_ms + PROGRESS_EVERY_MS, Event::Progress(id))),
             flow: Flow::default(),
+            pace: Pace::of(tuning, self.timing.downtime_max_ms),
             round: 0,
             round_since_ms: self.now_ms,
             sent_mib: 0.0,
@@ -219,7 +224,6 @@ impl World {
 
     pub(super) fn flow_over(&mut self, id: JobId) {
         let now_ms = self.now_ms;
-        let downtime_max_ms = self.timing.downtime_max_ms as f64;
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.timer = None;
         job.sent_mib += job.flow.left_mib;
@@ -230,11 +234,12 @@ impl World {
             (Phase::Handover, _) => Phase::Finish,
             (Phase::PreCopy, JobKind::Live { definition, workload, .. }) => {
                 let span_ms = now_ms.saturating_sub(job.round_since_ms) as f64;
-                let dirtied_mib = workload.dirtied_mib(span_ms, definition.memory_mib);
+                let full_mib = workload.dirtied_mib(span_ms, definition.memory_mib);
+                let dirtied_mib = job.pace.dirtied_mib(full_mib, job.flow.total_mib);
                 let rate_mib_s = job.flow.rate_mib_s;
                 job.flow = Flow { rate_mib_s, ..Flow::of(dirtied_mib, now_ms) };
                 job.round_since_ms = now_ms;
-                if dirtied_mib * 1000.0 > rate_mib_s * downtime_max_ms {
+                if dirtied_mib * 1000.0 > rate_mib_s * job.pace.downtime_max_ms as f64 {
                     job.round = job.round.saturating_add(1);
                     self.schedule_flow(id);
                     return;
@@ -393,10 +398,22 @@ impl World {
         job.timer = job.flow.over_ms(self.now_ms).map(|at_ms| self.agenda.enter(at_ms, Event::FlowOver(id)));
     }
 
+    /// Changes the live transfer on it, if there is one.
+    pub(super) fn adjust_job(&mut self, host: HostId, vm: VmId, cap_mib_s: Option<u64>, downtime_ms: Option<u64>) {
+        let Some(id) = self.entry(host, vm).and_then(|entry| entry.job) else { return };
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.pace.cap_mib_s = cap_mib_s;
+        job.pace.downtime_max_ms = downtime_ms.unwrap_or(job.pace.downtime_max_ms);
+        self.rates_are_old = true;
+    }
+
     fn path_of(&self, id: JobId) -> Path<Wire> {
         let wires = self.jobs.get(&id).map_or_else(Vec::new, |job| {
             let (source_site, destination_site) = (self.hosts[job.source.0].site, self.hosts[job.destination.0].site);
-            vec![Wire::Sends(job.source), Wire::Link(source_site, destination_site), Wire::Receives(job.destination)]
+            let cap = job.pace.cap_mib_s.map(|_| Wire::Cap(id));
+            let way =
+                [Wire::Sends(job.source), Wire::Link(source_site, destination_site), Wire::Receives(job.destination)];
+            way.into_iter().chain(cap).collect()
         });
         Path { wires }
     }
@@ -405,6 +422,7 @@ impl World {
         match wire {
             Wire::Sends(host) | Wire::Receives(host) => self.hosts[host.0].nic_mib_s as f64,
             Wire::Link(from, to) => self.link(from, to).map_or(0.0, |link| link.rate_mib_s as f64),
+            Wire::Cap(id) => self.jobs.get(&id).and_then(|job| job.pace.cap_mib_s).unwrap_or(u64::MAX) as f64,
         }
     }
 }
@@ -418,6 +436,12 @@ impl Job {
             },
             JobKind::Disk { size_mib } => *size_mib,
         }
+    }
+
+    /// How long what is left in this round takes.
+    fn expected_downtime_ms(&self, left_mib: f64) -> Option<u64> {
+        let is_known = self.phase == Phase::PreCopy && self.flow.rate_mib_s > 0.0;
+        is_known.then(|| (left_mib * 1000.0 / self.flow.rate_mib_s) as u64)
     }
 
     /// The job as its hosts show it.
@@ -441,6 +465,7 @@ impl Job {
             left_mib: left_mib.ceil() as u64,
             dirty_rate_mib_s,
             round: self.round.max(1),
+            expected_downtime_ms: self.expected_downtime_ms(left_mib),
         }
     }
 }

@@ -15,6 +15,7 @@ mod host;
 mod job;
 mod network;
 mod outage;
+mod pace;
 mod rules;
 mod sight;
 #[cfg(test)]

@@ -95,5 +95,6 @@ fn shown_shutdown(shutting: ShuttingDown, now_ms: u64) -> Job {
         left_mib: 0,
         dirty_rate_mib_s: 0,
         round: 1,
+        expected_downtime_ms: None,
     }
 }

@@ -9,6 +9,7 @@ use crate::hypervisor::{Call, VmChange};
 use muster_core::definition::{Definition, Disk};
 use muster_core::ids::{Attempt, EvacuationId};
 use muster_core::reading::{Instance, Mark, Sighting};
+use muster_core::terms::Tuning;
 use muster_core::token::Token;
 use uuid::Uuid;
 
@@ -136,6 +137,7 @@ fn transfer(definition: Definition) -> VmChange {
         destination_host: host(&destination(), 1),
         definition,
         mark: mark(),
+        tuning: Tuning::default(),
     }
 }
 

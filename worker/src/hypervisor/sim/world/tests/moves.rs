@@ -76,6 +76,25 @@ fn a_transfer_that_does_not_converge_goes_on_until_it_is_aborted() {
 }
 
 #[test]
+fn a_capped_transfer_sends_no_more_and_a_longer_downtime_lets_an_endless_one_arrive() {
+    let mut scene = Scene::new();
+    let vm = scene.vm(Disk::Shared, endless());
+    scene.begin(vm);
+    scene.pass(200 + 1_000);
+    let half = VmChange::AdjustJob { bandwidth_mib_s: Some(LINK_MIB_S / 2), downtime_ms: None };
+    scene.call(&source(), vm, half).unwrap();
+    let before = scene.sighting(&source(), vm).job.unwrap();
+    scene.pass(1_000);
+    let after = scene.sighting(&source(), vm).job.unwrap();
+    let sent = after.sent_mib - before.sent_mib;
+    assert!((LINK_MIB_S / 2 - 1..=LINK_MIB_S / 2 + 1).contains(&sent), "{sent} MiB in a second");
+    // A round of 1,024 MiB takes 10.24 s at the full rate.
+    scene.call(&source(), vm, VmChange::AdjustJob { bandwidth_mib_s: None, downtime_ms: Some(10_500) }).unwrap();
+    scene.pass(60_000);
+    assert_eq!(scene.instances(vm), (Instance::Off(OffCause::Migrated), Instance::Paused));
+}
+
+#[test]
 fn an_abort_loses_to_a_transfer_that_has_arrived() {
     let mut scene = Scene::new();
     let vm = scene.vm(Disk::Shared, quiet());
