@@ -204,11 +204,13 @@ pub enum Hold {
     StepFails,
     /// Something was waited for longer than it may take. Never decided; found by whoever settles.
     Overdue,
+    /// Preflight, made again right before the move, found something that blocks it. Never decided; found by whoever admits it.
+    NotReady,
 }
 
 impl Hold {
     /// Every hold there is.
-    pub const ALL: [Hold; 15] = [
+    pub const ALL: [Hold; 16] = [
         Hold::SourceSilent,
         Hold::DestinationSilent,
         Hold::DestinationHostSilent,
@@ -224,6 +226,7 @@ impl Hold {
         Hold::ForeignCopy,
         Hold::StepFails,
         Hold::Overdue,
+        Hold::NotReady,
     ];
 
     /// Why it is held, in a sentence.
@@ -247,6 +250,7 @@ impl Hold {
             Hold::ForeignCopy => "a VM with its UUID is at the destination that no evacuation put there",
             Hold::StepFails => "the next step keeps failing",
             Hold::Overdue => "a job or call has not ended in the time it may take",
+            Hold::NotReady => "preflight, made again right before its move, found something in its way",
         }
     }
 
@@ -273,6 +277,7 @@ impl Hold {
             Hold::ForeignCopy => "find out whose it is; move it away or delete it, then retry",
             Hold::StepFails => "mend what its last error says, then retry",
             Hold::Overdue => "look at the job at the hypervisor; end it there or let it end, then retry",
+            Hold::NotReady => "mend what its last error says, then retry",
         }
     }
 }

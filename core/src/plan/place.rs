@@ -27,7 +27,7 @@ impl Wanted<'_> {
 
     pub(super) fn subject(&self) -> Subject<'_> {
         let listing = self.candidate.listing;
-        Subject { vm: listing.vm, definition: &listing.definition, source_host: &listing.host, mode: self.mode }
+        Subject { vm: listing.vm, name: &listing.definition.name, source_host: &listing.host, mode: self.mode }
     }
 
     fn selection(&self) -> (usize, usize) {

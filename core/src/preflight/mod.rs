@@ -10,8 +10,9 @@ mod totals;
 
 pub use obstacle::Obstacle;
 
-use crate::definition::{Definition, Mode};
-use crate::ids::{HostName, SiteName, VmId};
+use crate::definition::Mode;
+use crate::ids::{HostName, SiteName, VmId, VmName};
+use crate::plan::Severity;
 use std::collections::BTreeMap;
 use survey::{HostSurvey, ProcessorFit, SiteSurvey, VmNeeds};
 
@@ -42,8 +43,8 @@ pub struct Preflight {
 pub struct Subject<'a> {
     /// The VM.
     pub vm: VmId,
-    /// Its definition.
-    pub definition: &'a Definition,
+    /// Its name.
+    pub name: &'a VmName,
     /// The host that has it.
     pub source_host: &'a HostName,
     /// How it is to be moved.
@@ -83,7 +84,7 @@ impl Preflight {
         };
         let mut found = Vec::new();
         let is_other_of_name =
-            |resident: &&survey::Resident| resident.vm != subject.vm && resident.name == subject.definition.name;
+            |resident: &&survey::Resident| resident.vm != subject.vm && resident.name == *subject.name;
         if let Some(other) = offer.residents.iter().find(is_other_of_name) {
             found.push(Obstacle::NameTaken { host: host.clone(), name: other.name.clone() });
         }
@@ -95,6 +96,13 @@ impl Preflight {
         }
         found.extend(self.versions(subject, offer));
         found
+    }
+
+    /// What keeps a VM from this host, now.
+    #[must_use]
+    pub fn keeps_from(&self, subject: Subject<'_>, host: &HostName) -> Vec<Obstacle> {
+        let found = self.of_vm(subject).into_iter().chain(self.on_host(subject, host));
+        found.filter(|obstacle| obstacle.severity() == Severity::Blocking).collect()
     }
 
     /// What is wrong with the sites themselves: their clocks, and the path from worker to worker.

@@ -108,7 +108,8 @@ impl Held {
             | Hold::NotRunning
             | Hold::NotOff
             | Hold::NotOnRoll
-            | Hold::ForeignCopy => false,
+            | Hold::ForeignCopy
+            | Hold::NotReady => false,
         };
         may_pass || *before != self.seen
     }

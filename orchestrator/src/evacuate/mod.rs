@@ -14,6 +14,7 @@ mod held;
 mod moves;
 mod order;
 mod preflight;
+mod recheck;
 mod results;
 mod settling;
 

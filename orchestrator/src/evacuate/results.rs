@@ -198,6 +198,16 @@ impl Moves<'_> {
         let Some((goal, held)) = self.ended(vm) else { return Ok(false) };
         let (subject, settled, other_host) = match end {
             End::Settled { subject, settled, other_host } => (subject, settled, other_host),
+            End::NotReady { .. } if self.cancelled && goal == Goal::Finish => {
+                self.send(vm)?;
+                return Ok(false);
+            }
+            End::NotReady { found } => {
+                let verdict = self.last_verdict(vm).await?;
+                let found = Found { hold: Hold::NotReady, verdict, error: Some(clip(&found)) };
+                self.hold(vm, held, found, &before, records).await?;
+                return Ok(false);
+            }
             End::Panicked => {
                 let verdict = self.last_verdict(vm).await?;
                 let error = Some("muster's own code failed; the orchestrator's log says where".to_owned());
@@ -303,7 +313,7 @@ impl Moves<'_> {
         let Some(tracked) = self.moves.get_mut(&vm) else { return Ok(()) };
         tracked.doing = Doing::Held(held);
         let error_is_reason = match hold {
-            Hold::StepFails | Hold::Overdue => true,
+            Hold::StepFails | Hold::Overdue | Hold::NotReady => true,
             Hold::SourceSilent
             | Hold::RetireOwed
             | Hold::DestinationSilent
