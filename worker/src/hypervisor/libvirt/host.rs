@@ -5,6 +5,7 @@
 //! once; nobody waits for it.
 
 use super::config::HostConfig;
+use super::links::{Lent, Links};
 use super::listener::{Listener, settles_within};
 use super::trouble::Trouble;
 use super::under_way::UnderWay;
@@ -12,18 +13,17 @@ use crate::hypervisor::{Change, HypervisorError};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use muster_core::ids::{HostName, VmId, clip};
 use muster_libvirt::virt::connect::Connect;
-use muster_libvirt::virt::error::Error;
-use muster_libvirt::{Heard, Hearer, Lifecycle, Watch, watch};
+use muster_libvirt::{Heard, Hearer, Lifecycle};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// Most threads that look at one host. libvirt serves five requests of one connection at a time.
-pub const LOOKS_MAX: usize = 4;
-/// Most calls on one host that have not ended.
-pub const CALLS_MAX: usize = 8;
+/// Most threads that look at one host, each over a connection of its own.
+pub const LOOKS_MAX: usize = 2;
+/// Most calls on one host that have not ended, each over a connection of its own.
+pub const CALLS_MAX: usize = 4;
 /// Most jobs on one host that have not ended, each with a connection of its own.
 pub const JOBS_MAX: usize = 64;
 /// Longest wait for a free thread and an answer, where the call depends on no guest.
@@ -32,10 +32,6 @@ pub const CALL_WAIT_MAX: Duration = Duration::from_secs(15);
 pub const RECONNECT_WAIT_MIN: Duration = Duration::from_millis(100);
 /// Longest wait before it is tried again.
 pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How often libvirt is asked for a sign of life, in seconds.
-pub const KEEPALIVE_EVERY_S: i32 = 2;
-/// How many signs of life may be missing until a connection counts as broken.
-pub const KEEPALIVE_MISSED_MAX: u32 = 3;
 
 /// A host and its connections.
 pub(super) struct Host {
@@ -53,15 +49,7 @@ pub(super) struct Host {
     pub(super) admission: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The connections to a host: one is heard and looked over, on the other changes are made, so that neither waits for the other.
-struct Links {
-    looks: Arc<Connect>,
-    calls: Arc<Connect>,
-    listener: Option<Listener>,
-    _watch: Watch,
-}
-
-/// Which connection.
+/// Whose threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Look,
@@ -139,7 +127,7 @@ impl Host {
         let (host, under_way) = (Arc::clone(self), Arc::clone(under_way));
         let opening = on_thread("connect", move || {
             let hearer = host.hearer(under_way);
-            open_links(&host.config.uri, &hearer)
+            Links::open(&host.config.uri, LOOKS_MAX + CALLS_MAX, &hearer)
         });
         match opening {
             // However long it takes: it is the only one, and nobody waits for it.
@@ -177,16 +165,13 @@ impl Host {
 
     pub(super) fn is_connected(&self) -> bool {
         let links = self.links().clone();
-        links.is_some_and(|links| [&links.looks, &links.calls].into_iter().all(|link| link.is_alive().unwrap_or(false)))
+        links.is_some_and(|links| links.stand())
     }
 
-    /// A connection to it, if there is one.
-    pub(super) fn connection(&self, purpose: Purpose) -> Option<Arc<Connect>> {
-        let links = self.links();
-        links.as_ref().map(|links| match purpose {
-            Purpose::Look => Arc::clone(&links.looks),
-            Purpose::Call => Arc::clone(&links.calls),
-        })
+    /// A connection for one thread, if there is any.
+    pub(super) fn lend(&self) -> Option<Lent> {
+        let links = self.links().clone();
+        links.and_then(|links| links.lend())
     }
 
     /// Who is at the other end of its connections, if that is known. Asked after a connection was had, it is never older
@@ -196,8 +181,8 @@ impl Host {
     }
 
     /// Whether the connection still stands after an error; if it doesn't, it is made anew.
-    pub(super) fn stands(&self, connection: &Connect) -> bool {
-        let stands = connection.is_alive().unwrap_or(false);
+    pub(super) fn stands(&self, connection: &Lent) -> bool {
+        let stands = connection.stands();
         if !stands {
             self.broken.notify_one();
         }
@@ -216,9 +201,9 @@ impl Host {
         vm: VmId,
         work: impl FnOnce(&Connect) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, HypervisorError> {
-        let Some(connection) = self.connection(purpose) else {
+        if !self.is_connected() {
             return Err(self.silent("there is no connection to its libvirt"));
-        };
+        }
         let threads = match purpose {
             Purpose::Look => &self.looks,
             Purpose::Call => &self.calls,
@@ -228,6 +213,10 @@ impl Host {
         let Ok(Ok(permit)) = permit else {
             let message = "as many calls as it may have hang there already".to_owned();
             return Err(HypervisorError::Failed { host: self.name.clone(), message });
+        };
+        // Whoever has a thread finds a connection, unless one that is given up still hangs in another's.
+        let Some(connection) = self.lend() else {
+            return Err(self.silent("there is no free connection to its libvirt"));
         };
         let host = Arc::clone(self);
         let working = on_thread_with("call", permit, move || {
@@ -246,23 +235,6 @@ impl Host {
             Err(_) => Err(self.silent("it has not answered in time")),
         }
     }
-}
-
-fn open_links(uri: &str, hearer: &Hearer) -> Result<Links, Error> {
-    let open = || {
-        let looks = connect(uri)?;
-        let watch = watch(&looks, hearer)?;
-        Ok::<_, Error>((looks, watch, connect(uri)?))
-    };
-    let ((looks, watch, calls), listener) = Listener::during(uri, open)?;
-    Ok(Links { looks: Arc::new(looks), calls: Arc::new(calls), listener, _watch: watch })
-}
-
-/// A connection that notices when its other end is gone.
-pub(super) fn connect(uri: &str) -> Result<Connect, Error> {
-    let connection = Connect::open(Some(uri))?;
-    connection.set_keep_alive(KEEPALIVE_EVERY_S, KEEPALIVE_MISSED_MAX)?;
-    Ok(connection)
 }
 
 /// On a thread: closing may wait for the other end.

@@ -55,7 +55,8 @@ pub(super) fn settles_within(uri: &str) -> Duration {
     if is_local(uri) { SETTLES_LOCALLY_WITHIN } else { SETTLES_REMOTELY_WITHIN }
 }
 
-fn is_local(uri: &str) -> bool {
+/// Whether a host is reached over a local socket.
+pub(super) fn is_local(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once("://") else { return false };
     let transport = scheme.split_once('+').map_or("unix", |(_, transport)| transport);
     transport == "unix" && rest.starts_with('/')

@@ -1,11 +1,11 @@
 //! Looks at many VMs on one host at once. A VM that can't be read in time is silent there, alone: neither the others nor the
 //! next look wait for it.
 
-use super::host::{Host, LOOKS_MAX, Purpose, on_thread_with};
+use super::host::{Host, LOOKS_MAX, on_thread_with};
+use super::links::Lent;
 use super::trouble::Trouble;
 use super::view::{View, read};
 use muster_core::ids::VmId;
-use muster_libvirt::virt::connect::Connect;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,10 +61,11 @@ pub(super) async fn look<T: Send + 'static>(
     make: impl Fn(VmId, View) -> T + Send + Sync + 'static,
 ) -> BTreeMap<VmId, Option<T>> {
     let mut seen = BTreeMap::new();
-    let Some(connection) = host.connection(Purpose::Look) else { return seen };
+    if !host.is_connected() {
+        return seen;
+    }
     let queue = Arc::new(Queue {
         host: Arc::clone(host),
-        connection,
         hanging: Arc::clone(hanging),
         vms: Mutex::new(vms.iter().copied().collect()),
         is_over: AtomicBool::new(false),
@@ -77,7 +78,8 @@ pub(super) async fn look<T: Send + 'static>(
         let permit = tokio::time::timeout_at(until, Arc::clone(&host.looks).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { break };
         let (reader, make, answers) = (Arc::clone(&queue), Arc::clone(&make), answers.clone());
-        let started = on_thread_with("look", permit, move || reader.read_all(&*make, &answers));
+        let Some(connection) = host.lend() else { break };
+        let started = on_thread_with("look", permit, move || reader.read_all(&connection, &*make, &answers));
         if let Err(error) = started {
             tracing::warn!(host = %host.name, %error, "no thread could be started for a look");
             break;
@@ -96,7 +98,6 @@ pub(super) async fn look<T: Send + 'static>(
 
 struct Queue {
     host: Arc<Host>,
-    connection: Arc<Connect>,
     hanging: Arc<Hanging>,
     vms: Mutex<VecDeque<VmId>>,
     is_over: AtomicBool,
@@ -114,13 +115,18 @@ impl Queue {
         self.vms.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    fn read_all<T>(&self, make: &impl Fn(VmId, View) -> T, answers: &mpsc::Sender<(VmId, Option<T>)>) {
+    fn read_all<T>(
+        &self,
+        connection: &Lent,
+        make: &impl Fn(VmId, View) -> T,
+        answers: &mpsc::Sender<(VmId, Option<T>)>,
+    ) {
         while let Some(vm) = self.next() {
             if !self.hanging.enter(vm) {
                 // An older look still hangs on it.
                 continue;
             }
-            let view = read(&self.connection, vm);
+            let view = read(connection, vm);
             self.hanging.leave(vm);
             match view {
                 Ok(view) => {
@@ -128,7 +134,7 @@ impl Queue {
                     let _ = answers.try_send((vm, view.map(|view| make(vm, view))));
                 }
                 Err(trouble) => {
-                    let is_lost = matches!(trouble, Trouble::Libvirt(_)) && !self.host.stands(&self.connection);
+                    let is_lost = matches!(trouble, Trouble::Libvirt(_)) && !self.host.stands(connection);
                     tracing::warn!(host = %self.host.name, %vm, %trouble, "a VM can't be read");
                     if is_lost {
                         return;

@@ -33,6 +33,7 @@ mod disks;
 mod document;
 pub mod host;
 pub mod inspect;
+pub mod links;
 pub mod listener;
 pub mod looks;
 mod mark;
