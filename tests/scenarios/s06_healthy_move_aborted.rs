@@ -102,6 +102,21 @@ async fn what_no_rung_helps_is_aborted_cleanly_once_its_attempts_are_used_up() {
     assert_as_before(&stage, vm).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn between_an_abort_and_the_next_attempt_the_guest_is_as_it_was() {
+    let workload = Workload { hot_mib: 1_024, hot_span_ms: 100, cold_kib_s: 0, shutdown_ms: 0 };
+    let (stage, vm) = stage_with(workload).await;
+    let patient = slow_runbook(&stage, "[ladder]\ndowntimes_ms = []\nauto_converge = \"never\"\n")
+        .replace("backoff_ms = 100\nbackoff_max_ms = 400", "backoff_ms = 600000\nbackoff_max_ms = 600000");
+    let evacuation = stage.order(&patient).await;
+    let waits = |moves: &[Move]| moves.iter().all(|one| one.state() == MoveState::Waiting && one.attempts == 1);
+    let moves = stage.until(evacuation, Duration::from_secs(300), |_, moves| waits(moves)).await;
+    assert!(moves[0].error.contains("doesn't converge"), "{moves:#?}");
+    assert_as_before(&stage, vm).await;
+    let truth = stage.truth_of(vm).await;
+    assert!(truth.memory_generation == 1 && truth.places.iter().all(|place| place.autostarts), "{truth:#?}");
+}
+
 fn order_to_adjust(evacuation: EvacuationId, vms: &[VmId], adjustment: pb::Adjustment) -> pb::AdjustMovesRequest {
     let payload = format!("{vms:?} {adjustment:?}");
     pb::AdjustMovesRequest {

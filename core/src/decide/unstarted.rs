@@ -132,9 +132,12 @@ impl Case<'_> {
         self.towards_cold_start(verdict, next)
     }
 
+    /// Between two attempts the guest is its site's again: nothing of muster's keeps its host from booting it.
     fn abandoned_source_runs(&self) -> Decision {
         if self.is_in_the_way(self.rubbish()) {
             act(Verdict::NotMigrated, Action::Discard)
+        } else if self.is_sealed() && !self.contradicts_its_proof() {
+            act(Verdict::NotMigrated, Action::Unseal)
         } else {
             self.next_attempt_or_back(Verdict::NotMigrated, self.last_attempt())
         }

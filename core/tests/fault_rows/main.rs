@@ -191,8 +191,12 @@ fn a_placeholder_of_another_attempt_is_discarded_and_the_move_goes_on() {
     row(ABANDONED, Placeholder)
         .source(Seal::Sealed(TransferTrace::Failed), SourceInstance::Running)
         .acts(Verdict::NotMigrated, Action::Discard);
+    // Between two attempts it is its site's again.
     row(ABANDONED, Absent)
         .source(Seal::Sealed(TransferTrace::Failed), SourceInstance::Running)
+        .acts(Verdict::NotMigrated, Action::Unseal);
+    row(ABANDONED, Absent)
+        .source(Seal::Unsealed, SourceInstance::Running)
         .acts(Verdict::NotMigrated, Action::OpenAttempt(ArrivalKind::Transfer));
 }
 
@@ -204,7 +208,9 @@ fn what_can_not_be_removed_is_left_and_the_move_goes_on_unless_it_holds_memory()
     };
     let failed = Seal::Sealed(TransferTrace::Failed);
     let runs = |record, copy| left(row(record, copy).source(failed, SourceInstance::Running));
-    runs(ABANDONED, Placeholder).acts(Verdict::NotMigrated, Action::OpenAttempt(ArrivalKind::Transfer));
+    runs(ABANDONED, Placeholder).acts(Verdict::NotMigrated, Action::Unseal);
+    let unsealed = left(row(ABANDONED, Placeholder).source(Seal::Unsealed, SourceInstance::Running));
+    unsealed.acts(Verdict::NotMigrated, Action::OpenAttempt(ArrivalKind::Transfer));
     runs(ABANDONED, Placeholder).undo().acts(Verdict::NotMigrated, Action::Unseal);
     runs(ABANDONED, Paused).acts(Verdict::NotMigrated, Action::Discard);
     let fenced = |copy| left(row(ABANDONED, copy).source_fenced());
@@ -236,6 +242,9 @@ fn the_destination_died_in_the_transfer_and_the_source_runs() {
         .acts(Verdict::NotMigrated, Action::Abandon);
     row(ABANDONED, HostSilent)
         .source(Seal::Sealed(TransferTrace::Failed), SourceInstance::Running)
+        .acts(Verdict::NotMigrated, Action::Unseal);
+    row(ABANDONED, HostSilent)
+        .source(Seal::Unsealed, SourceInstance::Running)
         .acts(Verdict::NotMigrated, Action::OpenAttempt(ArrivalKind::Transfer));
 }
 

@@ -236,7 +236,7 @@ impl Moves<'_> {
                 let error = error.map(|error| clip(&error));
                 self.hold(vm, held, Found { hold, verdict, error }, &before, records).await?;
             }
-            Settled::BetweenAttempts { verdict: _, attempts, error } => {
+            Settled::BetweenAttempts { was_transferred: _, verdict: _, attempts, error } => {
                 self.between_attempts(vm, attempts, error, records)?;
             }
             Settled::Superseded => return Ok(true),

@@ -6,7 +6,7 @@ use crate::parts::Pair;
 use futures::FutureExt;
 use muster_core::evacuation::PlannedMove;
 use muster_core::ids::{HostName, VmId};
-use muster_core::ledger::{ArrivalRecord, SourceState, Standing, Started};
+use muster_core::ledger::{ArrivalRecord, Standing, Started};
 use muster_core::reading::{HostListing, SiteReading};
 use muster_recovery::settle::{Move, Settled, Settler};
 use std::panic::AssertUnwindSafe;
@@ -78,19 +78,18 @@ async fn run(task: Task) -> End {
     }
     let settled = settler.settle(&mut subject, &stop).await;
     let other_host = match &settled {
-        Settled::BetweenAttempts { .. } => other_host(&pair, &subject, &needs).await,
+        Settled::BetweenAttempts { was_transferred, .. } => other_host(&pair, &subject, &needs, *was_transferred).await,
         Settled::Over { .. } | Settled::Held { .. } | Settled::Superseded | Settled::Stopped => None,
     };
     End::Settled { subject: Box::new(subject), settled, other_host }
 }
 
 /// Another host with room, if the last attempt's host doesn't answer or wouldn't have the VM.
-async fn other_host(pair: &Pair, subject: &Move, needs: &Needs) -> Option<HostName> {
-    let source = pair.source.feed().last_reading(subject.vm);
+async fn other_host(pair: &Pair, subject: &Move, needs: &Needs, was_transferred: bool) -> Option<HostName> {
     let destination = pair.destination.feed().last_reading(subject.vm)?;
     let last = given_up(&destination)?;
     let host_is_silent = destination.sight.silent_hosts.contains(&last.host);
-    if !host_is_silent && was_transferred(source.as_deref(), last) {
+    if !host_is_silent && was_transferred {
         return None;
     }
     let inventory = pair.destination.inventory().await.ok()?;
@@ -115,19 +114,5 @@ fn given_up(destination: &SiteReading) -> Option<&Started> {
             | ArrivalRecord::Closed(_) => None,
         },
         Some(Standing::Source(_)) | None => None,
-    }
-}
-
-/// Whether the attempt came as far as its transfer: then its host had taken it.
-fn was_transferred(source: Option<&SiteReading>, last: &Started) -> bool {
-    match source.and_then(|reading| reading.standing.as_ref()) {
-        Some(Standing::Source(at)) => match &at.state {
-            SourceState::Sealed { transfer: Some(transfer) } | SourceState::Gone { transfer } => {
-                transfer.attempt == last.attempt
-            }
-            SourceState::Unsealed | SourceState::Sealed { transfer: None } | SourceState::Retired => false,
-        },
-        // Nothing is known: stay with the plan.
-        Some(Standing::Destination(_)) | None => true,
     }
 }

@@ -29,7 +29,7 @@ use facts::{attempt_of, attempts_of, over};
 use muster_core::decide::{Leftovers, MoveOrder, decide};
 use muster_core::env::Env;
 use muster_core::evidence::{Evidence, Freshness, Heard, Outcome};
-use muster_core::ids::{EvacuationId, HostName, VmId};
+use muster_core::ids::{Attempt, EvacuationId, HostName, VmId};
 use muster_core::ladder::Climb;
 use muster_core::ledger::{SourceState, Standing};
 use muster_core::step::{Action, Decision, Hold, Step, Wait};
@@ -124,6 +124,8 @@ pub enum Settled {
     },
     /// The next attempt is wanted and allowed, and was not to be opened now.
     BetweenAttempts {
+        /// The last attempt came as far as its transfer: its host had taken it.
+        was_transferred: bool,
         /// What is proven.
         verdict: Verdict,
         /// How many attempts there were.
@@ -173,6 +175,8 @@ struct Run<'a> {
     /// Why the last command was not carried out; a transfer that failed before doesn't hide it.
     step_error: Option<String>,
     aborting: bool,
+    /// The attempt whose transfer the source's ledger names; it forgets that with the seal.
+    transferred: Option<Attempt>,
     /// How the transfer goes.
     climb: Climb,
     /// The bandwidth that the transfer's source was last told; none if nothing is known of that.
@@ -201,6 +205,7 @@ impl<'a> Run<'a> {
             error: None,
             step_error: None,
             aborting: false,
+            transferred: None,
             climb: Climb::default(),
             bandwidth_told: None,
             adjust_failures: 0,
@@ -379,7 +384,8 @@ impl<'a> Run<'a> {
 
     fn between_attempts(&mut self, verdict: Verdict, evidence: &Evidence) -> Settled {
         let attempts = attempts_of(evidence);
-        Settled::BetweenAttempts { verdict, attempts, error: self.error.take() }
+        let was_transferred = self.transferred.is_some_and(|attempt| attempt.count() == attempts);
+        Settled::BetweenAttempts { was_transferred, verdict, attempts, error: self.error.take() }
     }
 
     fn next_token(&mut self) -> Token {
@@ -389,15 +395,14 @@ impl<'a> Run<'a> {
 
     /// Why the last transfer failed, in its hypervisor's words; of one that was aborted here the reason is known.
     fn note_error(&mut self, seen: &Seen) {
-        if self.aborting {
-            return;
-        }
         if let Heard::Answer(reading) = &seen.source
             && let Some(Standing::Source(at)) = &reading.standing
-            && let SourceState::Sealed { transfer: Some(transfer) } = &at.state
-            && let Some(failed) = &transfer.failed
+            && let SourceState::Sealed { transfer: Some(transfer) } | SourceState::Gone { transfer } = &at.state
         {
-            self.error = Some(failed.clone());
+            self.transferred = Some(transfer.attempt);
+            if let (Some(failed), false) = (&transfer.failed, self.aborting) {
+                self.error = Some(failed.clone());
+            }
         }
     }
 }
