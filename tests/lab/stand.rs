@@ -1,9 +1,8 @@
 //! A lab for one test. One at a time: each has three libvirtds.
 
 use muster_tests::lab::judge::WATCH_MS;
-use muster_tests::lab::{Answer, Kind, Lab, LabError, Opinion, Order, packages};
-use std::io::Write;
-use std::path::Path;
+use muster_tests::lab::testing::{can, name};
+use muster_tests::lab::{Answer, Kind, Lab, Opinion, Order};
 use tokio::sync::{Mutex, MutexGuard};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -64,37 +63,5 @@ impl Stand {
 impl Drop for Stand {
     fn drop(&mut self) {
         Lab::down(&self.name).expect("it goes down");
-    }
-}
-
-/// Whether there can be a lab here. Says what is left out where not, past the capture of a test's output.
-pub(crate) fn can(left_out: &str) -> bool {
-    let why = match (Lab::down("none"), packages::missing().as_slice()) {
-        (Err(LabError::NotRoot), _) => "it needs root".to_owned(),
-        (_, []) => {
-            clear_the_dead();
-            return true;
-        }
-        (_, missing) => format!("run `lab install`: {missing:?} is missing"),
-    };
-    let line = format!("LEFT OUT: {left_out}: {why}\n");
-    std::io::stderr().write_all(line.as_bytes()).expect("a standard error");
-    false
-}
-
-/// A name of this process's own: several may test at the same time.
-pub(crate) fn name(word: &str) -> String {
-    format!("t{}-{word}", std::process::id())
-}
-
-/// Takes down what earlier tests left that were killed.
-fn clear_the_dead() {
-    for name in Lab::names() {
-        let pid = name.strip_prefix('t').and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid.parse::<u32>());
-        if let Some(Ok(pid)) = pid
-            && !Path::new("/proc").join(pid.to_string()).exists()
-        {
-            Lab::down(&name).expect("it goes down");
-        }
     }
 }

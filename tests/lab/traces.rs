@@ -1,6 +1,6 @@
 //! What is left of a lab: nothing. Red if a process, a mount, a network device or a file outlives it.
 
-use crate::stand::{can, name};
+use muster_tests::lab::testing::{can, name};
 use muster_tests::lab::{Kind, Lab, LabError, Order, processes};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

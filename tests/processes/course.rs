@@ -1,16 +1,17 @@
 //! The course of one evacuation: what is killed when, how it goes on, and what came of it.
 
 use crate::Outcome;
-use crate::daemon::{self, Ended};
 use crate::figures::Figures;
 use crate::fleet::{self, DESTINATION, Ordered};
-use crate::judge::{Presence, RollCall, Span, wrong_end, wrong_verdicts};
+use crate::judge::{Presence, Span, wrong_end, wrong_verdicts};
 use crate::plan::{Part, Plan, Strike, Succession};
 use crate::stage::{Stage, Way};
 use muster_core::reading::Stored;
 use muster_core::verdict::Verdict;
 use muster_proto::v1 as wire;
+use muster_tests::daemon::{self, Ended};
 use muster_tests::judge::{violation, wrong_end as shown_wrong};
+use muster_tests::roll_call::RollCall;
 use muster_worker::hypervisor::sim::world::Truth;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

@@ -1,63 +1,14 @@
-//! Judges roll calls, as `muster recover --output json` prints them, and the end, by the world's truth.
+//! Judges roll calls and the end by the world's truth.
 
 use crate::Outcome;
 use crate::fleet::{DESTINATION, Ordered, SOURCE};
 use muster_core::definition::Mode;
-use muster_core::ids::{SiteName, VmId};
+use muster_core::ids::SiteName;
 use muster_core::reading::{Instance, Stored};
 use muster_core::verdict::{Doubt, Verdict};
 use muster_tests::judge::contradiction;
+use muster_tests::roll_call::RollCall;
 use muster_worker::hypervisor::sim::world::Truth;
-use serde_json::Value;
-use std::collections::BTreeMap;
-
-/// A roll call: a verdict a VM.
-#[derive(Debug)]
-pub(crate) struct RollCall {
-    pub(crate) lines: BTreeMap<VmId, Verdict>,
-    pub(crate) settled: bool,
-    /// Recovery keeps its claim.
-    pub(crate) claim_kept: bool,
-    /// As it was printed.
-    pub(crate) text: String,
-}
-
-impl RollCall {
-    /// VMs of which the destination said nothing.
-    pub(crate) fn unanswered(&self) -> usize {
-        let silent = Verdict::Indeterminate(Doubt::DestinationSilent);
-        self.lines.values().filter(|verdict| **verdict == silent).count()
-    }
-
-    /// Reads what was printed. A VM on two lines is an error.
-    pub(crate) fn read(text: &str) -> Outcome<RollCall> {
-        let value: Value = serde_json::from_str(text).map_err(|error| format!("no roll call: {error}: {text}"))?;
-        let mut lines = BTreeMap::new();
-        for line in value["lines"].as_array().ok_or("a roll call without lines")? {
-            let vm = line["vm"].as_str().and_then(|vm| vm.parse().ok()).ok_or("a line without a VM")?;
-            if lines.insert(vm, verdict(line)?).is_some() {
-                return Err(format!("VM {vm} is on two lines of a roll call"));
-            }
-        }
-        let is_so = |field: &str| value[field].as_bool().unwrap_or(false);
-        let (settled, claim_kept) = (is_so("settled"), is_so("claim_kept"));
-        Ok(RollCall { lines, settled, claim_kept, text: text.to_owned() })
-    }
-}
-
-fn verdict(line: &Value) -> Outcome<Verdict> {
-    let plain = [
-        Verdict::NotStarted,
-        Verdict::NotMigrated,
-        Verdict::HandedOver,
-        Verdict::FullyMigrated,
-        Verdict::MemoryLost,
-        Verdict::SplitBrain,
-    ];
-    let doubts = Doubt::ALL.into_iter().filter(|doubt| line["doubt"] == doubt.sentence()).map(Verdict::Indeterminate);
-    let mut all = plain.into_iter().chain(doubts);
-    all.find(|verdict| line["verdict"] == verdict.name()).ok_or_else(|| format!("no verdict that is known: {line}"))
-}
 
 /// How far a worker could be heard while the roll was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,7 +169,7 @@ fn before_during_after() -> [Truth; 3] {
         failure: None,
     };
     let truth = |places| Truth {
-        vm: VmId(uuid::Uuid::nil()),
+        vm: muster_core::ids::VmId(uuid::Uuid::nil()),
         name: "live-00".parse().expect("a name"),
         has_run: true,
         places,

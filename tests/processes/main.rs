@@ -7,7 +7,6 @@
 //! course   one evacuation from its order to the last verdict
 //! judge    every verdict and every end against the world's truth
 //! figures  what it adds up to; report: the same, to be pasted into docs/RELIABILITY.md
-//! daemon   a process; binary: the file that it runs
 //! ```
 //! The full run is ordered by `cargo test --release -p muster-tests --test processes -- --ignored --nocapture a_hundred`;
 //! its last result stands in docs/RELIABILITY.md. `MUSTER_SEEDS=17` or `MUSTER_SEEDS=1..100` (both ends count) says which
@@ -15,9 +14,7 @@
 
 #![allow(clippy::print_stdout, reason = "figures are this test's result")]
 
-mod binary;
 mod course;
-mod daemon;
 mod figures;
 mod fleet;
 mod judge;
@@ -27,13 +24,11 @@ mod stage;
 
 use figures::Figures;
 use futures::StreamExt;
+use muster_tests::Outcome;
+use muster_tests::circumstances::commit;
+use muster_tests::seeds::{SEEDS, given_or};
 use tokio::time::Instant;
 
-/// What went wrong, for a person to read.
-type Outcome<T> = Result<T, String>;
-
-/// Names the seeds of the full run.
-const SEEDS: &str = "MUSTER_SEEDS";
 /// Evacuations at the same time.
 const AT_ONCE: usize = 2;
 /// Seeds of the short run; the last has its orchestrator succeeded by a recovery.
@@ -49,9 +44,7 @@ async fn a_few_evacuations_survive_kills_of_every_process() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes many minutes; see docs/RELIABILITY.md"]
 async fn a_hundred_evacuations_survive_kills_of_every_process() {
-    let given = std::env::var(SEEDS).ok();
-    evacuate(given.map_or_else(|| HUNDRED.collect(), |given| seeds(&given).expect("seeds like 17, 3,9 or 1..100")))
-        .await;
+    evacuate(given_or(HUNDRED)).await;
 }
 
 #[test]
@@ -78,9 +71,9 @@ fn a_plan_kills_every_kind_and_is_the_same_for_the_same_seed() {
 
 async fn evacuate(seeds: Vec<u64>) {
     // Built by nobody else's clock: building takes longer than an evacuation may.
-    let built = tokio::task::spawn_blocking(binary::muster).await.expect("a build that ends");
+    let built = tokio::task::spawn_blocking(muster_tests::binary::muster).await.expect("a build that ends");
     built.expect("the muster binary");
-    let (begun, commit) = (Instant::now(), report::commit());
+    let (begun, commit) = (Instant::now(), commit());
     let mut total = Figures::default();
     let mut failed = Vec::new();
     let mut played = futures::stream::iter(seeds).map(|seed| async move { (seed, Box::pin(play(seed)).await) });
@@ -116,13 +109,4 @@ async fn play(seed: u64) -> (Figures, Outcome<()>) {
 
 fn again(seed: u64) -> String {
     format!("{SEEDS}={seed} cargo test -p muster-tests --test processes -- --ignored --nocapture a_hundred")
-}
-
-fn seeds(given: &str) -> Option<Vec<u64>> {
-    let parts = given.split(',').map(|part| match part.split_once("..") {
-        Some((first, last)) => Some(first.trim().parse().ok()?..=last.trim().parse().ok()?),
-        None => part.trim().parse().ok().map(|seed| seed..=seed),
-    });
-    let ranges: Option<Vec<std::ops::RangeInclusive<u64>>> = parts.collect();
-    ranges.map(|ranges| ranges.into_iter().flatten().collect())
 }

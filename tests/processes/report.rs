@@ -2,7 +2,7 @@
 
 use crate::AT_ONCE;
 use crate::figures::{Figures, Kills, listed};
-use std::process::{Command, Stdio};
+use muster_tests::circumstances::{machine, today};
 use std::time::Duration;
 
 /// The table of a run. `commit` is what it began with; `failed` are the seeds that did not come through.
@@ -43,32 +43,6 @@ pub(crate) fn table(commit: &str, total: &Figures, failed: &[u64], elapsed: Dura
 
 fn mean_ms(total: &Figures) -> u64 {
     total.elapsed_ms / total.evacuations.max(1)
-}
-
-fn today() -> String {
-    told("date", &["-u", "+%Y-%m-%d"])
-}
-
-/// What is tested, and whether it is more than what was committed.
-pub(crate) fn commit() -> String {
-    let commit = told("git", &["rev-parse", "--short", "HEAD"]);
-    if told("git", &["status", "--porcelain"]).is_empty() { commit } else { format!("{commit} and changes") }
-}
-
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total_kib = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let total_kib: u64 = total_kib.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0);
-    format!("{cores} cores, {} GiB", total_kib.div_ceil(1024 * 1024))
-}
-
-/// What a command prints; nothing where it can't be run.
-fn told(program: &str, arguments: &[&str]) -> String {
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
-    let output = command.output().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    output.unwrap_or_default()
 }
 
 #[test]

@@ -1,27 +1,22 @@
 //! The processes of one evacuation: a world, two workers, an orchestrator; and what they are asked.
 
 use crate::Outcome;
-use crate::daemon::{self, Daemon, Ended, free_port};
 use crate::fleet::{DESTINATION, HANDOVER_MS, HOST_MEMORY_MIB, HOSTS, NIC_MIB_S, Ordered, SILENCE_MS, SOURCE, runbook};
-use crate::judge::{Presence, RollCall};
+use crate::judge::Presence;
 use crate::plan::Part;
-use muster_proto::channel::{Dial, SiteAddress, TcpDial, site_client};
+use muster_proto::channel::{Dial, SiteAddress, TcpDial};
 use muster_proto::v1 as wire;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
-use muster_proto::worker::v1::GetSiteRequest;
+use muster_tests::daemon::{self, Daemon, Ended, free_port, is_working, until_working};
+use muster_tests::roll_call::RollCall;
 use muster_worker::hypervisor::sim::client::WorldClient;
 use muster_worker::hypervisor::sim::world::Truth;
 use std::path::Path;
 use std::time::Duration;
-use tokio::time::Instant;
 use tonic::transport::Channel;
 
 /// How many simulated milliseconds pass in a real one.
 const TIME_SCALE: u32 = 20;
-/// Longest wait for a worker to take work.
-const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How often it is asked whether it does.
-const READY_ASKED_EVERY: Duration = Duration::from_millis(25);
 /// Longest wait for an answer of the orchestrator.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// As whom the test orders. A recovery of the same name goes on with its own claim.
@@ -63,8 +58,8 @@ impl Stage {
         let arguments = worker_arguments(DESTINATION, destination_port, SOURCE, source_port, &world_at, directory);
         let mut destination = Daemon::new("destination-worker", directory, arguments);
         let (source_at, destination_at) = (source.start().await?, destination.start().await?);
-        until_ready(&source_at).await?;
-        until_ready(&destination_at).await?;
+        until_working(&source_at).await?;
+        until_working(&destination_at).await?;
         let arguments = vec![
             "orchestrator".to_owned(),
             format!("--listen=127.0.0.1:{port}"),
@@ -115,8 +110,8 @@ impl Stage {
 
     /// Waits until both workers have compared their ledgers with their hypervisors.
     pub(crate) async fn until_workers_ready(&self) -> Outcome<()> {
-        until_ready(&self.source_at).await?;
-        until_ready(&self.destination_at).await
+        until_working(&self.source_at).await?;
+        until_working(&self.destination_at).await
     }
 
     /// Whether the source's and the destination's worker are there now and say that they work.
@@ -217,24 +212,6 @@ fn in_time<T>(message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.set_timeout(ANSWER_WITHIN);
     request
-}
-
-async fn until_ready(address: &SiteAddress) -> Outcome<()> {
-    let begun = Instant::now();
-    while begun.elapsed() < READY_WITHIN {
-        if is_working(address).await {
-            return Ok(());
-        }
-        tokio::time::sleep(READY_ASKED_EVERY).await;
-    }
-    Err(format!("the worker at {address} takes no work"))
-}
-
-/// Whether a worker says that it has compared its ledger with its hypervisors and takes work.
-async fn is_working(address: &SiteAddress) -> bool {
-    let Ok(channel) = TcpDial.dial(address).await else { return false };
-    let asked = tokio::time::timeout(ANSWER_WITHIN, site_client(channel).get_site(GetSiteRequest {})).await;
-    matches!(asked, Ok(Ok(answer)) if answer.get_ref().working)
 }
 
 fn world_arguments(seed: u64) -> Vec<String> {

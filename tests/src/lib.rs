@@ -5,6 +5,9 @@
 //! durable writes and calls ([`life`]), its network cut ([`network`]), and a judge ([`judge`]) compares verdicts with the
 //! world's truth. Everything that is replaced is replaced at a seam of the design; the product runs unmodified.
 
+pub mod binary;
+pub mod circumstances;
+pub mod daemon;
 pub mod env;
 pub mod faults;
 mod frames;
@@ -15,9 +18,14 @@ pub mod lab;
 pub mod life;
 pub mod network;
 pub mod orders;
+pub mod roll_call;
 pub mod seams;
+pub mod seeds;
 pub mod sites;
 pub mod stage;
 
 pub use hand::Hand;
 pub use stage::{Process, Stage, StageOptions};
+
+/// What went wrong, for a person to read.
+pub type Outcome<T> = Result<T, String>;

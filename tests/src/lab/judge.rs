@@ -1,7 +1,7 @@
 //! The outsider's judge: where each guest runs, and whether it ever ran twice. It asks virsh, the machine's processes, the
 //! guests' serial logs and their disks; never muster.
 
-use super::command::{SHORT_LIMIT_MS, attempt};
+use super::command::attempt;
 use super::disk::{self, Sequence, Written};
 use super::error::LabError;
 use super::guest::{Guest, Kind};
@@ -16,6 +16,8 @@ use tokio::time::sleep;
 
 /// How long the judge watches counters where nothing else is asked for, in milliseconds: two records and a half.
 pub const WATCH_MS: u64 = 2_500;
+/// How long a host may take to list its guests, in milliseconds; past that it counts as one that doesn't answer.
+const LISTED_LIMIT_MS: u64 = 3_000;
 
 /// What is true of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +170,7 @@ impl Lab {
     /// The states by the guests' names, or none where the host doesn't answer.
     async fn listed(&self, host: &Host) -> Result<Option<BTreeMap<String, String>>, LabError> {
         let command = ["virsh", "--connect", &host.libvirt_uri, "list", "--all"];
-        let ran = match attempt(&command, SHORT_LIMIT_MS / 10).await {
+        let ran = match attempt(&command, LISTED_LIMIT_MS).await {
             Ok(ran) if ran.success => ran,
             Ok(_) | Err(LabError::TooSlow { .. }) => return Ok(None),
             Err(error) => return Err(error),

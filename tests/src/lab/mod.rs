@@ -27,6 +27,7 @@ pub mod processes;
 pub mod record;
 mod relay;
 pub mod serial;
+pub mod testing;
 
 pub use capture::Capture;
 pub use error::LabError;

@@ -9,7 +9,10 @@ use std::sync::OnceLock;
 const GIVEN: &str = "MUSTER_BIN";
 
 /// The binary. The first call builds it; all others wait for that.
-pub(crate) fn muster() -> Outcome<PathBuf> {
+///
+/// # Errors
+/// Where it can't be built.
+pub fn muster() -> Outcome<PathBuf> {
     static BUILT: OnceLock<Outcome<PathBuf>> = OnceLock::new();
     BUILT
         .get_or_init(|| match std::env::var_os(GIVEN) {
@@ -23,7 +26,11 @@ pub(crate) fn muster() -> Outcome<PathBuf> {
 fn build() -> Outcome<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--locked", "--package", "muster", "--bin", "muster"]);
+    // The same packages and features as these tests were built with, so that nothing is built twice in two ways.
+    command.args(["build", "--quiet", "--locked", "--workspace", "--bins"]);
+    if cfg!(feature = "libvirt") {
+        command.args(["--features", "muster/libvirt,muster-tests/libvirt"]);
+    }
     command.args(["--profile", &profile()?, "--message-format", "json-render-diagnostics"]);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().map_err(|error| format!("cargo can't be run: {error}"))?;
