@@ -76,11 +76,15 @@ impl Side {
 
 impl Scene {
     async fn of(stand: &Stand, bandwidth_mib_s: Option<u64>) -> Scene {
-        let guest = &stand.lab.record().guests[0];
+        Scene::of_guest(stand, "vm1", "img", bandwidth_mib_s).await
+    }
+
+    async fn of_guest(stand: &Stand, name: &str, extension: &str, bandwidth_mib_s: Option<u64>) -> Scene {
+        let guest = stand.lab.guest(name).unwrap();
         let side = async |role| {
             let host = stand.lab.record().hosts.iter().find(|host| host.role == role).unwrap();
             let driver = stand.driver(role, bandwidth_mib_s).await.unwrap();
-            let disk = host.local_folder.join(format!("{}.img", guest.name));
+            let disk = host.local_folder.join(format!("{name}.{extension}"));
             Side { driver, site: host.site.parse().unwrap(), host: host.name.parse().unwrap(), disk }
         };
         let (source, destination, vm) = (side(Role::Source).await, side(Role::Destination).await, vm_of(guest));
@@ -139,7 +143,8 @@ async fn a_disk_is_copied_whole_or_not_at_all() {
     let scene = Scene::of(&stand, Some(SLOW_MIB_S)).await;
     let (vm, first, second) = (scene.vm, Attempt::FIRST, Attempt::FIRST.next());
     scene.seal().await;
-    scene.source.must(vm, VmChange::ShutDown).await;
+    // Whatever it is doing: one that has not booted yet hears no request to shut down.
+    virsh(&stand, &["destroy", "vm1"]).await;
     let dug = std::process::Command::new("fallocate").arg("--dig-holes").arg(&scene.source.disk).status();
     assert!(dug.unwrap().success());
     let before = scene.source.bytes();
@@ -225,4 +230,104 @@ async fn a_running_guest_takes_its_disk_along() {
     let disk = opinions[0].disk.as_ref().unwrap();
     assert!(disk.broken.is_none() && !disk.is_marked && disk.head >= opinions[0].newest(), "{disk:?}");
     assert!(opinions[0].life().iter().all(|record| record.boot == 1 && record.count == record.slot));
+}
+
+/// What a guest's image rests on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Base {
+    Nothing,
+    Shared,
+    OwnHost,
+}
+
+/// Gives a guest an image in the format qcow2 in place of its own, and starts it from that.
+async fn give_image(stand: &Stand, guest: &str, base: Base) {
+    let (record, host) = (stand.lab.record(), stand.lab.source().unwrap());
+    virsh(stand, &["destroy", guest]).await;
+    let [old, image] = ["img", "qcow2"].map(|extension| host.local_folder.join(format!("{guest}.{extension}")));
+    let (old, image) = (old.to_str().unwrap(), image.to_str().unwrap());
+    let under = match base {
+        Base::Nothing => None,
+        Base::Shared => Some(record.shared_folder.join(format!("{guest}.base"))),
+        Base::OwnHost => Some(record.local_folder.join(format!("{guest}.base"))),
+    };
+    let Some(under) = under else {
+        run("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", old, image]);
+        return define_and_start(stand, guest).await;
+    };
+    // As the host sees it, which for its own folder is elsewhere than seen from here.
+    let from_here =
+        if base == Base::Shared { under.clone() } else { host.local_folder.join(under.file_name().unwrap()) };
+    std::fs::copy(old, from_here).unwrap();
+    let size = std::fs::metadata(old).unwrap().len().to_string();
+    let under = under.to_str().unwrap();
+    run("qemu-img", &["create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", under, image, &size]);
+    define_and_start(stand, guest).await;
+}
+
+async fn define_and_start(stand: &Stand, guest: &str) {
+    let text = virsh(stand, &["dumpxml", "--inactive", guest]).await;
+    let text = text.replace("type='raw'", "type='qcow2'").replace(&format!("{guest}.img"), &format!("{guest}.qcow2"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    virsh(stand, &["define", file.path().to_str().unwrap()]).await;
+    virsh(stand, &["start", guest]).await;
+}
+
+async fn virsh(stand: &Stand, arguments: &[&str]) -> String {
+    let host = &stand.lab.source().unwrap().name;
+    stand.lab.virsh(host, arguments).await.and_then(|ran| ran.well()).unwrap()
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Moves a guest live until it has arrived; gives what its image at the destination is like, and how long that file is.
+async fn arrive(stand: &Stand, guest: &str) -> (String, u64) {
+    let scene = Scene::of_guest(stand, guest, "qcow2", None).await;
+    scene.place(Attempt::FIRST).await;
+    scene.seal().await;
+    scene.transfer(Attempt::FIRST).await;
+    let left = scene.source.ended(scene.vm).await;
+    let arrived = scene.destination.ended(scene.vm).await;
+    assert_eq!((arrived.instance, arrived.disk_complete), (Instance::Paused, true), "{left:?} {arrived:?}");
+    let there = scene.destination.disk.to_str().unwrap();
+    (run("qemu-img", &["info", "--force-share", there]), std::fs::metadata(there).unwrap().len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_that_rest_on_others_are_copied_where_they_can_be() {
+    let Some(stand) = Stand::up("disks-images", &[(Kind::Local, 4)]).await else { return };
+    let bases = [("vm1", Base::Shared), ("vm2", Base::OwnHost), ("vm3", Base::Nothing), ("vm4", Base::Shared)];
+    for (guest, base) in bases {
+        give_image(&stand, guest, base).await;
+    }
+    let (image, bytes) = arrive(&stand, "vm1").await;
+    assert!(image.contains("vm1.base") && bytes < 8 << 20, "what is shared was copied too: {image}");
+    let (image, bytes) = arrive(&stand, "vm2").await;
+    assert!(!image.contains("vm2.base") && bytes > 16 << 20, "what only its host had was left there: {image}");
+
+    let scene = Scene::of_guest(&stand, "vm3", "qcow2", None).await;
+    let (vm, first) = (scene.vm, Attempt::FIRST);
+    scene.seal().await;
+    virsh(&stand, &["destroy", "vm3"]).await;
+    scene.place(first).await;
+    scene.copy(first).await;
+    assert_eq!(scene.source.ended(vm).await.job_error, None);
+    assert!(scene.destination.ended(vm).await.disk_complete && scene.source.bytes() == scene.destination.bytes());
+    let real = VmChange::DefineReal { definition: scene.definition.clone(), mark: Some(scene.mark(first)) };
+    scene.destination.must(vm, real).await;
+    scene.destination.must(vm, VmChange::Start).await;
+    assert_eq!(scene.destination.ended(vm).await.instance, Instance::Running);
+
+    let scene = Scene::of_guest(&stand, "vm4", "qcow2", None).await;
+    scene.seal().await;
+    virsh(&stand, &["destroy", "vm4"]).await;
+    scene.place(first).await;
+    scene.copy(first).await;
+    let refused = scene.source.ended(scene.vm).await.job_error.unwrap_or_default();
+    assert!(refused.contains("rests on another image"), "{refused}");
 }
