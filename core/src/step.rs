@@ -238,7 +238,9 @@ impl Hold {
             Hold::DestinationHostSilent => "the destination host does not answer",
             Hold::RetireOwed => "runs at the destination; the silent source still has to retire its sealed copy",
             Hold::LeftBehind => "left behind at the source, which is fenced",
-            Hold::ColdStartNotAllowed => "its memory is lost, and a cold start is not allowed by itself",
+            Hold::ColdStartNotAllowed => {
+                "no copy of its memory is proven to be the newest, and a cold start is not allowed by itself"
+            }
             Hold::NoGoodDisk => {
                 "its memory is lost, and the destination has no disk that it could be started from anew"
             }

@@ -81,8 +81,16 @@ pub(crate) fn is_true(state: &State, verdict: Verdict, read: &Heard<Kept<SiteRea
 pub(crate) fn has_cause(hold: Hold, source: &Heard<Kept<SiteReading>>, destination: &Heard<Kept<SiteReading>>) -> bool {
     let source_is_silent = matches!(source, Heard::Silent);
     let destination_is_silent = matches!(destination, Heard::Silent);
-    let is_off = matches!(source, Heard::Answer(read) if read.sight.sightings.iter().any(is_shut_down));
+    let shows = |heard: &Heard<Kept<SiteReading>>, is: fn(&Sighting) -> bool| match heard {
+        Heard::Answer(read) => read.sight.sightings.iter().any(is),
+        Heard::Silent => false,
+    };
+    let is_off = shows(source, is_shut_down);
+    // Which of two truths it is, a daemon that forgot why can't tell.
+    let may_be_newest = shows(source, |seen| matches!(seen.instance, Instance::Off(_)))
+        && shows(destination, |seen| seen.instance == Instance::Paused);
     (is_off && hold == Hold::NotRunning)
+        || (may_be_newest && hold == Hold::ColdStartNotAllowed)
         || (source_is_silent && (hold == Hold::SourceSilent || hold == Hold::RetireOwed))
         || (destination_is_silent && hold == Hold::DestinationSilent)
 }
@@ -171,6 +179,12 @@ fn continue_alone(protocol: &Protocol, mut state: State, actor: usize) -> bool {
         let given_back = state.shut_down && state.at_source().state == SourceState::Unsealed;
         if given_back && decision.step == Step::Hold(Hold::NotRunning) {
             return state.source.stored == Stored::Real;
+        }
+        // A whole copy, and a source that ended for a reason that nobody knows: a person's to say as well.
+        let is_off = matches!(state.source.instance, Instance::Off(_));
+        let may_be_newest = is_off && state.destination.copies.iter().any(hypervisor::is_whole);
+        if may_be_newest && decision.step == Step::Hold(Hold::ColdStartNotAllowed) {
+            return true;
         }
         let Step::Act(action) = decision.step else { return false };
         token = token.next();

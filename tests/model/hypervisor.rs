@@ -185,7 +185,7 @@ fn failed() -> MutationResult {
     MutationResult::Failed { error: String::new() }
 }
 
-fn is_whole(copy: &Copy) -> bool {
+pub(crate) fn is_whole(copy: &Copy) -> bool {
     copy.instance == Instance::Paused
 }
 

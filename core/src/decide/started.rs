@@ -177,9 +177,23 @@ impl Case<'_> {
             }
             SourceStanding::Busy => wait(Verdict::Indeterminate(Doubt::HandoverUnderWay), Wait::Job),
             SourceStanding::Silent => doubt(Doubt::SourceSilent, Hold::SourceSilent),
-            SourceStanding::Stopped => act(self.lost_with_the_source(), Action::Abandon),
+            SourceStanding::Stopped => self.arrived_paused_source_stopped(),
             SourceStanding::Fenced => self.arrived_paused_source_fenced(),
             SourceStanding::Several => hold(Verdict::SplitBrain, Hold::SplitBrain),
+        }
+    }
+
+    /// Off, and nobody can say why: it may have ended where it was to end, as when its hypervisor's daemon died in the last
+    /// steps of the handover, and then this copy is the newest; or it may have run on, and written. The copy can't be told
+    /// from a stale one, so it is not run; and it may be all that is left of the guest's memory, so it isn't thrown away
+    /// unless somebody allowed the disk to be started instead.
+    fn arrived_paused_source_stopped(&self) -> Decision {
+        let lost = self.lost_with_the_source();
+        match (self.order.mode, self.order.cold_start) {
+            (Mode::Live, super::ColdStart::Never) => hold(lost, Hold::ColdStartNotAllowed),
+            (Mode::Live, super::ColdStart::Policy | super::ColdStart::Ordered) | (Mode::Cold | Mode::Off, _) => {
+                act(lost, Action::Abandon)
+            }
         }
     }
 

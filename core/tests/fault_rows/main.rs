@@ -311,6 +311,16 @@ fn arrived_and_paused_with_the_source_fenced_without_proof() {
 }
 
 #[test]
+fn arrived_and_paused_with_the_source_off_and_nobody_knows_why() {
+    let stopped = || row(STARTED, Paused).source(BEGUN, SourceInstance::Stopped);
+    let never = || stopped().cold_start(ColdStart::Never);
+    never().holds(Verdict::MemoryLost, Hold::ColdStartNotAllowed);
+    never().undo().holds(Verdict::MemoryLost, Hold::ColdStartNotAllowed);
+    stopped().cold_start(ColdStart::Policy).acts(Verdict::MemoryLost, Action::Abandon);
+    stopped().cold_start(ColdStart::Ordered).acts(Verdict::MemoryLost, Action::Abandon);
+}
+
+#[test]
 fn arrived_and_running_without_an_event() {
     let runs = || row(STARTED, Running);
     let doubt = Verdict::Indeterminate(Doubt::RunsWithoutEvent);

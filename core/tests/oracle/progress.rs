@@ -191,7 +191,14 @@ fn lost_rows(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence, a
         ColdStart::Policy | ColdStart::Ordered => order.goal == Goal::Finish,
     };
     let cold = is_source_fenced_out(evidence) && at.disk == DiskEvidence::Shared && permitted;
-    lost && begun && host_answers && at.other == OtherCopy::Absent && (at_source || cold)
+    // A whole copy whose source ended for a reason that nobody knows may be all that is left of the memory: only who
+    // allows a start from the disk has it thrown away.
+    let may_be_newest = at.copy == CopyState::Paused
+        && order.mode == Mode::Live
+        && order.cold_start == ColdStart::Never
+        && !is_gone(evidence);
+    let kept = may_be_newest && matches!(at.record, Record::Started { .. });
+    lost && begun && host_answers && at.other == OtherCopy::Absent && (at_source || cold) && !kept
 }
 
 /// A wait needs something that moves by itself: a hypervisor that has not settled a handover.
