@@ -100,6 +100,7 @@ impl<'a> Row<'a> {
         let text = format!(
             "name = \"reality\"\n[source]\nsite = \"north\"\n[destination]\nsite = \"south\"\n[[select]]\nnames = [{}]\n\
              [retry]\nattempts = 5\nbackoff_ms = 100\nbackoff_max_ms = 500\n\
+             [recovery]\ncold_start = \"policy\"\n\
              [deadlines]\nhandover_ms = {HANDOVER_MS}\nsilence_ms = {SILENCE_MS}\n{further}",
             names.join(", ")
         );

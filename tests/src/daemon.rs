@@ -123,6 +123,12 @@ impl Daemon {
         running.child.try_wait().ok().flatten().and_then(|status| status.signal())
     }
 
+    /// Its process id, while it is up.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().and_then(|running| running.child.id())
+    }
+
     /// Fails if it ended by itself.
     ///
     /// # Errors
@@ -135,8 +141,7 @@ impl Daemon {
     }
 
     fn signal(&self, name: &str) -> Outcome<()> {
-        let pid = self.running.as_ref().and_then(|running| running.child.id());
-        let pid = pid.ok_or_else(|| format!("{} is dead", self.name))?;
+        let pid = self.pid().ok_or_else(|| format!("{} is dead", self.name))?;
         let sent = BlockingCommand::new("kill").args([format!("-{name}"), pid.to_string()]).status();
         match sent {
             Ok(status) if status.success() => Ok(()),
