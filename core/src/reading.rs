@@ -80,6 +80,9 @@ pub enum OffCause {
     ShutDown,
     /// It crashed.
     Crashed,
+    /// Its memory is in an image at its host, and a start goes on from there: with the definition in the image, past the
+    /// stored one, however inert that is. It holds memory like one that is paused.
+    Saved,
     /// The hypervisor doesn't know any more, as after its host's restart.
     Unknown,
 }
@@ -93,6 +96,8 @@ pub enum Stored {
     Real,
     /// An inert placeholder.
     Placeholder,
+    /// That of a guest which a transfer brought, inert until its event: can't be started, autostart off.
+    Arrived,
     /// Sealed: can't be started, autostart off.
     Sealed,
     /// Retired: Not Runnable.

@@ -225,6 +225,45 @@ fn off_without_the_durable_proof_is_stopped_and_not_gone() {
     assert_eq!(older.seal, Seal::Gone { of_this_attempt: false });
 }
 
+#[test]
+fn what_somebody_else_migrated_away_is_neither_gone_nor_stopped() {
+    let off = || vec![sighting("s1", Instance::Off(OffCause::Migrated), Stored::Sealed, None)];
+    let failed = Transfer { failed: Some("it was aborted".to_owned()), ..transfer(second()) };
+    for last in [None, Some(failed)] {
+        let seen = source_of(SourceState::Sealed { transfer: last }, off(), |_| {});
+        assert_eq!(seen.instance, SourceInstance::Paused, "{seen:?}");
+    }
+    let cold = |reading: &mut SiteReading| match &mut reading.standing {
+        Some(Standing::Source(at)) => at.mode = Mode::Cold,
+        Some(Standing::Destination(_)) | None => panic!("it is the source's"),
+    };
+    assert_eq!(source_of(sealed(second()), off(), cold).instance, SourceInstance::Paused);
+}
+
+/// What a start would go on from, past every seal.
+#[test]
+fn a_saved_image_holds_memory_on_either_side() {
+    let saved = |host, stored, attempt| sighting(host, Instance::Off(OffCause::Saved), stored, attempt);
+    let here = |stored| source_of(sealed(second()), vec![saved("s1", stored, None)], |_| {}).instance;
+    assert_eq!((here(Stored::Sealed), here(Stored::Real)), (SourceInstance::Paused, SourceInstance::Paused));
+    let there = |stored, attempt| {
+        let seen = vec![saved("w1", stored, Some(attempt))];
+        let seen = destination_of(ArrivalRecord::Started(started(second())), seen, |_| {});
+        (seen.copy, seen.other)
+    };
+    assert_eq!(there(Stored::Arrived, second()), (CopyState::Paused, OtherCopy::Absent));
+    assert_eq!(there(Stored::Arrived, Attempt::FIRST), (CopyState::Absent, OtherCopy::HoldsMemory));
+}
+
+#[test]
+fn what_arrived_and_lost_its_memory_has_crashed_whatever_is_said_of_it() {
+    for cause in [OffCause::Crashed, OffCause::Unknown, OffCause::ShutDown, OffCause::Migrated] {
+        let off = sighting("w1", Instance::Off(cause), Stored::Arrived, Some(second()));
+        let seen = destination_of(ArrivalRecord::Started(started(second())), vec![off], |_| {});
+        assert_eq!(seen.copy, CopyState::Crashed, "{cause:?}");
+    }
+}
+
 /// Only the hypervisor's own word: what nobody remembers may have been a crash.
 #[test]
 fn shut_down_in_order_is_what_the_hypervisor_says_of_every_copy() {

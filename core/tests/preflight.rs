@@ -86,6 +86,7 @@ fn stage() -> Stage {
         media: Vec::new(),
         snapshots: 0,
         guardian: None,
+        has_saved_memory: false,
     };
     let listing =
         |name: &str| HostListing { host: host(name), answers: true, memory_mib: 8_192, used_mib: 0, cores: 8 };

@@ -132,12 +132,14 @@ fn sighted(sighting: &Sighting) -> String {
         Instance::Off(OffCause::Migrated) => "off, migrated away",
         Instance::Off(OffCause::ShutDown) => "off",
         Instance::Off(OffCause::Crashed) => "off, crashed",
+        Instance::Off(OffCause::Saved) => "off, its memory in a saved image",
         Instance::Off(OffCause::Unknown) => "off, the hypervisor does not know why",
     };
     let stored = match sighting.stored {
         Stored::Nothing => "no stored definition",
         Stored::Real => "its real definition",
         Stored::Placeholder => "an inert placeholder",
+        Stored::Arrived => "an inert definition until its event",
         Stored::Sealed => "a sealed definition",
         Stored::Retired => "a retired definition, Not Runnable",
     };

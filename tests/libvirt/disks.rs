@@ -111,6 +111,11 @@ impl Scene {
         self.source.must(self.vm, change).await;
     }
 
+    async fn remove(&self, attempt: Attempt) {
+        let change = VmChange::Remove { mark: self.mark(attempt), may_hold_memory: false };
+        self.destination.must(self.vm, change).await;
+    }
+
     async fn transfer(&self, attempt: Attempt) {
         let (destination_site, destination_host) = (self.destination.site.clone(), self.destination.host.clone());
         let (definition, mark) = (self.definition.clone(), self.mark(attempt));
@@ -154,7 +159,7 @@ async fn a_disk_is_copied_whole_or_not_at_all() {
     scene.copy(first).await;
     let refused = scene.source.ended(vm).await.job_error.unwrap_or_default();
     assert!(refused.contains("muster did not make it"), "{refused}");
-    scene.destination.must(vm, VmChange::Remove).await;
+    scene.remove(first).await;
     assert_eq!(scene.destination.bytes(), b"somebody's", "a file that muster did not make was touched");
     std::fs::remove_file(&scene.destination.disk).unwrap();
 
@@ -164,7 +169,7 @@ async fn a_disk_is_copied_whole_or_not_at_all() {
     let aborted = scene.abort().await;
     assert!(aborted.job_error.is_some() && matches!(aborted.instance, Instance::Off(_)), "{aborted:?}");
     scene.is_partial().await;
-    scene.destination.must(vm, VmChange::Remove).await;
+    scene.remove(first).await;
     assert!(!scene.destination.disk.exists(), "what an attempt made was left");
 
     scene.place(first).await;

@@ -9,7 +9,9 @@
 mod disks;
 mod evacuation;
 mod house;
+mod inert;
 mod ladder;
+mod saved;
 mod stand;
 mod weather;
 

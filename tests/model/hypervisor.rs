@@ -207,7 +207,7 @@ fn memory_arrives(state: &mut State) {
     match state.copy_mut(job.attempt) {
         Some(copy) if copy.instance == Instance::Incoming => {
             copy.instance = Instance::Paused;
-            copy.stored = Stored::Real;
+            copy.stored = Stored::Arrived;
             copy.stale = false;
             state.source.instance = Instance::Paused;
             state.source.job = Some(Transfer { stage: Stage::Handover, ..job });
@@ -310,10 +310,10 @@ fn run(state: &mut State, attempt: Option<Attempt>) -> MutationResult {
     let Some(copy) = attempt.and_then(|attempt| state.copy_mut(attempt)) else { return failed() };
     let fresh = match (copy.instance, copy.stored) {
         (Instance::Paused | Instance::Running, _) => false,
-        (Instance::Off(_), Stored::Real) => true,
+        (Instance::Off(_), Stored::Real | Stored::Arrived) => true,
         (Instance::Off(_) | Instance::Incoming, _) => return failed(),
     };
-    copy.instance = Instance::Running;
+    (copy.instance, copy.stored) = (Instance::Running, Stored::Real);
     if fresh {
         copy.stale = false;
         state.memory_lost = false;

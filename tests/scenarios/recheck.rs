@@ -10,8 +10,7 @@ use muster_core::step::Hold;
 use muster_proto::v1::{self as pb, MoveState};
 use muster_tests::stage::definition;
 use muster_tests::{Stage, StageOptions};
-use muster_worker::hypervisor::VmChange;
-use muster_worker::hypervisor::sim::world::VmSpec;
+use muster_worker::hypervisor::sim::world::{Deed, Fault, VmSpec};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -55,8 +54,7 @@ async fn what_turns_up_after_the_plan_holds_that_vm_alone_and_touches_nothing_of
     assert_eq!(stage.truth_of(third).await.runs_on(), [(stage.destination.clone(), host.clone())]);
 
     // Once the other one is gone, an order to try again is all that it takes.
-    let gone = muster_worker::hypervisor::Call { vm: stranger, host, change: VmChange::Remove };
-    stage.world.with(move |world| world.begin_call(&site, gone)).await.expect("a world");
+    stage.world.inject(Fault::ByHand(site, host, stranger, Deed::Delete)).await.expect("a world");
     tokio::time::sleep(Duration::from_secs(5)).await;
     let retry = pb::RetryMovesRequest {
         request_id: Uuid::from_u128(9).to_string(),

@@ -173,7 +173,7 @@ impl Hypervisor for MortalHypervisor {
             VmChange::ShutDown => "hypervisor: shut down",
             VmChange::Start => "hypervisor: start",
             VmChange::Resume => "hypervisor: resume",
-            VmChange::Remove => "hypervisor: remove",
+            VmChange::Remove { .. } => "hypervisor: remove",
         };
         let host = call.host.clone();
         // The call was sent: it goes on at the hypervisor even if its caller dies meanwhile.

@@ -47,6 +47,7 @@ fn place(seen: &Seen) -> String {
         Stored::Real => "",
         Stored::Nothing => ", transient",
         Stored::Placeholder => ", muster's placeholder",
+        Stored::Arrived => ", arrived by muster and not committed",
         Stored::Sealed => ", sealed by muster",
         Stored::Retired => ", retired by muster",
     };

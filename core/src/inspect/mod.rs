@@ -173,7 +173,7 @@ impl Seen {
     }
 
     fn holds_memory(&self) -> bool {
-        self.off_cause().is_none()
+        self.off_cause().is_none_or(|cause| cause == OffCause::Saved)
     }
 
     fn off_cause(&self) -> Option<OffCause> {
@@ -186,7 +186,7 @@ impl Seen {
     /// Its definition is one of muster's that can't be started.
     fn is_inert(&self) -> bool {
         match self.stored {
-            Stored::Placeholder | Stored::Sealed | Stored::Retired => !self.holds_memory(),
+            Stored::Placeholder | Stored::Arrived | Stored::Sealed | Stored::Retired => !self.holds_memory(),
             Stored::Nothing | Stored::Real => false,
         }
     }

@@ -158,8 +158,14 @@ fn copy_state(sighting: &Sighting) -> CopyState {
         Instance::Paused => CopyState::Paused,
         Instance::Incoming => CopyState::Incoming,
         Instance::Off(cause) => match (sighting.stored, cause) {
+            (Stored::Arrived, OffCause::Saved) => CopyState::Paused,
+            (Stored::Real, OffCause::Saved) => CopyState::ShutDown,
             (Stored::Real, OffCause::Crashed | OffCause::Unknown) => CopyState::Crashed,
             (Stored::Real, OffCause::ShutDown | OffCause::Migrated) => CopyState::ShutDown,
+            // Until its real definition is stored nobody had it to shut down.
+            (Stored::Arrived, OffCause::Migrated | OffCause::ShutDown | OffCause::Crashed | OffCause::Unknown) => {
+                CopyState::Crashed
+            }
             (Stored::Placeholder | Stored::Sealed | Stored::Retired | Stored::Nothing, _) => CopyState::Placeholder,
         },
     }
@@ -169,12 +175,16 @@ fn other_copy(sighting: &Sighting, evacuation: EvacuationId) -> OtherCopy {
     let ours = |mark: &Mark| mark.evacuation == evacuation;
     match sighting.instance {
         Instance::Running => OtherCopy::Running,
-        Instance::Paused | Instance::Incoming if sighting.mark.as_ref().is_some_and(ours) => OtherCopy::HoldsMemory,
-        Instance::Paused | Instance::Incoming => OtherCopy::Foreign,
+        Instance::Paused | Instance::Incoming | Instance::Off(OffCause::Saved)
+            if sighting.mark.as_ref().is_some_and(ours) =>
+        {
+            OtherCopy::HoldsMemory
+        }
+        Instance::Paused | Instance::Incoming | Instance::Off(OffCause::Saved) => OtherCopy::Foreign,
         Instance::Off(_) => match sighting.stored {
             // What an earlier evacuation left on this site when it was the source: inert, and replaced on arrival.
             Stored::Retired => OtherCopy::Absent,
-            Stored::Placeholder => OtherCopy::Inert,
+            Stored::Placeholder | Stored::Arrived => OtherCopy::Inert,
             Stored::Real | Stored::Nothing | Stored::Sealed if sighting.mark.as_ref().is_some_and(ours) => {
                 OtherCopy::Inert
             }
@@ -213,12 +223,14 @@ fn shows_real_definition(reading: &SiteReading) -> bool {
 fn source_instance(reading: &SiteReading) -> SourceInstance {
     let sightings = &reading.sight.sightings;
     let running = sightings.iter().filter(|sighting| sighting.instance == Instance::Running).count();
-    let holds_memory = |sighting: &Sighting| matches!(sighting.instance, Instance::Paused | Instance::Incoming);
+    let holds_memory = |sighting: &Sighting| {
+        matches!(sighting.instance, Instance::Paused | Instance::Incoming | Instance::Off(OffCause::Saved))
+    };
     if running > 1 {
         SourceInstance::Several
     } else if running == 1 {
         SourceInstance::Running
-    } else if sightings.iter().any(holds_memory) {
+    } else if sightings.iter().any(holds_memory) || was_taken_away(reading.standing.as_ref(), sightings) {
         SourceInstance::Paused
     } else if sightings.is_empty() && !reading.sight.silent_hosts.is_empty() {
         SourceInstance::HostSilent
@@ -227,6 +239,20 @@ fn source_instance(reading: &SiteReading) -> SourceInstance {
     } else {
         SourceInstance::Stopped
     }
+}
+
+/// Its hypervisor says that it was migrated away, and no transfer of muster's can have done that: none was begun, or the last
+/// one failed, or its guest moves by its disk. Somebody else's has: its memory is wherever that went, and it is no more
+/// stopped than one that is paused.
+#[must_use]
+pub fn was_taken_away(standing: Option<&Standing>, sightings: &[Sighting]) -> bool {
+    let Some(Standing::Source(AtSource { mode, state: SourceState::Sealed { transfer }, .. })) = standing else {
+        return false;
+    };
+    let is_own = *mode == Mode::Live && transfer.as_ref().is_some_and(|transfer| transfer.failed.is_none());
+    let is_away =
+        |seen: &Sighting| seen.stored != Stored::Retired && seen.instance == Instance::Off(OffCause::Migrated);
+    !is_own && sightings.iter().any(is_away)
 }
 
 /// Every host that could have run it says that it was shut down in order. A retired copy is an earlier evacuation's and says

@@ -33,7 +33,9 @@ pub(super) fn candidates<'a>(
             for listing in listings.into_iter().take(1).filter(|listing| !takers(runbook, listing).is_empty()) {
                 match listing.stored {
                     Stored::Retired => retired += 1,
-                    Stored::Placeholder | Stored::Nothing | Stored::Real | Stored::Sealed => arriving += 1,
+                    Stored::Placeholder | Stored::Arrived | Stored::Nothing | Stored::Real | Stored::Sealed => {
+                        arriving += 1;
+                    }
                 }
             }
             continue;
@@ -84,9 +86,10 @@ fn takers<'a>(runbook: &'a Runbook, listing: &'a VmListing) -> Vec<Candidate<'a>
 fn is_here(listing: &VmListing) -> bool {
     match (listing.stored, listing.instance) {
         (Stored::Real | Stored::Sealed | Stored::Nothing, _) => true,
-        (Stored::Retired | Stored::Placeholder, Instance::Running) | (Stored::Retired, Instance::Paused) => true,
+        (Stored::Retired | Stored::Placeholder | Stored::Arrived, Instance::Running)
+        | (Stored::Retired, Instance::Paused) => true,
         (Stored::Retired, Instance::Off(_) | Instance::Incoming)
-        | (Stored::Placeholder, Instance::Off(_) | Instance::Incoming | Instance::Paused) => false,
+        | (Stored::Placeholder | Stored::Arrived, Instance::Off(_) | Instance::Incoming | Instance::Paused) => false,
     }
 }
 

@@ -153,7 +153,7 @@ fn at_source(listing: &VmListing, silent: &BTreeSet<&HostName>, findings: &mut F
         Stored::Nothing => findings.vm(listing, Problem::NothingStored),
         Stored::Sealed => findings.vm(listing, Problem::Sealed),
         // `choose` lets one with an instance through, and no other.
-        Stored::Retired | Stored::Placeholder => findings.vm(listing, Problem::InertAndYetThere),
+        Stored::Retired | Stored::Placeholder | Stored::Arrived => findings.vm(listing, Problem::InertAndYetThere),
     }
 }
 
@@ -161,8 +161,11 @@ fn at_source(listing: &VmListing, silent: &BTreeSet<&HostName>, findings: &mut F
 fn at_destination(listing: &VmListing, there: Option<&Vec<&VmListing>>, findings: &mut Findings) {
     for copy in there.into_iter().flatten() {
         let inert = match (copy.stored, copy.instance) {
-            (Stored::Retired | Stored::Placeholder, Instance::Off(_)) => true,
-            (Stored::Retired | Stored::Placeholder, Instance::Incoming | Instance::Paused | Instance::Running)
+            (Stored::Retired | Stored::Placeholder | Stored::Arrived, Instance::Off(_)) => true,
+            (
+                Stored::Retired | Stored::Placeholder | Stored::Arrived,
+                Instance::Incoming | Instance::Paused | Instance::Running,
+            )
             | (Stored::Nothing | Stored::Real | Stored::Sealed, _) => false,
         };
         if !inert {

@@ -63,6 +63,9 @@ impl Preflight {
         }
         let uncopyable = needs.disks.iter().filter_map(|disk| disk.uncopyable.clone().map(|because| (disk, because)));
         found.extend(uncopyable.map(|(disk, because)| Obstacle::DiskNotCopyable { path: disk.path.clone(), because }));
+        if needs.has_saved_memory {
+            found.push(Obstacle::SavedMemory);
+        }
         if let Some(guardian) = &needs.guardian {
             found.push(Obstacle::Guarded { guardian: guardian.clone() });
         }

@@ -45,6 +45,8 @@ pub enum Obstacle {
     MediumUnreachable { host: HostName, path: String },
     /// It has snapshots.
     Snapshots { count: u32 },
+    /// Its memory is in a saved image.
+    SavedMemory,
     /// A VM of its name is on the host already.
     NameTaken { host: HostName, name: VmName },
     /// A VM at the destination has its network address.
@@ -91,6 +93,7 @@ impl Obstacle {
             | Obstacle::HostDevice { .. }
             | Obstacle::MediumUnreachable { .. }
             | Obstacle::Snapshots { .. }
+            | Obstacle::SavedMemory
             | Obstacle::NameTaken { .. }
             | Obstacle::MacTaken { .. }
             | Obstacle::Guarded { .. }
@@ -141,6 +144,7 @@ impl Obstacle {
             }
             Obstacle::HostDevice { device } => format!("a device of its host is handed through to it: {device}"),
             Obstacle::MediumUnreachable { host, path } => format!("{path} is inserted, and {host} does not reach it"),
+            Obstacle::SavedMemory => "its memory is in a saved image (virsh managedsave)".to_owned(),
             Obstacle::Snapshots { count: 1 } => "it has a snapshot".to_owned(),
             Obstacle::Snapshots { count } => format!("it has {count} snapshots"),
             Obstacle::NameTaken { host, name } => format!("another VM named {name} is on {host}"),
@@ -191,6 +195,9 @@ impl Obstacle {
             Obstacle::NetworkDown { .. } => "the guest would be refused, or arrive without its network",
             Obstacle::SubnetDiffers { .. } => "it keeps its addresses, which may lead nowhere there",
             Obstacle::HostDevice { .. } => "it can't leave a device of its host",
+            Obstacle::SavedMemory => {
+                "a start at the source would go on from there, whatever is stored, also after its move"
+            }
             Obstacle::Snapshots { .. } => "the hypervisor refuses to move a VM with snapshots, or loses them",
             Obstacle::NameTaken { .. } => "a host can't have two VMs of one name",
             Obstacle::MacTaken { .. } => "two VMs with one address disturb each other",
@@ -234,6 +241,9 @@ impl Obstacle {
             Obstacle::SubnetDiffers { .. } => "make sure that the guest's addresses are routed there",
             Obstacle::HostDevice { .. } => "detach it, or except the VM",
             Obstacle::MediumUnreachable { .. } => "eject it, or make it reachable there",
+            Obstacle::SavedMemory => {
+                "start it, or give its memory up with `virsh managedsave-remove`, or except the VM"
+            }
             Obstacle::Snapshots { .. } => "merge or delete them, or except the VM",
             Obstacle::NameTaken { .. } => "rename one of the two, or allow other destination_hosts",
             Obstacle::MacTaken { .. } => "change one of the two, or except the VM",

@@ -177,6 +177,8 @@ pub struct VmNeeds {
     pub snapshots: u32,
     /// What else starts and stops it: a high-availability manager's name.
     pub guardian: Option<String>,
+    /// Its memory is in an image at its host, from which a start would go on.
+    pub has_saved_memory: bool,
 }
 
 /// A network card.

@@ -173,7 +173,7 @@ fn source_copy(status: &MoveStatus, source: Option<&SiteReading>) -> &'static st
         Stored::Real => Some(RUNNABLE),
         Stored::Sealed => Some(SEALED),
         Stored::Retired => Some(NOT_RUNNABLE),
-        Stored::Nothing | Stored::Placeholder => None,
+        Stored::Nothing | Stored::Placeholder | Stored::Arrived => None,
     };
     if let Some(shown) = source.and_then(|reading| reading.sight.sightings.iter().find_map(stored)) {
         return shown;

@@ -86,6 +86,7 @@ impl From<Instance> for pb::InstanceState {
             Instance::Off(OffCause::Migrated) => pb::InstanceState::OffMigrated,
             Instance::Off(OffCause::ShutDown) => pb::InstanceState::OffShutDown,
             Instance::Off(OffCause::Crashed) => pb::InstanceState::OffCrashed,
+            Instance::Off(OffCause::Saved) => pb::InstanceState::OffSaved,
             Instance::Off(OffCause::Unknown) => pb::InstanceState::OffUnknown,
         }
     }
@@ -100,6 +101,7 @@ pub(super) fn instance(field: &str, value: i32) -> Result<Instance, InvalidMessa
         pb::InstanceState::OffMigrated => Some(Instance::Off(OffCause::Migrated)),
         pb::InstanceState::OffShutDown => Some(Instance::Off(OffCause::ShutDown)),
         pb::InstanceState::OffCrashed => Some(Instance::Off(OffCause::Crashed)),
+        pb::InstanceState::OffSaved => Some(Instance::Off(OffCause::Saved)),
         pb::InstanceState::OffUnknown => Some(Instance::Off(OffCause::Unknown)),
     })
 }
@@ -110,6 +112,7 @@ impl From<Stored> for pb::StoredKind {
             Stored::Nothing => pb::StoredKind::Nothing,
             Stored::Real => pb::StoredKind::Real,
             Stored::Placeholder => pb::StoredKind::Placeholder,
+            Stored::Arrived => pb::StoredKind::Arrived,
             Stored::Sealed => pb::StoredKind::Sealed,
             Stored::Retired => pb::StoredKind::Retired,
         }
@@ -122,6 +125,7 @@ pub(super) fn stored(field: &str, value: i32) -> Result<Stored, InvalidMessage> 
         pb::StoredKind::Nothing => Some(Stored::Nothing),
         pb::StoredKind::Real => Some(Stored::Real),
         pb::StoredKind::Placeholder => Some(Stored::Placeholder),
+        pb::StoredKind::Arrived => Some(Stored::Arrived),
         pb::StoredKind::Sealed => Some(Stored::Sealed),
         pb::StoredKind::Retired => Some(Stored::Retired),
     })

@@ -277,6 +277,7 @@ impl From<VmNeeds> for pb::VmNeeds {
             media: needs.media,
             snapshots: needs.snapshots,
             guardian: needs.guardian,
+            has_saved_memory: needs.has_saved_memory,
         }
     }
 }
@@ -295,6 +296,7 @@ impl TryFrom<pb::VmNeeds> for VmNeeds {
             media: parts("media", message.media)?,
             snapshots: message.snapshots,
             guardian: optional_part("guardian", message.guardian)?,
+            has_saved_memory: message.has_saved_memory,
         })
     }
 }

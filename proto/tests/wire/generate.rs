@@ -251,12 +251,20 @@ impl Generator {
             Instance::Off(OffCause::Migrated),
             Instance::Off(OffCause::ShutDown),
             Instance::Off(OffCause::Crashed),
+            Instance::Off(OffCause::Saved),
             Instance::Off(OffCause::Unknown),
         ])
     }
 
     fn stored(&mut self) -> Stored {
-        self.one(&[Stored::Nothing, Stored::Real, Stored::Placeholder, Stored::Sealed, Stored::Retired])
+        self.one(&[
+            Stored::Nothing,
+            Stored::Real,
+            Stored::Placeholder,
+            Stored::Arrived,
+            Stored::Sealed,
+            Stored::Retired,
+        ])
     }
 
     pub(crate) fn sighting(&mut self) -> Sighting {

@@ -80,6 +80,7 @@ impl Generator {
             media: self.some(Self::words),
             snapshots: self.small(),
             guardian: self.maybe(Self::words),
+            has_saved_memory: self.small() % 2 == 1,
         }
     }
 

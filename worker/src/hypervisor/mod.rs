@@ -117,8 +117,8 @@ pub enum VmChange {
         /// Whose it is, at the destination.
         mark: Option<Mark>,
     },
-    /// Begin a live transfer of the running guest to a host of another site. It arrives paused, with `definition`
-    /// stored (autostart off) under `mark`; this side's guest is let go once it is whole there, and its stored
+    /// Begin a live transfer of the running guest to a host of another site. It arrives paused, with an inert form of
+    /// `definition` stored under `mark`, so that nobody starts it should its memory be lost before its event; this side's guest is let go once it is whole there, and its stored
     /// (sealed) definition stays. Refused where the other side has no placeholder with this mark.
     BeginTransfer {
         /// The site it goes to.
@@ -158,8 +158,13 @@ pub enum VmChange {
     /// Let its paused instance run on, and announce its addresses to the network.
     Resume,
     /// End its instance, if any, and delete its stored definition and the disk copy of its mark. Removing what is
-    /// not there succeeds.
-    Remove,
+    /// not there succeeds. Refused where its guest runs, and where what is there is another attempt's or nobody's.
+    Remove {
+        /// Whose it is; the attempt counts, not the token.
+        mark: Mark,
+        /// A whole or arriving guest may go with it. Refused without this where there is one.
+        may_hold_memory: bool,
+    },
 }
 
 /// Something changed.

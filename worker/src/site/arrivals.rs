@@ -87,13 +87,14 @@ impl Site {
                 let (_, at) = arrival(&row, place)?;
                 let sight = site.look_one(place.vm).await?;
                 let (rubbish, cleaned) = (rubbish(&sight, at), cleaned(at, &sight));
-                let has_job = |seen: &Sighting| seen.job.is_some() && rubbish.contains(&seen.host);
+                let is_rubbish = |seen: &Sighting| rubbish.iter().any(|left| left.host == seen.host);
+                let has_job = |seen: &Sighting| seen.job.is_some() && is_rubbish(seen);
                 if sight.call_under_way || sight.sightings.iter().any(has_job) {
                     return Err(SiteError::Busy { vm: place.vm });
                 }
                 let work = async move {
-                    for host in rubbish {
-                        site.call(&host, place.vm, VmChange::Remove).await?;
+                    for Rubbish { host, mark, may_hold_memory } in rubbish {
+                        site.call(&host, place.vm, VmChange::Remove { mark, may_hold_memory }).await?;
                     }
                     Ok(MutationResult::Cleaned { attempts: cleaned })
                 };
@@ -170,6 +171,10 @@ fn may_be_completed(vm: VmId, entry: &RollEntry, kind: ArrivalKind, copy: &Sight
     match copy.instance {
         Instance::Paused | Instance::Running => Ok(()),
         Instance::Incoming => Err(SiteError::NotArrived { vm, because: "its memory is still arriving" }),
+        Instance::Off(OffCause::Saved) => {
+            let because = "its memory is in a saved image there; start it by hand, or give that memory up";
+            Err(SiteError::NotArrived { vm, because })
+        }
         Instance::Off(OffCause::Migrated | OffCause::ShutDown | OffCause::Crashed | OffCause::Unknown) => {
             let is_placeholder = copy.stored == Stored::Placeholder;
             if !is_placeholder || !from_disk {
@@ -215,24 +220,41 @@ fn must_be_still(vm: VmId, copy: &Sighting, sight: &Sight) -> Result<(), SiteErr
     Ok(())
 }
 
-/// Hosts whose copy is a given-up attempt's, or a placeholder of an evacuation that is over. Never a copy that runs, and
-/// never the one that arrived, also after the move was closed.
-pub(super) fn rubbish(sight: &Sight, at: &AtDestination) -> Vec<HostName> {
-    let is_inert = |seen: &Sighting| match seen.instance {
-        Instance::Off(_) => true,
-        Instance::Running | Instance::Paused | Instance::Incoming => false,
+/// A copy that is to go.
+pub(super) struct Rubbish {
+    pub(super) host: HostName,
+    pub(super) mark: Mark,
+    /// A guest that holds memory may go with it.
+    pub(super) may_hold_memory: bool,
+}
+
+/// Copies of given-up attempts, and placeholders of evacuations that are over. Never a copy that runs, and never the one
+/// that arrived, also after the move was closed.
+pub(super) fn rubbish(sight: &Sight, at: &AtDestination) -> Vec<Rubbish> {
+    let is_inert = |seen: &Sighting| !holds_memory(seen.instance);
+    let as_rubbish = |seen: &Sighting| {
+        let mark = seen.mark?;
+        let (is_rubbish, may_hold_memory) = if mark.evacuation == at.evacuation {
+            match standing_of(at, mark.attempt) {
+                AttemptStanding::Stands => (false, false),
+                AttemptStanding::GivenUp => (seen.instance != Instance::Running, true),
+                // Not even the ledger knows of it: nothing that holds memory is touched.
+                AttemptStanding::Unknown => (is_inert(seen), false),
+            }
+        } else {
+            let is_left = matches!(seen.stored, Stored::Placeholder | Stored::Arrived);
+            (is_left && is_inert(seen), false)
+        };
+        is_rubbish.then(|| Rubbish { host: seen.host.clone(), mark, may_hold_memory })
     };
-    let is_rubbish = |seen: &&Sighting| match seen.mark {
-        Some(mark) if mark.evacuation == at.evacuation => match standing_of(at, mark.attempt) {
-            AttemptStanding::Stands => false,
-            AttemptStanding::GivenUp => seen.instance != Instance::Running,
-            // Not even the ledger knows of it: nothing that holds memory is touched.
-            AttemptStanding::Unknown => is_inert(seen),
-        },
-        Some(_) => seen.stored == Stored::Placeholder && is_inert(seen),
-        None => false,
-    };
-    sight.sightings.iter().filter(is_rubbish).map(|seen| seen.host.clone()).collect()
+    sight.sightings.iter().filter_map(as_rubbish).collect()
+}
+
+pub(super) fn holds_memory(instance: Instance) -> bool {
+    match instance {
+        Instance::Running | Instance::Paused | Instance::Incoming | Instance::Off(OffCause::Saved) => true,
+        Instance::Off(OffCause::Migrated | OffCause::ShutDown | OffCause::Crashed | OffCause::Unknown) => false,
+    }
 }
 
 /// What the record says of an attempt.

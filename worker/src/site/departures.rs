@@ -13,6 +13,7 @@ use muster_core::definition::{Definition, Mode};
 use muster_core::evidence::Outcome;
 use muster_core::ids::{Attempt, HostName, SiteName, VmId};
 use muster_core::ledger::command::{FactKind, MutationResult, VmOrder};
+use muster_core::ledger::weigh::was_taken_away;
 use muster_core::ledger::{ArrivalRecord, Enrolled, RollEntry, Standing, VmRow};
 use muster_core::reading::{Instance, Mark, OffCause, Sight, Sighting, Stored};
 use muster_core::terms::Tuning;
@@ -27,7 +28,7 @@ impl Site {
                 let definition = match seen.stored {
                     Stored::Real => site.definition(&seen.host, place.vm).await?,
                     Stored::Sealed | Stored::Nothing => entry.definition,
-                    Stored::Placeholder | Stored::Retired => {
+                    Stored::Placeholder | Stored::Arrived | Stored::Retired => {
                         let because = "here is only its placeholder or its retired copy; it is not this site's to move";
                         return Err(SiteError::NotAsNeeded { vm: place.vm, because });
                     }
@@ -120,6 +121,8 @@ impl Site {
             async move {
                 site.may_run_here(entry(&row, place)?, place).await?;
                 let seen = site.seen_here(place.vm).await?;
+                must_not_be_saved(place.vm, &seen)?;
+                must_not_be_taken(&row, &seen)?;
                 let work = async move {
                     if seen.instance == Instance::Paused {
                         site.call(&seen.host, place.vm, VmChange::Resume).await?;
@@ -139,6 +142,7 @@ impl Site {
                 let entry = entry(&row, place)?.clone();
                 site.may_run_here(&entry, place).await?;
                 let seen = site.seen_here(place.vm).await?;
+                must_not_be_taken(&row, &seen)?;
                 let work = async move { site.give_back(&seen.host, &entry, place, ShutDown::IsStarted).await };
                 Ok(Planned { order: VmOrder::BeginStart, work: work.boxed() })
             }
@@ -153,6 +157,7 @@ impl Site {
                 let entry = entry(&row, place)?.clone();
                 site.may_run_here(&entry, place).await?;
                 let seen = site.seen_here(place.vm).await?;
+                must_not_be_taken(&row, &seen)?;
                 let work = async move { site.give_back(&seen.host, &entry, place, ShutDown::StaysOff).await };
                 Ok(Planned { order: VmOrder::BeginUnseal, work: work.boxed() })
             }
@@ -236,6 +241,8 @@ impl Site {
         }
         match self.instance(host, vm).await? {
             Some(Instance::Running | Instance::Paused | Instance::Incoming) => return Ok(MutationResult::Done),
+            // Whoever saved it has its memory, and can go on from there: its definition is back.
+            Some(Instance::Off(OffCause::Saved)) => return Ok(MutationResult::Done),
             Some(Instance::Off(OffCause::ShutDown)) if entry.mode == Mode::Live && shut_down == ShutDown::StaysOff => {
                 return Ok(MutationResult::Done);
             }
@@ -379,7 +386,11 @@ async fn begun(
     attempt: Attempt,
     call: Result<(), HypervisorError>,
 ) -> Result<MutationResult, HypervisorError> {
-    if let Err(error @ (HypervisorError::Refused { .. } | HypervisorError::Failed { .. })) = &call {
+    // Busy is somebody else's job: what comes of that must not pass for this transfer's end.
+    if let Err(
+        error @ (HypervisorError::Refused { .. } | HypervisorError::Failed { .. } | HypervisorError::Busy { .. }),
+    ) = &call
+    {
         let fact = FactKind::TransferFailed { attempt, error: error.to_string() };
         if let Err(unwritten) = site.write_fact(vm, fact).await {
             tracing::error!(%vm, error = %unwritten, "a failed transfer could not be written down");
@@ -388,7 +399,26 @@ async fn begun(
     call.map(|()| MutationResult::Done)
 }
 
+/// It was migrated away by somebody else: it may run there, whatever may be started here.
+fn must_not_be_taken(row: &VmRow, seen: &Sighting) -> Result<(), SiteError> {
+    if was_taken_away(row.standing(), std::slice::from_ref(seen)) {
+        let because = "somebody else has migrated it away from here; bring it back, or end it there";
+        return Err(SiteError::NotAsNeeded { vm: row.vm, because });
+    }
+    Ok(())
+}
+
+fn must_not_be_saved(vm: VmId, seen: &Sighting) -> Result<(), SiteError> {
+    if seen.instance == Instance::Off(OffCause::Saved) {
+        let because =
+            "its memory is in a saved image; start it, or give that memory up with `virsh managedsave-remove`";
+        return Err(SiteError::NotAsNeeded { vm, because });
+    }
+    Ok(())
+}
+
 fn must_be_off(vm: VmId, seen: &Sighting) -> Result<(), SiteError> {
+    must_not_be_saved(vm, seen)?;
     match seen.instance {
         Instance::Off(_) => Ok(()),
         Instance::Running | Instance::Paused | Instance::Incoming => {

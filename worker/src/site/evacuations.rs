@@ -136,7 +136,7 @@ impl Site {
         for listing in &mut inventory.vms {
             let is_real = match listing.stored {
                 Stored::Real | Stored::Nothing => true,
-                Stored::Placeholder | Stored::Sealed | Stored::Retired => false,
+                Stored::Placeholder | Stored::Arrived | Stored::Sealed | Stored::Retired => false,
             };
             if !is_real && let Some(enrolled) = self.records.row(listing.vm).await?.enrolled {
                 listing.definition = enrolled.entry.definition;

@@ -3,7 +3,7 @@
 //! ```text
 //!  job ends ─┬─ off because migrated, sealed ─▶ Gone (durable) ─▶ CommitArrival with the transfer's own token, repeated
 //!            ├─ runs here                     ─▶ TransferFailed
-//!            ├─ off, a cold move              ─▶ ask the destination whether its disk is complete ─▶ Gone or TransferFailed
+//!            ├─ off, sealed, a cold move      ─▶ ask the destination whether its disk is complete ─▶ Gone or TransferFailed
 //!            └─ paused                        ─▶ nothing: the hypervisor may still resume it
 //! ```
 //! Invariants 1 and 3 (One runner, Order). It must never take "paused" or "off" for "gone", and never commit with any token but the transfer's.
@@ -81,7 +81,13 @@ fn job_ended(row: &VmRow, mode: Mode, transfer: &Transfer, sight: &Sight) -> See
         (Instance::Off(_), Mode::Cold | Mode::Off) if seen.job_error.is_some() => {
             Seen::Failed(transfer.clone(), error())
         }
-        (Instance::Off(_), Mode::Cold | Mode::Off) => Seen::AskDestination(transfer.clone()),
+        // A start would go on from its image, past the seal; and nothing of muster's has migrated it away.
+        (Instance::Off(OffCause::Saved | OffCause::Migrated), Mode::Cold | Mode::Off) => Seen::Nothing,
+        (Instance::Off(_), Mode::Cold | Mode::Off) if seen.stored == Stored::Sealed => {
+            Seen::AskDestination(transfer.clone())
+        }
+        // Somebody could start it, and perhaps somebody has: it is sealed again first.
+        (Instance::Off(_), Mode::Cold | Mode::Off) => Seen::Nothing,
         // Off and not because of a handover: it crashed. That is no proof, and no failure that a retry could mend.
         (Instance::Off(_), Mode::Live) => Seen::Nothing,
         (Instance::Paused | Instance::Incoming, Mode::Live | Mode::Cold | Mode::Off) => Seen::Nothing,
@@ -219,6 +225,12 @@ impl Site {
                 return self.alarm(Some(vm), "DISK_UNPROVEN", &message);
             }
         };
+        // The answer may have taken long: by now somebody could have unsealed and started it here.
+        match self.still_asks(vm, transfer).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return tracing::warn!(%vm, %error, "what came of a cold move is left to the next look"),
+        }
         let attempt = transfer.attempt;
         let fact = if is_complete {
             FactKind::Gone { attempt }
@@ -228,6 +240,12 @@ impl Site {
         if let Err(error) = self.write_fact(vm, fact).await {
             tracing::error!(%vm, %error, "what came of a cold move could not be written down");
         }
+    }
+
+    async fn still_asks(&self, vm: VmId, transfer: &Transfer) -> Result<bool, SiteError> {
+        let row = self.records.row(vm).await?;
+        let sight = self.look_one(vm).await?;
+        Ok(proven(&row, &sight) == Seen::AskDestination(transfer.clone()))
     }
 }
 

@@ -5,14 +5,14 @@
 //! to a record that stands. No intent stands for it: the move is over, a hypervisor that still works on it shows the VM as
 //! busy, and an attempt of another evacuation enters the VM's section before it places anything.
 
-use super::arrivals::{cleaned, rubbish};
+use super::arrivals::{Rubbish, cleaned, holds_memory, rubbish};
 use super::{CALL_DEADLINE, Site};
 use crate::error::SiteError;
 use crate::hypervisor::{HypervisorError, VmChange};
 use muster_core::ids::{Attempt, HostName, VmId};
 use muster_core::ledger::command::FactKind;
 use muster_core::ledger::{ArrivalRecord, AtDestination, Standing, VmRow};
-use muster_core::reading::{Instance, Mark, Sight};
+use muster_core::reading::{Mark, Sight, Sighting};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +64,8 @@ impl Site {
         if row.intent.is_some() || is_under_way(&sight) {
             return Ok(());
         }
-        let inert: Vec<HostName> = rubbish(&sight, at).into_iter().filter(|host| is_inert(&sight, host)).collect();
+        let mut inert = rubbish(&sight, at);
+        inert.retain(|left| is_inert(&sight, &left.host));
         let kept = without(&sight, &inert);
         let shows = |attempt: &Attempt| {
             let is_its = |mark: Mark| mark.evacuation == at.evacuation && mark.attempt == *attempt;
@@ -72,8 +73,9 @@ impl Site {
         };
         let attempts: Vec<Attempt> = cleaned(at, &kept).into_iter().filter(|attempt| !shows(attempt)).collect();
         let mut failed: Option<HypervisorError> = None;
-        for host in inert {
-            if let Err(error) = self.call(&host, vm, VmChange::Remove).await {
+        for Rubbish { host, mark, .. } in inert {
+            let change = VmChange::Remove { mark, may_hold_memory: false };
+            if let Err(error) = self.call(&host, vm, change).await {
                 failed = Some(error);
             }
         }
@@ -91,11 +93,12 @@ fn is_under_way(sight: &Sight) -> bool {
 
 fn is_inert(sight: &Sight, host: &HostName) -> bool {
     let mut here = sight.sightings.iter().filter(|seen| seen.host == *host);
-    here.all(|seen| matches!(seen.instance, Instance::Off(_)))
+    here.all(|seen| !holds_memory(seen.instance))
 }
 
-/// The sight as it is once these hosts are cleaned.
-fn without(sight: &Sight, hosts: &[HostName]) -> Sight {
-    let kept = sight.sightings.iter().filter(|seen| !hosts.contains(&seen.host));
+/// The sight as it is once these are gone.
+fn without(sight: &Sight, rubbish: &[Rubbish]) -> Sight {
+    let is_rubbish = |seen: &Sighting| rubbish.iter().any(|left| left.host == seen.host);
+    let kept = sight.sightings.iter().filter(|seen| !is_rubbish(seen));
     Sight { sightings: kept.cloned().collect(), ..sight.clone() }
 }

@@ -268,7 +268,7 @@ fn running_copy<'a>(row: &VmRow, sight: &'a Sight) -> Option<&'a Sighting> {
     sight.sightings.iter().find(|seen| {
         let is_ours =
             seen.mark.is_some_and(|mark| mark.evacuation == at.evacuation && mark.attempt == completed.started.attempt);
-        is_ours && seen.instance == Instance::Running && seen.stored == Stored::Real
+        is_ours && seen.instance == Instance::Running && matches!(seen.stored, Stored::Arrived | Stored::Real)
     })
 }
 

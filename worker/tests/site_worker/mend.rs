@@ -4,6 +4,7 @@ use crate::stage::{Stage, VM, host, site, transfer};
 use muster_core::definition::{Disk, Mode};
 use muster_core::evidence::Outcome;
 use muster_core::ids::VmId;
+use muster_core::ledger::{AtSource, SourceState, Standing};
 use muster_core::reading::{Instance, SiteReading, Stored};
 use muster_core::step::Side;
 use muster_proto::convert::{News, SiteAction, SiteNews};
@@ -62,6 +63,25 @@ async fn what_was_changed_while_the_worker_was_down_is_mended_before_it_works() 
     stage.start_again(Side::Source, disk).await;
     stage.until(Side::Source, VM, |reading| stored(reading) == Some(Stored::Sealed)).await;
     assert_eq!(count(&stage.history(Side::Source, VM).await, "made_inert_again"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_moves_source_that_could_be_started_is_no_proof() {
+    let mut stage = Stage::set().await;
+    let definition = stage.enrolled(VM, Mode::Cold, Disk::Local { size_mib: 4_096 }).await;
+    stage.transferred(VM).await;
+    stage.until(Side::Source, VM, |reading| matches!(reading.sight.sightings[0].instance, Instance::Off(_))).await;
+    let fail = RuleKind::Call(Some(CallKind::DefineSealed), Twist::Fail("busy".to_owned()));
+    stage.world.inject(Fault::Rule(Rule { vm: Some(VM), times: 40, kind: fail })).await.unwrap();
+    stage.world.inject(changed_by_hand(definition)).await.unwrap();
+    stage
+        .until(Side::Source, VM, |reading| {
+            matches!(reading.standing, Some(Standing::Source(AtSource { state: SourceState::Gone { .. }, .. })))
+        })
+        .await;
+    let history = stage.history(Side::Source, VM).await;
+    let at = |name: &str| history.iter().position(|event| event == name);
+    assert!(at("made_inert_again").is_some() && at("made_inert_again") < at("gone"), "{history:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,8 +19,7 @@ use muster_proto::worker::v1::site_client::SiteClient;
 use muster_store::memory::{LedgerDisk, MemoryLedger};
 use muster_worker::hypervisor::sim::direct::DirectHypervisors;
 use muster_worker::hypervisor::sim::engine::{self, WorldHandle};
-use muster_worker::hypervisor::sim::world::{Truth, VmSpec, Workload, WorldConfig};
-use muster_worker::hypervisor::{Call, Hypervisor, VmChange};
+use muster_worker::hypervisor::sim::world::{Deed, Fault, Truth, VmSpec, Workload, WorldConfig};
 use muster_worker::peers::Peers;
 use muster_worker::service;
 use muster_worker::site::{Site, SiteParts};
@@ -204,8 +203,8 @@ impl Stage {
 
     /// Deletes what the source's hypervisor has of a VM, past its worker.
     pub async fn delete_at_source(&self, vm: VmId) {
-        let hypervisors = DirectHypervisors::new(self.world.clone(), site(Side::Source));
-        hypervisors.call(Call { vm, host: host(Side::Source, 1), change: VmChange::Remove }).await.unwrap();
+        let deleted = Fault::ByHand(site(Side::Source), host(Side::Source, 1), vm, Deed::Delete);
+        self.world.inject(deleted).await.unwrap();
     }
 
     /// A VM, claimed and on both rolls.

@@ -165,8 +165,9 @@ async fn placeholder(stage: &Stage) -> Seen {
     stage.must_be_refused(Destination, VmChange::Resume).await?;
     let autostart = stage.destination.definition(&stage.destination_host, stage.vm).await.map(|d| d.autostart);
     hold(autostart == Ok(false), "the placeholder would start at boot", &autostart)?;
+    stage.must_be_refused(Destination, stage.remove(Attempt::FIRST)).await?;
     for _ in 0..2 {
-        stage.must(Destination, VmChange::Remove).await?;
+        stage.must(Destination, stage.remove(Attempt::FIRST.next())).await?;
         let left = stage.sighting(Destination).await?;
         hold(left.is_none(), "something is left after its removal", &left)?;
     }
@@ -223,19 +224,20 @@ async fn hand_over(stage: &Stage) -> Seen {
     let is_gone = source.instance == Instance::Off(OffCause::Migrated) && source.stored == Stored::Sealed;
     hold(is_gone, "the source was not let go, sealed", &source)?;
     let arrived = stage.wait_for(Destination, "end of the job", |seen| seen.job.is_none()).await?;
-    let is_whole = arrived.instance == Instance::Paused && arrived.stored == Stored::Real && arrived.disk_complete;
-    hold(is_whole, "it did not arrive paused and stored", &arrived)?;
+    let is_whole = arrived.instance == Instance::Paused && arrived.stored == Stored::Arrived && arrived.disk_complete;
+    hold(is_whole, "it did not arrive paused, and stored so that nobody starts it", &arrived)?;
     hold(arrived.mark == Some(stage.mark(Attempt::FIRST, 2)), "it does not carry the transfer's mark", &arrived)?;
     hold(arrived.stood_still_ms.is_some(), "nobody knows how long it stood still", &arrived)
 }
 
 async fn transfer(stage: &Stage) -> Seen {
     hand_over(stage).await?;
-    let stored = stage.destination.definition(&stage.destination_host, stage.vm).await;
-    let as_sent = Definition { autostart: false, ..stage.definition.clone() };
-    hold(stored.as_ref() == Ok(&as_sent), "what arrived is not what was sent, autostart off", &stored)?;
+    let autostart = stage.destination.definition(&stage.destination_host, stage.vm).await.map(|d| d.autostart);
+    hold(autostart == Ok(false), "it would start at boot before its event", &autostart)?;
     stage.must_be_refused(Source, VmChange::Start).await?;
     stage.must(Destination, stage.real(Some(stage.mark(Attempt::FIRST, 2)))).await?;
+    let stored = stage.destination.definition(&stage.destination_host, stage.vm).await;
+    hold(stored.as_ref() == Ok(&stage.definition), "what is stored is not what was sent", &stored)?;
     let seen = stage.seen(Destination).await?;
     hold(seen.instance == Instance::Paused, "its definition let it run", &seen)?;
     for _ in 0..2 {
@@ -248,9 +250,9 @@ async fn transfer(stage: &Stage) -> Seen {
     hold(seen.stored == Stored::Retired, "the source is not retired", &seen)?;
     let reason = stage.must_be_refused(Source, VmChange::Start).await?;
     hold(reason.contains("retired by the suite"), "the reason is not given", &reason)?;
-    stage.must(Destination, VmChange::Remove).await?;
-    let left = stage.sighting(Destination).await?;
-    hold(left.is_none(), "a running VM is left after its removal", &left)
+    stage.must_be_refused(Destination, stage.remove(Attempt::FIRST)).await?;
+    let seen = stage.seen(Destination).await?;
+    hold(seen.instance == Instance::Running, "a running VM was removed", &seen)
 }
 
 async fn transfer_with_disk(stage: &Stage) -> Seen {
@@ -325,6 +327,7 @@ async fn cold(stage: &Stage) -> Seen {
 
 async fn back(stage: &Stage) -> Seen {
     hand_over(stage).await?;
+    stage.must_be_refused(Destination, stage.remove(Attempt::FIRST)).await?;
     stage.must(Destination, stage.real(Some(stage.mark(Attempt::FIRST, 2)))).await?;
     stage.must(Destination, VmChange::Resume).await?;
     stage.must(Source, VmChange::DefineRetired { reason: "it has moved".to_owned() }).await?;

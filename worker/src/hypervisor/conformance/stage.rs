@@ -144,6 +144,11 @@ impl Stage {
         }
     }
 
+    /// Of what holds no memory.
+    pub(super) fn remove(&self, attempt: Attempt) -> VmChange {
+        VmChange::Remove { mark: self.mark(attempt, 3), may_hold_memory: false }
+    }
+
     pub(super) fn real(&self, mark: Option<Mark>) -> VmChange {
         VmChange::DefineReal { definition: self.definition.clone(), mark }
     }

@@ -80,8 +80,8 @@ impl Drivers {
                 self.under_way.resumed(&place);
                 Ok(())
             }
-            VmChange::Remove => {
-                make(host, vm, &guard, move |at| define::remove(at, vm).map(|_| ())).await?;
+            VmChange::Remove { mark, may_hold_memory } => {
+                make(host, vm, &guard, move |at| define::remove(at, vm, mark, may_hold_memory)).await?;
                 self.under_way.forget(&place);
                 Ok(())
             }

@@ -9,15 +9,14 @@ use super::view::{self, JobView, View};
 use super::volumes;
 use muster_core::definition::Definition;
 use muster_core::ids::VmId;
-use muster_core::reading::{Instance, Mark, Stored};
+use muster_core::reading::{Instance, Mark, OffCause, Stored};
 use muster_libvirt::virt::connect::Connect;
 use muster_libvirt::virt::domain::Domain;
 use muster_libvirt::virt::sys;
 use std::path::PathBuf;
 
 /// What goes with a definition that is taken away. Firmware variables are kept: on shared storage they are the VM's own.
-const UNDEFINE: u32 = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-    | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+const UNDEFINE: u32 = sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
     | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     | sys::VIR_DOMAIN_UNDEFINE_KEEP_NVRAM;
 
@@ -69,10 +68,10 @@ pub(super) fn placeholder(
     let known = here.as_ref().and_then(|view| volumes::known_from(view, mark, shared));
     let document = copies::kept(document, known.as_ref())?;
     if let Some(view) = here
-        && view.facts.name != definition.name.as_str()
+        && (view.has_image || view.facts.name != definition.name.as_str())
     {
-        // libvirt changes no domain's name by defining it anew.
-        undefine(&view.domain)?;
+        // libvirt changes no domain's name by defining it anew, and keeps its image.
+        undefine(&view.domain, Image::GoesIfAny)?;
     }
     define(connection, &document, false)
 }
@@ -82,7 +81,7 @@ pub(super) fn give_way(connection: &Connect, vm: VmId, mark: Mark) -> Result<(),
     let Some(view) = view::read(connection, vm)? else { return Ok(()) };
     may_give_way(&view, mark)?;
     volumes::delete_made(connection, &view)?;
-    undefine(&view.domain)
+    undefine(&view.domain, Image::GoesIfAny)
 }
 
 /// Whether what is here may be replaced by a placeholder with this mark.
@@ -91,11 +90,17 @@ pub(super) fn may_give_way(view: &View, mark: Mark) -> Result<(), Trouble> {
         return Err(Trouble::Busy);
     }
     let is_ours = view.facts.note.mark.is_some_and(|old| old.evacuation == mark.evacuation);
-    let is_inert = matches!(view.stored(), Stored::Placeholder | Stored::Retired);
+    let is_inert = matches!(view.stored(), Stored::Placeholder | Stored::Arrived | Stored::Retired);
     if view.is_active() || !(is_ours || is_inert) {
         return Err(Trouble::Refused("a VM with this UUID is here already".to_owned()));
     }
-    Ok(())
+    match view.stored() {
+        // Its event stands: what an image has of it is older than what has run elsewhere since.
+        Stored::Retired => Ok(()),
+        Stored::Nothing | Stored::Real | Stored::Placeholder | Stored::Arrived | Stored::Sealed => {
+            view.must_have_no_image()
+        }
+    }
 }
 
 /// Makes what is stored inert; autostart off.
@@ -104,6 +109,7 @@ pub(super) fn inert(connection: &Connect, vm: VmId, kind: Inert, reason: String)
     if kind == Inert::Retired && view.is_active() {
         return Err(Trouble::Refused("its guest is still here".to_owned()));
     }
+    view.must_have_no_image()?;
     if let Some(trouble) = view.facts.trouble {
         return Err(trouble.into());
     }
@@ -135,25 +141,55 @@ pub(super) fn real(
     }
 }
 
-/// Ends the instance, if any, and takes the definition away, with the disks that were made for it. Returns whether there was anything.
-pub(super) fn remove(connection: &Connect, vm: VmId) -> Result<bool, Trouble> {
-    let Some(view) = view::read(connection, vm)? else { return Ok(false) };
+/// Ends the instance of an attempt, if it has one and that may be, and takes the definition away, with the
+/// disks that were made for it.
+pub(super) fn remove(connection: &Connect, vm: VmId, mark: Mark, may_hold_memory: bool) -> Result<(), Trouble> {
+    let Some(view) = view::read(connection, vm)? else { return Ok(()) };
     if view.job != JobView::Nothing {
         return Err(Trouble::Busy);
     }
+    may_be_removed(&view, mark, may_hold_memory)?;
     if view.is_active() {
         view.domain.destroy()?;
     }
     // First what was made for it: with its definition goes the record of that.
     volumes::delete_made(connection, &view)?;
     if view.is_stored {
-        undefine(&view.domain)?;
+        let image = if may_hold_memory { Image::GoesIfAny } else { Image::Stays };
+        undefine(&view.domain, image)?;
     }
-    Ok(true)
+    Ok(())
 }
 
-fn undefine(domain: &Domain) -> Result<(), Trouble> {
-    match domain.undefine_flags(UNDEFINE) {
+fn may_be_removed(view: &View, mark: Mark, may_hold_memory: bool) -> Result<(), Trouble> {
+    let refused = |why: &str| Err(Trouble::Refused(why.to_owned()));
+    let is_its = |old: Mark| (old.evacuation, old.attempt) == (mark.evacuation, mark.attempt);
+    if !view.facts.note.mark.is_some_and(is_its) {
+        return refused("what is here is not this attempt's");
+    }
+    match view.instance() {
+        Instance::Running => refused("its guest runs"),
+        Instance::Paused | Instance::Incoming | Instance::Off(OffCause::Saved) if !may_hold_memory => {
+            refused("it holds memory")
+        }
+        Instance::Paused | Instance::Incoming | Instance::Off(_) => Ok(()),
+    }
+}
+
+/// What becomes of an image of a VM's memory with its definition. libvirt refuses to leave one without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Image {
+    /// Nobody has proven that its memory is of no use: with an image nothing is done.
+    Stays,
+    GoesIfAny,
+}
+
+fn undefine(domain: &Domain, image: Image) -> Result<(), Trouble> {
+    let flags = match image {
+        Image::Stays => UNDEFINE,
+        Image::GoesIfAny => UNDEFINE | sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE,
+    };
+    match domain.undefine_flags(flags) {
         Ok(()) => Ok(()),
         Err(error) if is_no_domain(&error) => Ok(()),
         Err(error) => Err(error.into()),
@@ -191,11 +227,18 @@ fn check_room(connection: &Connect, vm: VmId, needed_mib: u64, room: Room) -> Re
     Err(Trouble::Refused(format!("no room: {needed_mib} MiB wanted, {free_mib} MiB free")))
 }
 
-/// Everything on a host.
+/// Everything on a host. A VM that can't be read is there all the same, as one of which nothing else is known.
 pub(super) fn all(connection: &Connect) -> Result<Vec<View>, Trouble> {
     let mut views = Vec::new();
     for domain in connection.list_all_domains(0)? {
-        views.extend(view::read_domain(domain)?);
+        match view::read_domain(domain.clone()) {
+            Ok(view) => views.extend(view),
+            Err(trouble) if connection.is_alive().unwrap_or(false) => {
+                tracing::warn!(vm = ?domain.uuid(), %trouble, "a VM can't be read");
+                views.extend(view::unread(domain, &trouble));
+            }
+            Err(trouble) => return Err(trouble),
+        }
     }
     Ok(views)
 }
@@ -212,12 +255,13 @@ pub(super) fn start(connection: &Connect, vm: VmId) -> Result<(), Trouble> {
         Instance::Paused | Instance::Incoming => {
             return Err(Trouble::Refused("its guest is here, paused".to_owned()));
         }
-        Instance::Off(_) => {}
+        Instance::Off(_) => view.must_have_no_image()?,
     }
     let reason = &view.facts.note.reason;
     let refusal = match view.stored() {
         Stored::Real => None,
         Stored::Placeholder => Some(format!("a placeholder can't be started: {reason}")),
+        Stored::Arrived => Some(format!("what arrived can't be started before its event: {reason}")),
         Stored::Sealed => Some(format!("a sealed VM can't be started: {reason}")),
         Stored::Retired => Some(format!("Not Runnable: {reason}")),
         Stored::Nothing => Some("no definition is stored".to_owned()),

@@ -197,6 +197,7 @@ fn disks_of_stopped(connection: &Connect, vm: VmId, shared: &[PathBuf]) -> Resul
     if view.is_active() {
         return Err(Trouble::Refused("its guest is not off".to_owned()));
     }
+    view.must_have_no_image()?;
     disks::local(&view, shared)
 }
 

@@ -32,6 +32,9 @@ pub(super) enum DocumentError {
     /// Something that every domain has isn't there.
     #[error("its definition has no usable <{0}>")]
     Missing(&'static str),
+    /// The host wouldn't give it.
+    #[error("its definition can't be read: {0}")]
+    Unread(String),
     /// Too long for a ledger.
     #[error("its definition has {0} bytes, more than {DOCUMENT_MAX_BYTES}")]
     TooLong(usize),
@@ -94,16 +97,18 @@ pub(super) enum DiskPlace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Inert {
     Placeholder,
+    Arrived,
     Sealed,
     Retired,
 }
 
 impl Inert {
-    const ALL: [Inert; 3] = [Inert::Placeholder, Inert::Sealed, Inert::Retired];
+    const ALL: [Inert; 4] = [Inert::Placeholder, Inert::Arrived, Inert::Sealed, Inert::Retired];
 
     fn folder(self) -> &'static str {
         match self {
             Inert::Placeholder => "placeholder-not-runnable",
+            Inert::Arrived => "arrived-not-runnable",
             Inert::Sealed => "sealed-not-runnable",
             Inert::Retired => "retired-not-runnable",
         }
@@ -112,6 +117,7 @@ impl Inert {
     pub(super) fn stored(self) -> Stored {
         match self {
             Inert::Placeholder => Stored::Placeholder,
+            Inert::Arrived => Stored::Arrived,
             Inert::Sealed => Stored::Sealed,
             Inert::Retired => Stored::Retired,
         }

@@ -77,7 +77,7 @@ fn read_one(side: Side, host: &str, domain: &Domain) -> Result<Seen, Trouble> {
         name: facts.name,
         side,
         host: host.to_owned(),
-        state: seen_state(state, job),
+        state: seen_state(state, job, domain.has_managed_save(0)?),
         words: words(state),
         stored: if is_stored { facts.stored } else { Stored::Nothing },
         autostart: is_stored && domain.autostart()?,
@@ -93,11 +93,11 @@ enum Job {
     Arriving,
 }
 
-fn seen_state(state: State, job: Job) -> SeenState {
+fn seen_state(state: State, job: Job, has_image: bool) -> SeenState {
     let by_migration =
         [sys::VIR_DOMAIN_PAUSED_MIGRATION, sys::VIR_DOMAIN_PAUSED_POSTCOPY, sys::VIR_DOMAIN_PAUSED_POSTCOPY_FAILED];
     match state.state {
-        sys::VIR_DOMAIN_SHUTOFF => SeenState::Off(off_cause(state.reason)),
+        sys::VIR_DOMAIN_SHUTOFF => SeenState::Off(off_cause(state.reason, has_image)),
         sys::VIR_DOMAIN_PAUSED if job == Job::Arriving => SeenState::Incoming,
         sys::VIR_DOMAIN_PAUSED if by_migration.contains(&state.reason) => SeenState::PausedByMigration,
         // A crashed guest that libvirt was told to keep holds its memory and does not run.
@@ -179,9 +179,9 @@ mod tests {
     #[test]
     fn an_arriving_copy_is_not_a_paused_one() {
         let paused = State { state: sys::VIR_DOMAIN_PAUSED, reason: sys::VIR_DOMAIN_PAUSED_MIGRATION };
-        assert_eq!(seen_state(paused, Job::Arriving), SeenState::Incoming);
-        assert_eq!(seen_state(paused, Job::None), SeenState::PausedByMigration);
+        assert_eq!(seen_state(paused, Job::Arriving, false), SeenState::Incoming);
+        assert_eq!(seen_state(paused, Job::None, false), SeenState::PausedByMigration);
         let off = State { state: sys::VIR_DOMAIN_SHUTOFF, reason: sys::VIR_DOMAIN_SHUTOFF_MIGRATED };
-        assert_eq!(seen_state(off, Job::None), SeenState::Off(OffCause::Migrated));
+        assert_eq!(seen_state(off, Job::None, false), SeenState::Off(OffCause::Migrated));
     }
 }

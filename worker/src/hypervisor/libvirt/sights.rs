@@ -118,7 +118,9 @@ fn sighting(
             under_way.arrives(place);
             None
         }
-        Instance::Paused if job.is_none() && stored == Stored::Real => under_way.paused(place, view.arrived_after_ms),
+        Instance::Paused if job.is_none() && matches!(stored, Stored::Arrived | Stored::Real) => {
+            under_way.paused(place, view.arrived_after_ms)
+        }
         Instance::Paused => None,
         Instance::Running => under_way.runs(place),
     };

@@ -53,7 +53,7 @@ pub(super) fn host(connection: &Connect, asking: &Asking) -> Result<HostSurvey, 
                 survey.vcpus_used += vcpus;
                 survey.residents.push(resident(&view)?);
             }
-            Stored::Placeholder => survey.vcpus_used += vcpus,
+            Stored::Placeholder | Stored::Arrived => survey.vcpus_used += vcpus,
             Stored::Retired => {}
         }
     }
@@ -127,6 +127,7 @@ fn needs_of(
         media: asked.media,
         snapshots: u32::try_from(snapshots).unwrap_or(u32::MAX),
         guardian: guardian.map(str::to_owned),
+        has_saved_memory: view.has_image,
     })
 }
 
@@ -147,7 +148,11 @@ fn disks(view: &View, shared: &[PathBuf]) -> Result<Vec<DiskNeed>, Trouble> {
 }
 
 fn resident(view: &View) -> Result<Resident, Trouble> {
-    let asked = needs::read(&view.facts.real, false)?;
+    let asked = match view.facts.trouble {
+        None => needs::read(&view.facts.real, false)?,
+        // It is there; what it has can't be read.
+        Some(_) => Asked::default(),
+    };
     Ok(Resident {
         vm: define::uuid(view)?,
         name: view::vm_name(&view.facts.name),

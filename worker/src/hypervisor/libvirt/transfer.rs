@@ -8,7 +8,7 @@ use super::changing::There;
 use super::config::PeerConfig;
 use super::copies;
 use super::disks::{self, LocalDisk};
-use super::document;
+use super::document::{self, Inert};
 use super::host::{CALL_WAIT_MAX, Host, on_thread_with};
 use super::links::connect;
 use super::listener::Listener;
@@ -104,8 +104,10 @@ impl Drivers {
         let shared = self.config.shared_storage.clone();
         let may_leave = move |connection: &_| may_leave(connection, vm, &shared);
         let disks = here.with(super::host::Purpose::Call, vm, may_leave).await?;
-        let note = Note { mark: Some(journey.mark), reason: String::new() };
-        let persistent = document::with_note(&journey.definition.document, &note)
+        let Mark { evacuation, attempt, .. } = journey.mark;
+        let reason = format!("arrived-by-evacuation-{evacuation}-attempt-{attempt}-and-not-committed");
+        let note = Note { mark: Some(journey.mark), reason };
+        let persistent = document::make_inert(&journey.definition.document, Inert::Arrived, &note)
             .and_then(|document| copies::kept(document, disks::mirrored(&disks, journey.mark).as_ref()))
             .map_err(|error| Trouble::from(error).told(&here.name, vm, true))?;
         let mark = journey.mark;
@@ -186,6 +188,7 @@ fn may_leave(connection: &Connect, vm: VmId, shared: &[PathBuf]) -> Result<Vec<L
     if view.instance() != Instance::Running {
         return Err(Trouble::Refused("its guest does not run".to_owned()));
     }
+    view.must_have_no_image()?;
     disks::local(&view, shared)
 }
 

@@ -8,22 +8,23 @@
 //! | Prepare: QEMU starts there | running; job | paused (starting up); job can't be asked | placeholder |
 //! | pre-copy | running; job, round 1 and on | paused (migration); job can't be asked | placeholder |
 //! | handover | paused (migration); job | paused (migration); job can't be asked | placeholder |
-//! | Finish stores it | paused (migration); job | paused (migration); job can't be asked | **real** |
-//! | Finish ends | paused (migration); job | **paused (user)**; job can't be asked | real |
-//! | Confirm | paused (migration); job | paused (user); **no job** | real |
-//! | after | **shut off (migrated)**; no job | paused (user); no job | real |
+//! | Finish stores it | paused (migration); job | paused (migration); job can't be asked | **arrived** |
+//! | Finish ends | paused (migration); job | **paused (user)**; job can't be asked | arrived |
+//! | Confirm | paused (migration); job | paused (user); **no job** | arrived |
+//! | after | **shut off (migrated)**; no job | paused (user); no job | arrived |
 //!
 //! "Can't be asked" is libvirt's answer that statistics of a migration are at its source alone. So whole and paused is only
 //! what is paused for another reason than a migration, has no job, and can be asked about it. On a source the same state, paused (migration)
 //! without a job, is what a libvirtd that died in Finish leaves behind: its sealed definition tells the two apart.
 //!
 //! Why there is no instance, libvirt forgets when its daemon restarts: shut off (migrated) becomes shut off (unknown), and
-//! unknown is never taken for anything else. A guest that dies while the daemon is away is shut off (crashed).
+//! unknown is never taken for anything else. Where its memory is in an image (`virsh managedsave`), that is what it is off for,
+//! whatever the reason says: a start goes on from the image and never reads the stored definition. A guest that dies while the daemon is away is shut off (crashed).
 
-use super::document::{self, DiskFacts, DiskPlace, Facts};
+use super::document::{self, DiskFacts, DiskPlace, DocumentError, Facts};
 use super::trouble::{Trouble, is_no_domain, is_unasked};
 use muster_core::definition::{Definition, Disk};
-use muster_core::ids::{VmId, VmName};
+use muster_core::ids::{VmId, VmName, clip};
 use muster_core::reading::{Instance, Job, OffCause, Phase, Stored};
 use muster_libvirt::virt::connect::Connect;
 use muster_libvirt::virt::domain::Domain;
@@ -43,6 +44,8 @@ pub(super) struct View {
     /// As libvirt has it stored, muster's own parts included.
     pub(super) document: String,
     pub(super) is_stored: bool,
+    /// Its memory, or what once was, is in an image at its host: the next start goes on from there.
+    pub(super) has_image: bool,
     /// Of a guest that a transfer brought and that is paused: how long it had stood still by then, in milliseconds.
     pub(super) arrived_after_ms: Option<u64>,
 }
@@ -78,6 +81,16 @@ pub(super) fn read_domain(domain: Domain) -> Result<Option<View>, Trouble> {
     Err(Trouble::Unsettled)
 }
 
+/// A domain that can't be read, listed so that nobody takes it for absent: it may run. None if it has gone.
+pub(super) fn unread(domain: Domain, trouble: &Trouble) -> Option<View> {
+    let (name, memory_kib) = (domain.name().ok()?, domain.max_memory().unwrap_or(0));
+    let facts = document::unread(name, memory_kib.div_ceil(1 << 10), DocumentError::Unread(clip(&trouble.to_string())));
+    let state = State { state: sys::VIR_DOMAIN_NOSTATE, reason: 0 };
+    let (job, document) = (JobView::Nothing, String::new());
+    let (is_stored, has_image, arrived_after_ms) = (true, false, None);
+    Some(View { domain, state, job, facts, document, is_stored, has_image, arrived_after_ms })
+}
+
 /// None if its state changed meanwhile.
 fn read_once(domain: &Domain) -> Result<Option<View>, Trouble> {
     let state = muster_libvirt::state(domain)?;
@@ -88,6 +101,7 @@ fn read_once(domain: &Domain) -> Result<Option<View>, Trouble> {
         Some(Err(error)) => return Err(error.into()),
     };
     let is_stored = domain.is_persistent()?;
+    let has_image = domain.has_managed_save(0)?;
     let document = domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE)?;
     let is_paused = state.state == sys::VIR_DOMAIN_PAUSED && job == JobView::Nothing;
     let arrived_after_ms = if is_paused { arrival(domain) } else { None };
@@ -99,7 +113,7 @@ fn read_once(domain: &Domain) -> Result<Option<View>, Trouble> {
         // libvirt counts in KiB.
         Err(trouble) => document::unread(domain.name()?, domain.max_memory()?.div_ceil(1 << 10), trouble),
     };
-    Ok(Some(View { domain: domain.clone(), state, job, facts, document, is_stored, arrived_after_ms }))
+    Ok(Some(View { domain: domain.clone(), state, job, facts, document, is_stored, has_image, arrived_after_ms }))
 }
 
 /// Not known is no error: it is for people to read.
@@ -122,7 +136,17 @@ impl View {
     }
 
     pub(super) fn instance(&self) -> Instance {
-        instance(self.state, self.job, self.stored())
+        instance(self.state, self.job, self.stored(), self.has_image)
+    }
+
+    /// Refuses where a start would go on from an image, past whatever is stored.
+    pub(super) fn must_have_no_image(&self) -> Result<(), Trouble> {
+        if !self.has_image {
+            return Ok(());
+        }
+        let what = "its memory is in a saved image, and a start goes on from there past whatever is stored; start it, or give that \
+                    memory up with `virsh managedsave-remove`";
+        Err(Trouble::Refused(what.to_owned()))
     }
 
     /// A guest is being started: a call that has not ended, whoever made it.
@@ -136,7 +160,7 @@ impl View {
     /// The room it holds, in MiB: an instance's, a placeholder's, or that of an arrived VM that is yet to start.
     pub(super) fn held_mib(&self) -> u64 {
         let reserved = match self.stored() {
-            Stored::Placeholder => true,
+            Stored::Placeholder | Stored::Arrived => true,
             Stored::Real => self.facts.note.mark.is_some(),
             Stored::Nothing | Stored::Sealed | Stored::Retired => false,
         };
@@ -191,15 +215,15 @@ impl View {
         are_shared || mark.is_none() || self.facts.copies.as_ref().is_some_and(|copies| copies.are_whole_for(mark))
     }
 
-    /// The definition as it is stored. Of a real one the document is without muster's own parts.
+    /// The definition as it is stored. Of a real one, and of one that is to be, the document is without muster's own parts.
     pub(super) fn definition(&self, shared: &[PathBuf]) -> Result<Definition, Trouble> {
-        let is_real = matches!(self.stored(), Stored::Real | Stored::Nothing);
+        let is_real = matches!(self.stored(), Stored::Real | Stored::Nothing | Stored::Arrived);
         Ok(Definition {
             name: vm_name(&self.facts.name),
             memory_mib: self.facts.memory_mib,
             vcpus: self.facts.vcpus,
             disk: self.disk(shared)?,
-            autostart: self.is_stored && self.domain.autostart()?,
+            autostart: self.is_stored && self.facts.trouble.is_none() && self.domain.autostart()?,
             tags: self.facts.tags.clone(),
             document: if is_real { self.facts.real.clone() } else { self.document.clone() },
         })
@@ -223,9 +247,9 @@ pub(super) fn vm_name(name: &str) -> VmName {
 }
 
 /// What the state and the job say of the instance. Pure; the table above.
-fn instance(state: State, job: JobView, stored: Stored) -> Instance {
+fn instance(state: State, job: JobView, stored: Stored, has_image: bool) -> Instance {
     match state.state {
-        sys::VIR_DOMAIN_SHUTOFF => Instance::Off(off_cause(state.reason)),
+        sys::VIR_DOMAIN_SHUTOFF => Instance::Off(off_cause(state.reason, has_image)),
         sys::VIR_DOMAIN_PAUSED => {
             let is_starting = state.reason == sys::VIR_DOMAIN_PAUSED_STARTING_UP;
             let in_migration = state.reason == sys::VIR_DOMAIN_PAUSED_MIGRATION;
@@ -241,16 +265,16 @@ fn instance(state: State, job: JobView, stored: Stored) -> Instance {
     }
 }
 
-pub(super) fn off_cause(reason: u32) -> OffCause {
+pub(super) fn off_cause(reason: u32, has_image: bool) -> OffCause {
     match reason {
+        _ if has_image => OffCause::Saved,
         sys::VIR_DOMAIN_SHUTOFF_MIGRATED => OffCause::Migrated,
         // Ended by a person's command, or from inside.
-        sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN | sys::VIR_DOMAIN_SHUTOFF_DESTROYED | sys::VIR_DOMAIN_SHUTOFF_SAVED => {
-            OffCause::ShutDown
-        }
+        sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN | sys::VIR_DOMAIN_SHUTOFF_DESTROYED => OffCause::ShutDown,
         sys::VIR_DOMAIN_SHUTOFF_CRASHED | sys::VIR_DOMAIN_SHUTOFF_FAILED | sys::VIR_DOMAIN_SHUTOFF_DAEMON => {
             OffCause::Crashed
         }
+        // Saved, and the image is gone: nobody knows whether anything came of it.
         _ => OffCause::Unknown,
     }
 }

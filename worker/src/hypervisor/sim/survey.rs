@@ -43,6 +43,7 @@ pub(super) fn needs(vms: &[VmId], sights: &[Sight]) -> Vec<VmNeeds> {
         media: Vec::new(),
         snapshots: 0,
         guardian: None,
+        has_saved_memory: false,
     });
     needs.collect()
 }
@@ -50,7 +51,7 @@ pub(super) fn needs(vms: &[VmId], sights: &[Sight]) -> Vec<VmNeeds> {
 fn is_resident(listing: &VmListing) -> bool {
     match listing.stored {
         Stored::Real | Stored::Nothing | Stored::Sealed => true,
-        Stored::Placeholder | Stored::Retired => false,
+        Stored::Placeholder | Stored::Arrived | Stored::Retired => false,
     }
 }
 

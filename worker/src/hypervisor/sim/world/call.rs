@@ -57,7 +57,7 @@ impl CallKind {
             VmChange::ShutDown => CallKind::ShutDown,
             VmChange::Start => CallKind::Start,
             VmChange::Resume => CallKind::Resume,
-            VmChange::Remove => CallKind::Remove,
+            VmChange::Remove { .. } => CallKind::Remove,
         }
     }
 }

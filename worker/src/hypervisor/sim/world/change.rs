@@ -39,7 +39,7 @@ impl World {
             VmChange::ShutDown => self.shut_down(host, vm),
             VmChange::Start => self.start(host, vm),
             VmChange::Resume => self.resume(host, vm),
-            VmChange::Remove => self.remove(host, vm),
+            VmChange::Remove { mark, may_hold_memory } => self.remove(host, vm, *mark, *may_hold_memory),
         }
     }
 
@@ -54,7 +54,7 @@ impl World {
                 return Err(HypervisorError::Busy { vm });
             }
             let is_ours = entry.mark.is_some_and(|old| old.evacuation == mark.evacuation);
-            let is_inert = matches!(entry.stored, Stored::Placeholder | Stored::Retired);
+            let is_inert = matches!(entry.stored, Stored::Placeholder | Stored::Arrived | Stored::Retired);
             if !entry.guest.is_off() || !(is_ours || is_inert) {
                 let message = format!("a VM with this UUID is on {} already", self.hosts[place.0].name);
                 return Err(self.refused(host, &message));
@@ -228,6 +228,7 @@ impl World {
         let refusal = match entry.stored {
             Stored::Real => None,
             Stored::Placeholder => Some(format!("a placeholder can't be started: {reason}")),
+            Stored::Arrived => Some(format!("what arrived can't be started before its event: {reason}")),
             Stored::Sealed => Some(format!("a sealed VM can't be started: {reason}")),
             Stored::Retired => Some(format!("Not Runnable: {reason}")),
             Stored::Nothing => Some("no definition is stored".to_owned()),
@@ -268,10 +269,24 @@ impl World {
         }
     }
 
-    fn remove(&mut self, host: HostId, vm: VmId) -> Outcome {
+    fn remove(&mut self, host: HostId, vm: VmId, mark: Mark, may_hold_memory: bool) -> Outcome {
+        let Some(entry) = self.entry(host, vm) else { return Ok(Landed::Done) };
+        let refusal = match entry.guest {
+            _ if !is_same_attempt(entry.mark, mark) => Some("what is here is not this attempt's"),
+            Guest::Running(_) => Some("its guest runs"),
+            Guest::Paused(_) | Guest::Incoming if !may_hold_memory => Some("it holds memory"),
+            Guest::Paused(_) | Guest::Incoming | Guest::Off(_) => None,
+        };
+        if let Some(message) = refusal {
+            return Err(self.refused(host, message));
+        }
+        self.delete(host, vm);
+        Ok(Landed::Done)
+    }
+
+    pub(super) fn delete(&mut self, host: HostId, vm: VmId) {
         self.end_guest(host, vm, OffCause::ShutDown, Ended::Removed);
         self.delete_entry(host, vm);
-        Ok(Landed::Done)
     }
 
     /// Ends an instance, if there is one. A job on it is the caller's business.

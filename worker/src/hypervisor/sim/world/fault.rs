@@ -91,6 +91,8 @@ pub enum Deed {
     Crash,
     /// Its guest shuts itself down.
     ShutDown,
+    /// Deletes it with its guest, whatever it is.
+    Delete,
     /// Stores a real definition over whatever was there, or where nothing was.
     Store(Box<Definition>),
 }

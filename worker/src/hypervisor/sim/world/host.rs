@@ -94,7 +94,7 @@ impl Entry {
     /// The room it holds, in MiB: an instance's, a placeholder's, or that of an arrived VM that is yet to start.
     pub(super) fn held_mib(&self) -> u64 {
         let reserved = match self.stored {
-            Stored::Placeholder => true,
+            Stored::Placeholder | Stored::Arrived => true,
             Stored::Real => self.mark.is_some(),
             Stored::Nothing | Stored::Sealed | Stored::Retired => false,
         };

@@ -261,7 +261,7 @@ impl World {
         });
     }
 
-    /// All is sent: the destination's copy is whole, paused, and stored for real, autostart off.
+    /// All is sent: the destination's copy is whole, paused, and stored in an inert form.
     fn arrive_whole(&mut self, id: JobId) {
         let Some(job) = self.jobs.get(&id) else { return };
         let JobKind::Live { definition, mark, .. } = job.kind.clone() else { return };
@@ -269,9 +269,9 @@ impl World {
         let from = self.entry(source, vm).map(|entry| (entry.guest.memory(), entry.still));
         let Some((Some(memory), still)) = from else { return };
         self.edit(destination, vm, |entry| {
-            entry.stored = Stored::Real;
+            entry.stored = Stored::Arrived;
             entry.definition = Definition { autostart: false, ..definition };
-            entry.reason = String::new();
+            entry.reason = format!("arrived-by-evacuation-{}-and-not-committed", mark.evacuation);
             entry.mark = Some(mark);
             entry.guest = Guest::Paused(memory);
             entry.disk = DiskCopy::WHOLE;

@@ -127,6 +127,7 @@ impl World {
             Deed::ShutDown => self.known_or_refused(host, vm).map(|()| {
                 self.crash_guest(host, vm, OffCause::ShutDown, Ended::ShutDown);
             }),
+            Deed::Delete => self.known_or_refused(host, vm).map(|()| self.delete(host, vm)),
             Deed::Store(definition) => {
                 self.store_by_hand(host, vm, definition);
                 Ok(())

@@ -50,7 +50,7 @@ fn a_broken_finish_ends_in_one_of_three_ways_and_the_copy_stays() {
         scene.pass(20_000);
         assert_eq!(scene.instances(vm), (left, Instance::Paused), "{outcome:?}");
         let seen = scene.sighting(&destination(), vm);
-        assert!(seen.job.is_none() && seen.stored == Stored::Real && seen.mark == Some(mark()));
+        assert!(seen.job.is_none() && seen.stored == Stored::Arrived && seen.mark == Some(mark()));
         assert_eq!(scene.truth(vm).has_good_paused_copy_at(&destination()), !stale, "{outcome:?}");
     }
 }

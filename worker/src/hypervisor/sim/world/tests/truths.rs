@@ -58,11 +58,11 @@ fn a_copy_removed_after_its_source_went_is_a_vm_lost() {
     let mut scene = Scene::new();
     let vm = in_doubt(&mut scene, FinishBreak::LetGo, Disk::Shared);
     assert!(!scene.truth(vm).lost);
-    scene.call(&destination(), vm, VmChange::Remove).unwrap();
+    scene.inject(by_hand(&destination(), vm, Deed::Delete));
     assert!(scene.truth(vm).lost);
     // A stale one may go: the other runs.
     let vm = in_doubt(&mut scene, FinishBreak::Resumes, Disk::Shared);
-    scene.call(&destination(), vm, VmChange::Remove).unwrap();
+    scene.inject(by_hand(&destination(), vm, Deed::Delete));
     let truth = scene.truth(vm);
     assert!(!truth.lost && truth.runs_on().len() == 1);
 }
@@ -74,7 +74,7 @@ fn a_shutdown_explains_and_a_removal_does_not() {
     scene.inject(by_hand(&source(), vm, Deed::ShutDown));
     let truth = scene.truth(vm);
     assert_eq!((truth.ended, truth.lost), (Some(Ended::ShutDown), false));
-    scene.call(&source(), vm, VmChange::Remove).unwrap();
+    scene.inject(by_hand(&source(), vm, Deed::Delete));
     assert!(scene.truth(vm).lost, "nothing is left of it at all");
 }
 
