@@ -144,7 +144,7 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_is_copied_whole_or_not_at_all() {
-    let Some(stand) = Stand::up("disks-cold", &[(Kind::Local, 1)]).await else { return };
+    let Some(stand) = Stand::up("cold", &[(Kind::Local, 1)]).await else { return };
     let scene = Scene::of(&stand, Some(SLOW_MIB_S)).await;
     let (vm, first, second) = (scene.vm, Attempt::FIRST, Attempt::FIRST.next());
     scene.seal().await;
@@ -209,7 +209,7 @@ async fn fast(stand: &Stand) -> Arc<dyn Hypervisor> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_guest_takes_its_disk_along() {
-    let Some(stand) = Stand::up("disks-live", &[(Kind::Local, 1)]).await else { return };
+    let Some(stand) = Stand::up("live", &[(Kind::Local, 1)]).await else { return };
     let scene = Scene::of(&stand, Some(SLOW_MIB_S)).await;
     let (vm, first, second) = (scene.vm, Attempt::FIRST, Attempt::FIRST.next());
     scene.place(first).await;

@@ -6,6 +6,7 @@ use muster_orchestrator::{Orchestrator, OrchestratorParts};
 use muster_proto::channel::{Dial, SiteAddress, TcpDial};
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_proto::v1::{self as pb, EvacuationState};
+use muster_proto::worker::v1::site_client::SiteClient;
 use muster_recovery::link::Patience;
 use muster_store::sqlite::{SqliteJournal, SqliteLedger};
 use muster_tests::env::SimulatedEnv;
@@ -35,6 +36,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct House {
     client: EvacuationsClient<Channel>,
     sites: [SiteName; 2],
+    addresses: BTreeMap<SiteName, SiteAddress>,
     _directory: TempDir,
     _end: DropGuard,
 }
@@ -70,7 +72,7 @@ impl House {
         let orchestrator = Orchestrator::start(OrchestratorParts {
             name: "orchestrator".to_owned(),
             journal: Arc::new(SqliteJournal::open(&file(&directory, "journal")).unwrap()),
-            sites: addresses,
+            sites: addresses.clone(),
             dial: Arc::new(TcpDial),
             env: env("orchestrator"),
             patience: Patience::default(),
@@ -78,7 +80,7 @@ impl House {
         let orchestrator = orchestrator.await.unwrap();
         tokio::spawn(muster_orchestrator::serve(orchestrator, listener, end.clone()));
         let client = EvacuationsClient::new(TcpDial.dial(&at).await.unwrap());
-        House { client, sites, _directory: directory, _end: end.drop_guard() }
+        House { client, sites, addresses, _directory: directory, _end: end.drop_guard() }
     }
 
     /// Orders the evacuation of one guest; `rest` is added to the runbook.
@@ -122,6 +124,36 @@ impl House {
                 return over;
             }
             assert!(Instant::now() < deadline, "its move is over, and it isn't: {shown:#?}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// An admin's order to make a retired copy runnable again.
+    pub(crate) async fn release(&self, vm: &str) {
+        let request = pb::ReleaseVmRequest {
+            request_id: Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("release {vm}").as_bytes()).to_string(),
+            vm: vm.to_owned(),
+            reason: "a test wants it".to_owned(),
+            ordered_by: "a test".to_owned(),
+        };
+        self.client.clone().release_vm(request).await.unwrap();
+    }
+
+    /// How many events of a kind the ledger of one side has.
+    pub(crate) async fn events(&self, role: Role, event: &str) -> usize {
+        let [source, destination] = &self.sites;
+        let site = if role == Role::Source { source } else { destination };
+        let mut client = SiteClient::new(TcpDial.dial(&self.addresses[site]).await.unwrap());
+        let all = muster_proto::worker::v1::ListEventsRequest { after_sequence: 0, page_size: 0 };
+        let lines = client.list_events(all).await.unwrap().into_inner().lines;
+        lines.iter().filter(|line| line.event == event).count()
+    }
+
+    /// Waits until it has so many.
+    pub(crate) async fn until_events(&self, role: Role, event: &str, count: usize) {
+        let deadline = Instant::now() + LONGEST;
+        while self.events(role, event).await != count {
+            assert!(Instant::now() < deadline, "never {count} of {event}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

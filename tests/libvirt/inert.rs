@@ -4,6 +4,7 @@ use crate::stand::{Stand, vm_of};
 use muster_core::definition::Definition;
 use muster_core::ids::{Attempt, EvacuationId, HostName, VmId};
 use muster_core::reading::{Instance, Mark, Sight, Stored};
+use muster_core::terms::Tuning;
 use muster_core::token::Token;
 use muster_tests::lab::{Kind, Role};
 use muster_worker::hypervisor::{Call, Hypervisor, VmChange};
@@ -71,6 +72,7 @@ impl Pair {
             destination_host: self.there.clone(),
             definition,
             mark: self.mark,
+            tuning: Tuning::default(),
         };
         self.at_source(transfer).await.unwrap();
         let is_off = |sight: &Sight| {

@@ -6,11 +6,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod announced;
 mod disks;
 mod evacuation;
 mod house;
 mod inert;
 mod ladder;
+mod retired;
 mod saved;
 mod stand;
 mod weather;

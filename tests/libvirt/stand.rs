@@ -19,16 +19,17 @@ const SLOW_MIB_S: u64 = 2;
 
 /// A lab that goes when it is dropped.
 pub(crate) struct Stand {
-    name: &'static str,
+    name: String,
     pub(crate) lab: Lab,
     given: Mutex<Vec<String>>,
 }
 
 impl Stand {
     /// None where there can be no lab, which is said.
-    pub(crate) async fn up(name: &'static str, guests: &[(Kind, u16)]) -> Option<Stand> {
-        let _ = Lab::down(name);
-        match Lab::up(name).await {
+    pub(crate) async fn up(word: &str, guests: &[(Kind, u16)]) -> Option<Stand> {
+        // Of this process's own: several may test at the same time.
+        let name = format!("t{}-{word}", std::process::id());
+        match Lab::up(&name).await {
             Ok(lab) => {
                 let mut stand = Stand { name, lab, given: Mutex::default() };
                 for (kind, count) in guests {
@@ -75,7 +76,7 @@ pub(crate) fn vm_of(guest: &Guest) -> VmId {
 
 impl Drop for Stand {
     fn drop(&mut self) {
-        if let Err(error) = Lab::down(self.name) {
+        if let Err(error) = Lab::down(&self.name) {
             eprintln!("the lab is left behind: {error}");
         }
     }

@@ -42,7 +42,7 @@ fn seal(vm: VmId, host: &HostName) -> Call {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_libvirtd_is_silent_and_is_heard_again() {
-    let Some(stand) = Stand::up("weather-kill", &[(Kind::Quiet, 1)]).await else { return };
+    let Some(stand) = Stand::up("kill", &[(Kind::Quiet, 1)]).await else { return };
     let driver = stand.driver(Role::Source, None).await.unwrap();
     let host: HostName = stand.lab.source().unwrap().name.parse().unwrap();
     let vm = vm_of(&stand.lab.record().guests[0]);
@@ -63,7 +63,7 @@ async fn a_killed_libvirtd_is_silent_and_is_heard_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_into_a_hanging_libvirtd_counts_until_it_cannot_land_any_more() {
-    let Some(stand) = Stand::up("weather-hang", &[(Kind::Quiet, 1)]).await else { return };
+    let Some(stand) = Stand::up("hang", &[(Kind::Quiet, 1)]).await else { return };
     let driver = stand.driver(Role::Source, None).await.unwrap();
     let elsewhere = stand.driver(Role::Destination, None).await.unwrap();
     let host: HostName = stand.lab.source().unwrap().name.parse().unwrap();
@@ -88,7 +88,7 @@ async fn a_call_into_a_hanging_libvirtd_counts_until_it_cannot_land_any_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_libvirtd_had_under_way_counts_until_another_one_answers() {
-    let Some(stand) = Stand::up("weather-transfer", &[(Kind::Dirty, 1)]).await else { return };
+    let Some(stand) = Stand::up("send", &[(Kind::Dirty, 1)]).await else { return };
     let source = stand.driver(Role::Source, Some(SLOW_MIB_S)).await.unwrap();
     let destination = stand.driver(Role::Destination, None).await.unwrap();
     let record = stand.lab.record();
