@@ -244,16 +244,10 @@ impl Generator {
     }
 
     fn instance(&mut self) -> Instance {
-        self.one(&[
-            Instance::Running,
-            Instance::Paused,
-            Instance::Incoming,
-            Instance::Off(OffCause::Migrated),
-            Instance::Off(OffCause::ShutDown),
-            Instance::Off(OffCause::Crashed),
-            Instance::Off(OffCause::Saved),
-            Instance::Off(OffCause::Unknown),
-        ])
+        use OffCause::{Crashed, Migrated, Saved, ShutDown, Unknown};
+        let off = [Migrated, ShutDown, Crashed, Saved, Unknown].map(Instance::Off);
+        let on = [Instance::Running, Instance::Paused, Instance::Incoming];
+        self.one(&[&on[..], &off[..]].concat())
     }
 
     fn stored(&mut self) -> Stored {
