@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::Code;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
@@ -136,7 +137,12 @@ impl House {
             reason: "a test wants it".to_owned(),
             ordered_by: "a test".to_owned(),
         };
-        self.client.clone().release_vm(request).await.unwrap();
+        // Its worker may still be busy with it.
+        let deadline = Instant::now() + LONGEST;
+        while let Err(refused) = self.client.clone().release_vm(request.clone()).await {
+            assert!(refused.code() == Code::Aborted && Instant::now() < deadline, "{refused:?}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// How many events of a kind the ledger of one side has.
