@@ -305,7 +305,7 @@ async fn arrive(stand: &Stand, guest: &str) -> (String, u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_that_rest_on_others_are_copied_where_they_can_be() {
-    let Some(stand) = Stand::up("disks-images", &[(Kind::Local, 4)]).await else { return };
+    let Some(stand) = Stand::up("images", &[(Kind::Local, 4)]).await else { return };
     let bases = [("vm1", Base::Shared), ("vm2", Base::OwnHost), ("vm3", Base::Nothing), ("vm4", Base::Shared)];
     for (guest, base) in bases {
         give_image(&stand, guest, base).await;

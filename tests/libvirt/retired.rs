@@ -36,7 +36,8 @@ async fn a_retired_copy_that_somebody_edits_is_retired_again_and_a_released_one_
     assert_eq!(house.events(Role::Source, "made_inert_again").await, 0);
 
     let definition = guest.definition.display().to_string();
-    for command in [["define", definition.as_str()], ["autostart", name]] {
+    // In this order: the definition may be retired again before anything else is done with it.
+    for command in [["autostart", name], ["define", definition.as_str()]] {
         stand.lab.virsh("north-1", &command).await.and_then(|ran| ran.well()).unwrap();
     }
     until(&stand, name, is_retired).await;
