@@ -136,7 +136,9 @@ impl Case<'_> {
     fn gone_without_memory_here(&self) -> Decision {
         let disk_is_here = self.destination.disk != DiskEvidence::Partial;
         match self.order.mode {
-            Mode::Live => act(Verdict::MemoryLost, Action::Abandon),
+            // What arrived leaves its definition behind, whatever becomes of it: this memory may have gone to a third host, by
+            // somebody else's hand, and run there.
+            Mode::Live => doubt(Doubt::RecordsDisagree, Hold::Contradiction),
             Mode::Cold | Mode::Off if self.destination.copy == CopyState::Placeholder && disk_is_here => self.commit(),
             Mode::Cold | Mode::Off => act(Verdict::NotMigrated, Action::Abandon),
         }

@@ -321,6 +321,17 @@ fn arrived_and_paused_with_the_source_off_and_nobody_knows_why() {
 }
 
 #[test]
+fn memory_that_was_let_go_and_left_no_trace_here_is_held() {
+    let elsewhere = Verdict::Indeterminate(Doubt::RecordsDisagree);
+    for copy in [Absent, Placeholder] {
+        row(STARTED, copy).source(GONE, SourceInstance::Stopped).holds(elsewhere, Hold::Contradiction);
+        row(STARTED, copy).source(GONE, SourceInstance::HostSilent).undo().holds(elsewhere, Hold::Contradiction);
+    }
+    // What arrived and died left its definition.
+    row(STARTED, Crashed).source(GONE, SourceInstance::Stopped).acts(Verdict::MemoryLost, Action::Abandon);
+}
+
+#[test]
 fn arrived_and_running_without_an_event() {
     let runs = || row(STARTED, Running);
     let doubt = Verdict::Indeterminate(Doubt::RunsWithoutEvent);

@@ -165,10 +165,12 @@ fn begun(evidence: &Evidence, at: &DestinationEvidence, mode: Mode) -> Allowed {
         let seen = matches!(source_shows(evidence), SourceShows::Runs | SourceShows::Paused);
         return INDETERMINATE.or_if(seen || seal(evidence) != Some(Seal::Retired), NOT_MIGRATED);
     }
+    // What arrived leaves its definition where nobody discards it: memory that was let go and left none may be anywhere.
+    let leaves_a_trace = mode == Mode::Live && !abandoned;
     let mut verdicts = NONE;
     for source in source_truths(evidence, at, mode) {
         for copy in copy_truths(evidence, at, mode) {
-            verdicts = verdicts.or(truth(source, copy));
+            verdicts = verdicts.or(truth(source, copy, leaves_a_trace));
         }
     }
     open_readings(evidence, at, mode, verdicts.folded())
@@ -228,7 +230,7 @@ fn copy_truths(evidence: &Evidence, at: &DestinationEvidence, mode: Mode) -> imp
 }
 
 /// What is true decides the verdict.
-fn truth(source: SourceTruth, copy: CopyTruth) -> Allowed {
+fn truth(source: SourceTruth, copy: CopyTruth, leaves_a_trace: bool) -> Allowed {
     match (source, copy) {
         // A second runner with the source's guest merely paused, or its end unproven: row "arrived and running".
         (SourceTruth::Has | SourceTruth::Lost, CopyTruth::Runs) => INDETERMINATE,
@@ -237,6 +239,7 @@ fn truth(source: SourceTruth, copy: CopyTruth) -> Allowed {
         }
         (SourceTruth::LetGo, CopyTruth::Whole) => HANDED_OVER,
         (SourceTruth::LetGo, CopyTruth::Runs) => FULLY_MIGRATED,
+        (SourceTruth::LetGo, CopyTruth::Nothing) if leaves_a_trace => INDETERMINATE,
         (SourceTruth::LetGo, CopyTruth::Nothing | CopyTruth::Ended) => MEMORY_LOST,
         // Nothing is let go before all of it has arrived.
         (SourceTruth::LetGo, CopyTruth::Arriving) => NONE,
