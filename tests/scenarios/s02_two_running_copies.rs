@@ -5,11 +5,12 @@
 
 use muster_core::definition::{Disk, Mode};
 use muster_core::ids::VmId;
-use muster_core::reading::Phase;
-use muster_proto::v1::MoveState;
+use muster_core::reading::{Instance, Phase};
+use muster_proto::v1::{Move, MoveState};
 use muster_tests::stage::definition;
 use muster_tests::{Process, Stage, StageOptions};
-use muster_worker::hypervisor::sim::world::{Deed, Fault, FinishBreak, HostFault, LinkFault, RuleKind, Trap};
+use muster_worker::hypervisor::sim::world::{Deed, Fault, FinishBreak, HostFault, LinkFault, Place, RuleKind, Trap};
+use std::time::Duration;
 
 async fn staged() -> (Stage, VmId) {
     let mut stage = Stage::set(StageOptions::default()).await;
@@ -44,7 +45,7 @@ async fn a_lost_finish_reply_with_both_sites_apart_never_makes_two() {
         stage.until_in(vm, Phase::Finish).await;
         stage.network.cut(Process::Source.port(), Process::Destination.port());
         stage.link_is(LinkFault::Cut).await;
-        tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
         stage.assert_no_violation().await;
         stage.network.mend();
         stage.link_is(LinkFault::Restored).await;
@@ -59,7 +60,7 @@ async fn a_source_host_that_reboots_starts_no_second_copy() {
     for phase in [Phase::PreCopy, Phase::Finish] {
         let (stage, vm) = staged().await;
         stage.hold_in(vm, phase).await;
-        let evacuation = stage.order(&stage.runbook_of_all()).await;
+        let evacuation = stage.order(&stage.runbook_of_all_with_cold_starts()).await;
         stage.until_in(vm, phase).await;
         let host = |what| Fault::Host(stage.source.clone(), stage.source_host(1), what);
         stage.inject(host(HostFault::PowerLoss)).await;
@@ -72,6 +73,25 @@ async fn a_source_host_that_reboots_starts_no_second_copy() {
         assert_eq!(stage.truth_of(vm).await.memory_generation, 2);
         stage.assert_ended_right(evacuation).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_copy_whose_source_rebooted_is_kept_for_a_person() {
+    let (stage, vm) = staged().await;
+    stage.hold_in(vm, Phase::Finish).await;
+    let evacuation = stage.order(&stage.runbook_of_all()).await;
+    stage.until_in(vm, Phase::Finish).await;
+    let host = |what| Fault::Host(stage.source.clone(), stage.source_host(1), what);
+    stage.inject(host(HostFault::PowerLoss)).await;
+    stage.inject(host(HostFault::PowerReturn)).await;
+    let is_held = |moves: &[Move]| moves.iter().all(|one| one.state() == MoveState::Held);
+    stage.until(evacuation, Duration::from_secs(120), |_, moves| is_held(moves)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let truth = stage.truth_of(vm).await;
+    assert!(truth.runs_on().is_empty() && truth.memory_generation == 1, "{truth:#?}");
+    let is_paused = |place: &Place| place.site == stage.destination && place.instance == Instance::Paused;
+    assert!(truth.places.iter().any(is_paused), "its copy is all there is of its memory: {truth:#?}");
+    stage.assert_no_violation().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,7 +108,7 @@ async fn nobody_starts_the_source_by_hand_while_it_is_sealed() {
     // Somebody stores the old definition over the retired one; it is made inert again before anybody starts it.
     stage.until_finished(evacuation).await;
     stage.inject(by_hand(Deed::Store(Box::new(tagged(definition("web", Disk::Shared)))))).await;
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(stage.world.inject(by_hand(Deed::Start)).await.is_err(), "it was made inert again");
     stage.assert_ended_right(evacuation).await;
 }

@@ -66,7 +66,7 @@ async fn a_source_that_comes_back_ends_it_by_itself() {
         let vm = stage.vm("web", Mode::Live, Disk::Shared).await;
         stage.start_orchestrator(None).await;
         stage.hold_in(vm, phase).await;
-        let evacuation = stage.order(&stage.runbook_of_all()).await;
+        let evacuation = stage.order(&stage.runbook_of_all_with_cold_starts()).await;
         stage.until_in(vm, phase).await;
         stage.kill(Process::Source);
         stage.inject(Fault::Site(stage.source.clone(), SiteFault::PowerLoss)).await;

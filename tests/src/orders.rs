@@ -36,6 +36,12 @@ impl Stage {
         self.runbook("[[select]]\nall = true\n")
     }
 
+    /// The same, and a VM whose memory is lost may be started from its disk.
+    #[must_use]
+    pub fn runbook_of_all_with_cold_starts(&self) -> String {
+        self.runbook("[recovery]\ncold_start = \"policy\"\n\n[[select]]\nall = true\n")
+    }
+
     /// Orders an evacuation. Repeated while nobody answers.
     ///
     /// # Panics
