@@ -180,7 +180,7 @@ fn is_in_its_disk(a_move: &wire::Move) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn guests_leave_with_their_disks_live_cold_and_powered_off() {
-    let Some(scene) = Scene::up("disks-leave", 3, None).await else { return };
+    let Some(scene) = Scene::up("leave", 3, None).await else { return };
     scene.stand.lab.virsh(HOME, &["destroy", "vm3"]).await.and_then(|ran| ran.well()).unwrap();
     let evacuation = scene.evacuate(&[("vm1", "live"), ("vm2", "cold"), ("vm3", "off")]).await;
     let moves = scene.until_migrated(&evacuation).await;
@@ -192,7 +192,7 @@ async fn guests_leave_with_their_disks_live_cold_and_powered_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_that_are_killed_in_the_middle_are_made_again() {
-    let Some(mut scene) = Scene::up("disks-killed", 2, Some(SLOW_MIB_S)).await else { return };
+    let Some(mut scene) = Scene::up("remade", 2, Some(SLOW_MIB_S)).await else { return };
     let evacuation = scene.evacuate(&[("vm1", "live"), ("vm2", "cold")]).await;
     let copied = |moves: &[wire::Move]| moves.iter().all(is_in_its_disk);
     let moves = scene.until(&evacuation, "two copies under way", copied).await;
