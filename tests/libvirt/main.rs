@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod announced;
+mod asked;
 mod disks;
 mod evacuation;
 mod house;

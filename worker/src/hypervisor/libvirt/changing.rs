@@ -20,9 +20,12 @@ use muster_core::reading::Mark;
 use muster_libvirt::virt::connect::Connect;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often it is looked whether a guest has shut down.
 pub const SHUT_DOWN_LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often a guest that goes on running is asked again.
+pub const SHUT_DOWN_ASK_EVERY: Duration = Duration::from_secs(10);
 /// How often in a row its host may stay silent until nobody waits for that any more.
 pub const SHUT_DOWN_SILENCES_MAX: u32 = 240;
 
@@ -147,15 +150,21 @@ fn guarded<T>(
     }
 }
 
-/// Waits until the guest has shut down, however long it takes: that is its own affair. Its host may be away meanwhile.
+/// Waits until the guest has shut down, however long it takes: that is its own affair. Its host may be away meanwhile. A guest
+/// that is still booting hears nothing, so it is asked again.
 async fn shut_down(host: &Arc<Host>, vm: VmId, guard: &CallGuard) -> Result<(), HypervisorError> {
-    let ask = guarded(host, guard, move |at| define::ask_to_shut_down(at, vm));
-    let mut is_up = host.with(Purpose::Call, vm, ask).await?;
-    let mut silences = 0;
+    let ask = || host.with(Purpose::Call, vm, guarded(host, guard, move |at| define::ask_to_shut_down(at, vm)));
+    let look = || host.with(Purpose::Look, vm, move |at| Ok(view::read(at, vm)?.is_some_and(|view| view.is_active())));
+    let (mut is_up, mut asked_at, mut silences) = (ask().await?, Instant::now(), 0);
     while is_up {
         tokio::time::sleep(SHUT_DOWN_LOOK_EVERY).await;
-        let view = host.with(Purpose::Look, vm, move |at| Ok(view::read(at, vm)?.is_some_and(|view| view.is_active())));
-        match view.await {
+        let answer = if asked_at.elapsed() < SHUT_DOWN_ASK_EVERY {
+            look().await
+        } else {
+            asked_at = Instant::now();
+            ask().await
+        };
+        match answer {
             Ok(is_active) => (is_up, silences) = (is_active, 0),
             Err(error) if error.class() == Class::Unknown && silences < SHUT_DOWN_SILENCES_MAX => silences += 1,
             Err(error) => return Err(error),
