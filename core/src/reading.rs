@@ -134,6 +134,22 @@ pub struct Job {
     pub expected_downtime_ms: Option<u64>,
 }
 
+impl Job {
+    /// A job of which no more than its phase is known.
+    #[must_use]
+    pub fn in_phase(phase: Phase) -> Self {
+        Job {
+            phase,
+            done_basis_points: 0,
+            sent_mib: 0,
+            left_mib: 0,
+            dirty_rate_mib_s: 0,
+            round: 1,
+            expected_downtime_ms: None,
+        }
+    }
+}
+
 /// The phases of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Phase {

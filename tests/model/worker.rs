@@ -177,7 +177,7 @@ pub(crate) fn read_source(state: &State) -> SiteReading {
         instance: state.source.instance,
         stored: state.source.stored,
         mark: None,
-        job: state.source.job.map(|_| job()),
+        job: state.source.job.map(|_| Job::in_phase(Phase::PreCopy)),
         disk_complete: true,
         stood_still_ms: None,
         job_error: None,
@@ -209,7 +209,7 @@ pub(crate) fn read_destination(state: &State) -> SiteReading {
         instance: copy.instance,
         stored: copy.stored,
         mark: Some(Mark { evacuation: EVACUATION, attempt: copy.attempt, token: Token::ZERO }),
-        job: copy.job.then(job),
+        job: copy.job.then(|| Job::in_phase(Phase::PreCopy)),
         disk_complete: true,
         stood_still_ms: None,
         job_error: None,
@@ -341,17 +341,5 @@ fn reading(standing: Standing, sightings: Vec<Sighting>, row: &VmRow, call: Opti
         sight,
         mutation_under_way: row.intent.is_some(),
         at: Timestamp::default(),
-    }
-}
-
-fn job() -> Job {
-    Job {
-        phase: Phase::PreCopy,
-        done_basis_points: 0,
-        sent_mib: 0,
-        left_mib: 0,
-        dirty_rate_mib_s: 0,
-        round: 1,
-        expected_downtime_ms: None,
     }
 }

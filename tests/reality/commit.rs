@@ -46,9 +46,7 @@ pub(crate) static CASES: [Case; 7] = [
 
 /// Orders the evacuation and holds its commit back; gives the guest and the host where it stands still, whole.
 async fn hold(row: &mut Row<'_>) -> Outcome<(String, String)> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    let slow = row.begin_transfer().await?;
     let host = row.target(&slow).await?;
     row.kill(Part::Orchestrator).await?;
     row.ways(&[Way::SourceToDestination], Passage::Shut);
@@ -67,9 +65,7 @@ async fn end(row: &mut Row<'_>, end: End) -> Outcome<()> {
 }
 
 async fn cut(row: &mut Row<'_>) -> Outcome<()> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    row.begin_transfer().await?;
     row.ways(&[Way::SourceToDestination], Passage::Shut);
     row.until_seen("it runs at the destination", |look| {
         look.guests.values().all(|seen| seen.source == Seen::Inert && seen.destination == Seen::Running)

@@ -38,9 +38,7 @@ pub(crate) static CASES: [Case; 4] = [
 
 /// Orders the evacuation and holds the retirement back; gives the guest and the host where it runs.
 async fn hold(row: &mut Row<'_>) -> Outcome<(String, String)> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    let slow = row.begin_transfer().await?;
     let host = row.target(&slow).await?;
     row.ways(&[Way::OrchestratorToSource], Passage::Shut);
     row.until_seen("it runs at the destination", |look| {

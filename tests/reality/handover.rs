@@ -48,9 +48,7 @@ pub(crate) static CASES: [Case; 7] = [
 
 /// Orders the evacuation and holds its handover open; gives the guest and the host whose libvirtd hangs.
 async fn hold(row: &mut Row<'_>) -> Outcome<(String, String)> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    let slow = row.begin_transfer().await?;
     let host = row.target(&slow).await?;
     row.figures.kills += 1;
     row.note(&format!("the libvirtd of {host} hangs"));

@@ -95,9 +95,7 @@ async fn at_seal(row: &mut Row<'_>) -> Outcome<()> {
 
 /// What the stopped orchestrator had sent, and what it sends when it goes on, is of an old epoch and changes nothing.
 async fn too_late(row: &mut Row<'_>) -> Outcome<()> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    row.begin_transfer().await?;
     row.ways(&[Way::OrchestratorToSource, Way::OrchestratorToDestination], Passage::Shut);
     row.figures.kills += 1;
     row.note("the orchestrator is stopped");

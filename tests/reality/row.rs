@@ -219,6 +219,14 @@ impl<'a> Row<'a> {
         self.until(guest, "memory is sent", |one| one.phase == "pre-copy").await
     }
 
+    /// Orders the evacuation, and waits until memory of its first guest is sent; gives that guest.
+    pub(crate) async fn begin_transfer(&mut self) -> Outcome<String> {
+        let guest = self.first();
+        self.evacuate("").await?;
+        self.until_in_transfer(&guest).await?;
+        Ok(guest)
+    }
+
     /// Waits until memory of one of two guests is sent, or it has arrived.
     pub(crate) async fn until_either_in_transfer(&mut self, one: &str, other: &str) -> Outcome<()> {
         let begun = Instant::now();

@@ -75,9 +75,7 @@ pub(crate) static CASES: [Case; 11] = [
 ];
 
 async fn libvirtd(row: &mut Row<'_>, at_destination: bool) -> Outcome<()> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    let slow = row.begin_transfer().await?;
     let host = if at_destination { row.target(&slow).await? } else { SOURCE_HOST.to_owned() };
     row.kill_libvirtd(&host).await?;
     row.call_the_roll(Asked::BothWorkers, &[]).await?;
@@ -88,9 +86,7 @@ async fn libvirtd(row: &mut Row<'_>, at_destination: bool) -> Outcome<()> {
 }
 
 async fn process(row: &mut Row<'_>, part: Part) -> Outcome<()> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    row.begin_transfer().await?;
     row.kill(part).await?;
     match part {
         Part::Orchestrator => drop(row.call_the_roll(Asked::BothWorkers, &[]).await?),
@@ -105,9 +101,7 @@ async fn process(row: &mut Row<'_>, part: Part) -> Outcome<()> {
 }
 
 async fn destination_qemu(row: &mut Row<'_>) -> Outcome<()> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    let slow = row.begin_transfer().await?;
     let host = row.target(&slow).await?;
     row.lab("killed the QEMU at the destination", row.lab.kill_guest(&host, &slow)).await?;
     row.call_the_roll(Asked::BothWorkers, &[Verdict::NotMigrated]).await?;
@@ -116,9 +110,7 @@ async fn destination_qemu(row: &mut Row<'_>) -> Outcome<()> {
 }
 
 async fn source_qemu(row: &mut Row<'_>) -> Outcome<()> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    let slow = row.begin_transfer().await?;
     row.lab("killed the QEMU at the source", row.lab.kill_guest(SOURCE_HOST, &slow)).await?;
     row.call_the_roll(Asked::BothWorkers, &[]).await?;
     row.until_finished().await?;
@@ -126,9 +118,7 @@ async fn source_qemu(row: &mut Row<'_>) -> Outcome<()> {
 }
 
 async fn destination_host(row: &mut Row<'_>) -> Outcome<()> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    let slow = row.begin_transfer().await?;
     let host = row.target(&slow).await?;
     row.lab(&format!("killed {host}"), row.lab.kill_host(&host)).await?;
     row.call_the_roll(Asked::BothWorkers, &[]).await?;
@@ -139,9 +129,7 @@ async fn destination_host(row: &mut Row<'_>) -> Outcome<()> {
 }
 
 async fn source_host(row: &mut Row<'_>) -> Outcome<()> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    row.begin_transfer().await?;
     row.lab("killed the source's host", row.lab.kill_host(SOURCE_HOST)).await?;
     row.call_the_roll(Asked::DestinationAlone, &[]).await?;
     row.until_seen("it runs nowhere", |look| {
@@ -154,9 +142,7 @@ async fn source_host(row: &mut Row<'_>) -> Outcome<()> {
 }
 
 async fn link(row: &mut Row<'_>, time: Duration) -> Outcome<()> {
-    let slow = row.first();
-    row.evacuate("").await?;
-    row.until_in_transfer(&slow).await?;
+    row.begin_transfer().await?;
     row.cut().await?;
     row.call_the_roll(Asked::DestinationAlone, &[]).await?;
     tokio::time::sleep(time).await;

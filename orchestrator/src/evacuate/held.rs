@@ -60,15 +60,7 @@ fn steady(reading: &SiteReading) -> Sight {
     for sighting in &mut sight.sightings {
         sighting.stood_still_ms = None;
         if let Some(job) = &mut sighting.job {
-            *job = Job {
-                phase: job.phase,
-                done_basis_points: 0,
-                sent_mib: 0,
-                left_mib: 0,
-                dirty_rate_mib_s: 0,
-                round: 0,
-                expected_downtime_ms: None,
-            };
+            *job = Job::in_phase(job.phase);
         }
     }
     sight

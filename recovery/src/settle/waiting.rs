@@ -88,8 +88,8 @@ impl Run<'_> {
     async fn follow_job(&mut self, since: Timestamp, evidence: &Evidence, seen: &Seen, terms: &Terms) -> OnJob {
         let now = self.settler.env.now();
         let attempt = attempt_of(evidence);
-        let job = source_job(seen);
-        if self.aborting || job.is_none() || attempt.is_none() {
+        let judged = source_job(seen).filter(|_| !self.aborting && attempt.is_some());
+        let Some(job) = judged else {
             // What was aborted ends as fast as a handover does, or not at all.
             let limit_ms = if self.aborting { Some(terms.deadlines.handover_ms) } else { terms.deadlines.transfer_ms };
             let left_ms = limit_ms.map_or(u64::MAX, |limit_ms| limit_ms.saturating_sub(now.since_ms(since)));
@@ -104,8 +104,7 @@ impl Run<'_> {
                 0 => OnJob::IsOverdue(None),
                 left_ms => OnJob::GoesOn { left_ms },
             };
-        }
-        let Some(job) = job else { return OnJob::GoesOn { left_ms: u64::MAX } };
+        };
         match self.climb.follow(&job, terms, now) {
             Advice::GoesOn { limit_in_ms } => {
                 let left_ms = limit_in_ms.unwrap_or(u64::MAX);

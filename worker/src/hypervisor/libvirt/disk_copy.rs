@@ -88,13 +88,10 @@ impl Running {
         let left_bytes = total_bytes.saturating_sub(done_bytes);
         let basis_points = done_bytes.saturating_mul(10_000).checked_div(total_bytes).unwrap_or(0).min(10_000);
         Job {
-            phase,
             done_basis_points: u16::try_from(basis_points).unwrap_or(10_000),
             sent_mib: done_bytes >> 20,
             left_mib: left_bytes.div_ceil(1 << 20),
-            dirty_rate_mib_s: 0,
-            round: 1,
-            expected_downtime_ms: None,
+            ..Job::in_phase(phase)
         }
     }
 

@@ -5,11 +5,11 @@ use super::define::{self, room};
 use super::host::{Host, Purpose};
 use super::looks;
 use super::under_way::{Seen, UnderWay};
-use super::view::{View, job_in};
+use super::view::View;
 use super::{Drivers, NOBODY};
 use futures::future::join_all;
 use muster_core::ids::{HostName, VmId};
-use muster_core::reading::{HostListing, Instance, Phase, Sight, Sighting, Stored, VmListing};
+use muster_core::reading::{HostListing, Instance, Job, Phase, Sight, Sighting, Stored, VmListing};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -106,8 +106,8 @@ fn sighting(
 ) -> (Sighting, bool) {
     let after = under_way.seen(place);
     let (instance, stored) = (view.instance(), view.stored());
-    let own_job = (before.job || after.job).then(|| job_in(Phase::Setup));
-    let shutdown = (before.shuts_down || after.shuts_down).then(|| job_in(Phase::ShutDown));
+    let own_job = (before.job || after.job).then(|| Job::in_phase(Phase::Setup));
+    let shutdown = (before.shuts_down || after.shuts_down).then(|| Job::in_phase(Phase::ShutDown));
     let job = view.shown_job().or(own_job).or(shutdown);
     let stood_still_ms = match instance {
         Instance::Off(_) => {

@@ -171,7 +171,7 @@ impl View {
     pub(super) fn shown_job(&self) -> Option<Job> {
         match self.job {
             JobView::Nothing => None,
-            JobView::Unasked => Some(job_in(Phase::PreCopy)),
+            JobView::Unasked => Some(Job::in_phase(Phase::PreCopy)),
             JobView::Shown(job) => Some(shown(job, self.state)),
         }
     }
@@ -298,18 +298,5 @@ fn shown(job: muster_libvirt::Job, state: State) -> Job {
         dirty_rate_mib_s: job.dirty_bytes_s >> 20,
         round: u32::try_from(job.round).unwrap_or(u32::MAX).max(1),
         expected_downtime_ms: if phase == Phase::PreCopy { job.downtime_ms } else { None },
-    }
-}
-
-/// A job of which no more than its phase is known.
-pub(super) fn job_in(phase: Phase) -> Job {
-    Job {
-        phase,
-        done_basis_points: 0,
-        sent_mib: 0,
-        left_mib: 0,
-        dirty_rate_mib_s: 0,
-        round: 1,
-        expected_downtime_ms: None,
     }
 }

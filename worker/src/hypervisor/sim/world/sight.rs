@@ -88,13 +88,5 @@ impl World {
 fn shown_shutdown(shutting: ShuttingDown, now_ms: u64) -> Job {
     let done = now_ms.saturating_sub(shutting.since_ms) as f64;
     let whole = shutting.until_ms.saturating_sub(shutting.since_ms) as f64;
-    Job {
-        phase: Phase::ShutDown,
-        done_basis_points: basis_points(done, whole),
-        sent_mib: 0,
-        left_mib: 0,
-        dirty_rate_mib_s: 0,
-        round: 1,
-        expected_downtime_ms: None,
-    }
+    Job { done_basis_points: basis_points(done, whole), ..Job::in_phase(Phase::ShutDown) }
 }
