@@ -195,8 +195,8 @@ async fn moved_on(source: &SiteLink, lines: &[RollCallLine], claims: &Claims) ->
     hinge.into_iter().filter(|line| !is_same(line)).map(|line| line.entry.vm).collect()
 }
 
-/// What a site says of these VMs; of none if it stays silent. A worker that is just coming back, or that
-/// can't read a VM at this moment, is asked again.
+/// What a site says of these VMs; of none if it stays silent. A worker that is just coming back, that can't read a VM at
+/// this moment, or that doesn't find it while a host is silent, is asked again: hosts come back as well.
 async fn ask(
     site: &SiteLink,
     evacuation: EvacuationId,
@@ -208,13 +208,21 @@ async fn ask(
         if let Ok(answered) = site.observe(evacuation, &unanswered).await {
             answers.extend(answered);
         }
-        unanswered.retain(|(vm, _)| !matches!(answers.get(vm), Some(Ok(_))));
+        unanswered.retain(|(vm, _)| !answers.get(vm).is_some_and(is_found));
         if unanswered.is_empty() || try_number == ASK_TRIES {
             break;
         }
         tokio::time::sleep(ASK_AGAIN_AFTER).await;
     }
     answers
+}
+
+/// Whether asking again would find no more.
+fn is_found(answer: &Result<SiteReading, SiteFailure>) -> bool {
+    match answer {
+        Ok(SiteReading { sight, .. }) => sight.silent_hosts.is_empty() || !sight.sightings.is_empty(),
+        Err(_) => false,
+    }
 }
 
 /// Calls the roll over a ledger's rows alone, with nobody left to ask: what its evidence proves by itself.

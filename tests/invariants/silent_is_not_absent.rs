@@ -4,6 +4,7 @@
 //! Red if anything is done to a VM while the side that would have to be asked about it says nothing.
 
 use muster_core::definition::{Disk, Mode};
+use muster_core::evidence::Heard;
 use muster_core::ids::VmId;
 use muster_core::reading::{Instance, Phase, Stored};
 use muster_core::step::Step;
@@ -109,5 +110,21 @@ async fn a_silent_host_is_no_empty_host() {
         assert_eq!(moves[&vm].state(), MoveState::Migrated, "{at_source} {phase:?}: {moves:#?}");
         assert_eq!(stage.truth_of(vm).await.memory_generation, before, "{at_source} {phase:?}: never started anew");
         stage.assert_ended_right(evacuation).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_roll_call_asks_again_for_what_a_silent_host_may_have() {
+    for (for_ms, is_back_in_time) in [(900, true), (30_000, false)] {
+        let (mut stage, _, _) = staged(Phase::PreCopy).await;
+        stage.kill(Process::Orchestrator);
+        let host = stage.destination_host(1);
+        stage.inject(Fault::Host(stage.destination.clone(), host.clone(), HostFault::Silent { for_ms })).await;
+        let recovered = stage.recover(false, false).await;
+        let Heard::Answer(reading) = &recovered.lines[0].readings.destination else {
+            panic!("the destination is heard: {recovered:#?}");
+        };
+        let silent = if is_back_in_time { vec![] } else { vec![host] };
+        assert_eq!(reading.sight.silent_hosts, silent, "{recovered:#?}");
     }
 }

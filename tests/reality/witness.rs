@@ -8,6 +8,10 @@ use muster_tests::lab::judge::OnHost;
 use muster_tests::lab::{Lab, Opinion};
 use muster_tests::roll_call::RollCall;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a worker may need until it hears a libvirtd that has just come up.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a site has of a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,7 +70,7 @@ pub(crate) struct Heard {
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
     pub(crate) guests: BTreeMap<String, Seen>,
-    /// Every libvirtd of the site answers.
+    /// Every libvirtd of the site answers, and has for long enough to be heard.
     pub(crate) source_answers: bool,
     pub(crate) destination_answers: bool,
 }
@@ -89,8 +93,8 @@ impl Look {
                 return Err(format!("RED: {} {}: {opinion:#?}", opinion.guest, opinion.answer));
             }
             let answers = |site| hosts_of(opinion, site).all(|on| on.answers);
-            look.source_answers &= answers(SOURCE);
-            look.destination_answers &= answers(DESTINATION);
+            look.source_answers &= answers(SOURCE) && can_be_heard(lab, SOURCE);
+            look.destination_answers &= answers(DESTINATION) && can_be_heard(lab, DESTINATION);
             let most = |site| hosts_of(opinion, site).map(Copy::of).max().unwrap_or(Copy::Nothing);
             let (source, destination) = (most(SOURCE), most(DESTINATION));
             let is_sent = source == Copy::Running && is_sent(lab, &opinion.guest).await?;
@@ -99,6 +103,13 @@ impl Look {
         }
         Ok(look)
     }
+}
+
+/// Whether every libvirtd of a site has listened for a while: each makes its socket when it comes up.
+fn can_be_heard(lab: &Lab, site: &str) -> bool {
+    let age = |path| std::fs::metadata(path).and_then(|socket| socket.modified()).ok()?.elapsed().ok();
+    let mut hosts = lab.record().hosts.iter().filter(|host| host.site == site);
+    hosts.all(|host| age(&host.libvirt_socket).is_some_and(|age| age >= HEARD_WITHIN))
 }
 
 async fn is_sent(lab: &Lab, guest: &str) -> Outcome<bool> {

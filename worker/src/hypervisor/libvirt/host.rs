@@ -32,6 +32,8 @@ pub const CALL_WAIT_MAX: Duration = Duration::from_secs(15);
 pub const RECONNECT_WAIT_MIN: Duration = Duration::from_millis(100);
 /// Longest wait before it is tried again.
 pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Longest wait where somebody wants to know of the host meanwhile.
+pub const RECONNECT_WAIT_WANTED: Duration = Duration::from_millis(500);
 
 /// A host and its connections.
 pub(super) struct Host {
@@ -40,6 +42,8 @@ pub(super) struct Host {
     links: Mutex<Option<Arc<Links>>>,
     /// Rung when a connection may have broken.
     broken: Notify,
+    /// Rung when somebody wants a connection and there is none.
+    wanted: Notify,
     pub(super) looks: Arc<Semaphore>,
     calls: Arc<Semaphore>,
     pub(super) jobs: Arc<Semaphore>,
@@ -63,6 +67,7 @@ impl Host {
             config,
             links: Mutex::new(None),
             broken: Notify::new(),
+            wanted: Notify::new(),
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             jobs: Arc::new(Semaphore::new(JOBS_MAX)),
@@ -105,8 +110,15 @@ impl Host {
                 biased;
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}
+                () = self.until_wanted() => {}
             }
         }
+    }
+
+    /// Until somebody wants the host, and it has been left alone for a moment.
+    async fn until_wanted(&self) {
+        tokio::time::sleep(RECONNECT_WAIT_WANTED).await;
+        self.wanted.notified().await;
     }
 
     /// True if it was stopped.
@@ -168,6 +180,15 @@ impl Host {
         links.is_some_and(|links| links.stand())
     }
 
+    /// Whether it is connected, for who has something to ask; where it isn't, that is tried again soon.
+    pub(super) fn can_be_asked(&self) -> bool {
+        let is_connected = self.is_connected();
+        if !is_connected {
+            self.wanted.notify_one();
+        }
+        is_connected
+    }
+
     /// A connection for one thread, if there is any.
     pub(super) fn lend(&self) -> Option<Lent> {
         let links = self.links().clone();
@@ -201,7 +222,7 @@ impl Host {
         vm: VmId,
         work: impl FnOnce(&Connect) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, HypervisorError> {
-        if !self.is_connected() {
+        if !self.can_be_asked() {
             return Err(self.silent("there is no connection to its libvirt"));
         }
         let threads = match purpose {

@@ -61,7 +61,7 @@ pub(super) async fn look<T: Send + 'static>(
     make: impl Fn(VmId, View) -> T + Send + Sync + 'static,
 ) -> BTreeMap<VmId, Option<T>> {
     let mut seen = BTreeMap::new();
-    if !host.is_connected() {
+    if !host.can_be_asked() {
         return seen;
     }
     let queue = Arc::new(Queue {
