@@ -1,7 +1,8 @@
 //! The source has let go, and the event isn't written yet: held open by a cut between the workers, with the orchestrator dead.
 
+use crate::called::Asked;
 use crate::ends::End;
-use crate::row::{Asked, Row};
+use crate::row::Row;
 use crate::stand::{Part, SOURCE_HOST, Way};
 use crate::witness::Copy as Seen;
 use crate::{Case, Outcome, Speed};
@@ -45,7 +46,7 @@ pub(crate) static CASES: [Case; 7] = [
 ];
 
 /// Orders the evacuation and holds its commit back; gives the guest and the host where it stands still, whole.
-async fn hold(row: &mut Row<'_>) -> Outcome<(String, String)> {
+pub(crate) async fn hold(row: &mut Row<'_>) -> Outcome<(String, String)> {
     let slow = row.begin_transfer().await?;
     let host = row.target(&slow).await?;
     row.kill(Part::Orchestrator).await?;
@@ -76,10 +77,14 @@ async fn cut(row: &mut Row<'_>) -> Outcome<()> {
     row.ends(End::Migrated).await
 }
 
+/// The network forgets in the meantime where the guest announced itself when it arrived: it is told again.
 async fn recovered(row: &mut Row<'_>) -> Outcome<()> {
-    hold(row).await?;
+    let (slow, _) = hold(row).await?;
     row.call_the_roll(Asked::BothWorkers, &[Verdict::HandedOver]).await?;
+    let mac = row.lab.guest(&slow).map_err(|error| error.to_string())?.mac.clone();
+    let capture = row.lab.capture(SOURCE_HOST).await.map_err(|error| error.to_string())?;
     row.recover(Asked::BothWorkers, &[]).await?;
+    row.until_announced(&capture, &mac).await?;
     row.call_the_roll(Asked::BothWorkers, &[Verdict::FullyMigrated]).await?;
     end(row, End::Migrated).await
 }
@@ -131,6 +136,8 @@ async fn resumed(row: &mut Row<'_>) -> Outcome<()> {
     let (slow, host) = hold(row).await?;
     row.note("somebody resumes it");
     row.virsh(&host, &["resume", &slow]).await?;
+    // Without the source's word it may run at both.
+    row.call_the_roll(Asked::DestinationAlone, &[Verdict::Indeterminate(Doubt::RunsWithoutEvent)]).await?;
     row.call_the_roll(Asked::BothWorkers, &[Verdict::FullyMigrated]).await?;
     end(row, End::Migrated).await
 }

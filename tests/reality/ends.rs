@@ -1,7 +1,8 @@
 //! How a guest may end, checked from outside: where it runs, whether its memory came along, what its host would start.
 
 use crate::Outcome;
-use crate::row::{Asked, Row};
+use crate::called::Asked;
+use crate::row::Row;
 use crate::stand::{DESTINATION, SOURCE_HOST};
 use muster_core::verdict::Verdict;
 use muster_tests::lab::judge::WATCH_MS;
@@ -76,6 +77,16 @@ impl Row<'_> {
             wrong.extend(lived.into_iter().chain(kept).map(|what| format!("{guest} {what}, and not {end:?}")));
         }
         self.note(&format!("checked the end of {} guests", ends.len()));
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    }
+
+    /// Checks how all guests are defined, and nothing else of their ends.
+    pub(crate) async fn defined_as(&mut self, end: End) -> Outcome<()> {
+        let opinions = self.lab.judge(0).await.map_err(|error| error.to_string())?;
+        let mut wrong = Vec::new();
+        for opinion in opinions.iter().filter(|opinion| self.guests.contains(&opinion.guest)) {
+            wrong.extend(self.wrong_definitions(&opinion.guest, end, opinion).await?);
+        }
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     }
 

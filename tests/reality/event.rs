@@ -1,7 +1,8 @@
 //! The event is written and the source's copy isn't retired yet: held open by a cut between the orchestrator and the source.
 
+use crate::called::Asked;
 use crate::ends::End;
-use crate::row::{Asked, Row};
+use crate::row::Row;
 use crate::stand::{Part, SOURCE_HOST, Way};
 use crate::witness::Copy as Seen;
 use crate::{Case, Outcome, Speed};
@@ -37,7 +38,7 @@ pub(crate) static CASES: [Case; 4] = [
 ];
 
 /// Orders the evacuation and holds the retirement back; gives the guest and the host where it runs.
-async fn hold(row: &mut Row<'_>) -> Outcome<(String, String)> {
+pub(crate) async fn hold(row: &mut Row<'_>) -> Outcome<(String, String)> {
     let slow = row.begin_transfer().await?;
     let host = row.target(&slow).await?;
     row.ways(&[Way::OrchestratorToSource], Passage::Shut);

@@ -1,7 +1,8 @@
 //! Memory has arrived, and the source has not let go yet: held open by a destination's libvirtd that hangs just then.
 
+use crate::called::Asked;
 use crate::ends::End;
-use crate::row::{Asked, Row};
+use crate::row::Row;
 use crate::stand::{Part, SOURCE_HOST};
 use crate::{Case, Outcome, Speed};
 use muster_core::verdict::{Doubt, Verdict};

@@ -1,7 +1,8 @@
 //! The sites are far apart: 100 ms each way, and one frame in a hundred is lost.
 
+use crate::called::Asked;
 use crate::ends::End;
-use crate::row::{Asked, Row};
+use crate::row::Row;
 use crate::stand::Way;
 use crate::{Case, Outcome, Speed};
 use muster_tests::lab::Shape;

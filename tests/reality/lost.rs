@@ -1,8 +1,9 @@
 //! The source site is lost: cut off while it lives, or dead. The destination alone accounts for every guest; then the source
 //! comes back, and obeys nothing before it has read the destination's events.
 
+use crate::called::Asked;
 use crate::ends::End;
-use crate::row::{Asked, Row};
+use crate::row::Row;
 use crate::stand::{Part, SOURCE_HOST, Way};
 use crate::witness::{Copy as Seen, Look, Seen as Both};
 use crate::{Case, Outcome, Speed};
@@ -53,12 +54,12 @@ async fn unplugged(row: &mut Row<'_>) -> Outcome<()> {
     }
     row.call_the_roll(Asked::DestinationAlone, &[]).await?;
     // The source's worker can be asked again, but can't ask the destination itself: it gives nothing back, whoever orders it.
-    let before = Look::at(row.lab, &row.guests).await?;
+    let before = row.look().await?;
     row.kill(Part::Source).await?;
     row.start(Part::Source).await?;
     row.recover(Asked::BothWorkers, &["--undo", "--deadline-ms=6000"]).await?;
     tokio::time::sleep(A_WHILE).await;
-    let after = Look::at(row.lab, &row.guests).await?;
+    let after = row.look().await?;
     let began = |(was, is): (&(Seen, Seen), &(Seen, Seen))| was.0 != Seen::Running && is.0 == Seen::Running;
     if placed(&before).iter().zip(&placed(&after)).any(began) {
         return Err(format!("the source has begun to run a guest: {before:?}, then {after:?}"));
@@ -69,7 +70,7 @@ async fn unplugged(row: &mut Row<'_>) -> Outcome<()> {
     row.start(Part::Orchestrator).await?;
     row.until_finished().await?;
     // What the undoing could bring to its end has stayed, all else has moved on; what had arrived is where it was.
-    let now = Look::at(row.lab, &row.guests).await?;
+    let now = row.look().await?;
     let end = |seen: &Both| if seen.source == Seen::Running { End::Stayed } else { End::Migrated };
     let ends: Vec<(String, End)> = now.guests.iter().map(|(guest, seen)| (guest.clone(), end(seen))).collect();
     let had_arrived = |guest: &String| before.guests.get(guest).is_some_and(|was| was.destination == Seen::Running);
@@ -86,7 +87,7 @@ async fn dead(row: &mut Row<'_>) -> Outcome<()> {
     halfway(row).await?;
     row.lab("killed the source's host", row.lab.kill_host(SOURCE_HOST)).await?;
     // On a busy machine it may have arrived just before.
-    let look = Look::at(row.lab, &row.guests).await?;
+    let look = row.look().await?;
     let had_arrived = look.guests.get(&slow).is_some_and(|seen| seen.destination == Seen::Running);
     let end = if had_arrived { End::Migrated } else { End::ColdStarted };
     row.kill(Part::Source).await?;

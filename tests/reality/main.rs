@@ -3,12 +3,14 @@
 //! ```text
 //! stand    a lab, and for each row guests and processes of muster of its own
 //! row      one row while it is played: what is asked, waited for and killed
+//! called   roll calls and recoveries of a row
 //! witness  what is true, seen from outside, against muster's verdicts
 //! ends     how a guest may end
 //! transfer deaths and cuts while memory is sent
 //! handover deaths and cuts between memory's arrival and the source's letting go
 //! commit   deaths and cuts between the source's letting go and the event
 //! event    deaths between the event and the source's retirement
+//! hands    what a person does to guests in the middle of their move
 //! orchestrator  its deaths at every line, and late calls of one whose claim is over
 //! lost     the source site is lost, and comes back
 //! long     an evacuation over a long and lossy link
@@ -17,11 +19,13 @@
 //! ```
 //! It needs root, libvirt and QEMU, and the cargo feature `libvirt`. Where one is missing it says what it left out.
 
+mod called;
 mod commit;
 mod ends;
 mod event;
 mod figures;
 mod handover;
+mod hands;
 mod long;
 mod lost;
 mod orchestrator;
@@ -89,8 +93,9 @@ impl Speed {
 async fn every_row() {
     let wanted = std::env::var(ROWS).unwrap_or_default();
     let rounds: usize = std::env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
-    let all: [&'static [Case]; 7] = [
+    let all: [&'static [Case]; 8] = [
         &handover::CASES[..],
+        &hands::CASES,
         &lost::CASES,
         &long::CASES,
         &orchestrator::CASES,

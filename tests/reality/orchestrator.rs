@@ -1,8 +1,9 @@
 //! The orchestrator dies at moments that are held open, one line of a move after the other; and late calls of whoever is not
 //! the claim's holder any more.
 
+use crate::called::Asked;
 use crate::ends::End;
-use crate::row::{Asked, Row};
+use crate::row::Row;
 use crate::stand::{Part, SOURCE_HOST, Way};
 use crate::witness::Copy as Seen;
 use crate::{Case, Outcome, Speed};
@@ -13,14 +14,21 @@ use std::time::Duration;
 const OPEN: Passage = Passage::Open { delay_ms: 0 };
 /// How long what was killed stays dead.
 const DEAD_FOR: Duration = Duration::from_millis(500);
+/// How long the way to the destination is made, in milliseconds: much longer than a roll call takes.
+const LONG_MS: u64 = 3_000;
 /// Moments after the order at which the orchestrator is killed, in milliseconds: what a quick guest's move takes, in steps.
 const MOMENTS_MS: [u64; 6] = [0, 60, 140, 260, 500, 900];
 
-pub(crate) static CASES: [Case; 4] = [
+pub(crate) static CASES: [Case; 5] = [
     Case {
         name: "orchestrator: dies again and again, at every line",
         guests: &[(Speed::Quick, 8)],
         play: |row| Box::pin(everywhere(row)),
+    },
+    Case {
+        name: "orchestrator: the record's acknowledgement is lost",
+        guests: &[(Speed::Quick, 1)],
+        play: |row| Box::pin(unacknowledged(row)),
     },
     Case {
         name: "orchestrator: dies while the placeholder is made",
@@ -48,6 +56,29 @@ async fn everywhere(row: &mut Row<'_>) -> Outcome<()> {
         row.start(Part::Orchestrator).await?;
     }
     row.until_finished().await?;
+    row.ends(End::Migrated).await
+}
+
+/// The way to the destination is so long that the record stands while its acknowledgement is still under way, and is cut then. Nothing
+/// follows what nobody has read back; once it can be read, the same attempt goes on.
+async fn unacknowledged(row: &mut Row<'_>) -> Outcome<()> {
+    let guest = row.first();
+    row.ways(&[Way::OrchestratorToDestination], Passage::Open { delay_ms: LONG_MS });
+    row.evacuate("").await?;
+    row.call_until(Asked::DestinationAlone, Verdict::NotMigrated).await?;
+    row.ways(&[Way::OrchestratorToDestination], Passage::Shut);
+    tokio::time::sleep(DEAD_FOR).await;
+    let look = row.look().await?;
+    if !look.nothing_has_begun() {
+        return Err(format!("something followed a record that nobody has read back: {look:?}"));
+    }
+    row.call_the_roll(Asked::BothWorkers, &[Verdict::NotMigrated]).await?;
+    row.ways(&[Way::OrchestratorToDestination], OPEN);
+    row.until_finished().await?;
+    let attempts = row.shown(&guest).await?.attempts;
+    if attempts != 1 {
+        return Err(format!("it took {attempts} attempts"));
+    }
     row.ends(End::Migrated).await
 }
 

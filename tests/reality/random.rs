@@ -1,7 +1,8 @@
 //! An evacuation of 20 guests with three random kills by seed.
 
+use crate::called::Asked;
 use crate::ends::End;
-use crate::row::{Asked, Row};
+use crate::row::Row;
 use crate::stand::{DESTINATION, Part, SOURCE_HOST};
 use crate::{Outcome, Speed};
 use rand::RngExt;

@@ -3,15 +3,12 @@
 use crate::Outcome;
 use crate::figures::Figures;
 use crate::stand::{Muster, Part, SOURCE_HOST, Way, vm_of};
-
-use crate::witness::{Heard, Look, wrong_verdicts};
+use crate::witness::Look;
 use muster_core::ids::VmId;
-use muster_core::verdict::Verdict;
 use muster_proto::v1 as wire;
-use muster_tests::daemon::{self, Ended, is_working};
+use muster_tests::daemon::{self, Ended};
 use muster_tests::lab::gate::Passage;
-use muster_tests::lab::{Lab, LabError};
-use muster_tests::roll_call::RollCall;
+use muster_tests::lab::{Capture, Lab, LabError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,27 +22,13 @@ const WITHIN: Duration = Duration::from_secs(90);
 /// Longest wait for an answer of the orchestrator.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The runbook's deadline of a handover, in milliseconds.
-const HANDOVER_MS: u64 = 6_000;
+pub(crate) const HANDOVER_MS: u64 = 6_000;
 /// The runbook's patience with a silent site, in milliseconds.
-const SILENCE_MS: u64 = 3_000;
+pub(crate) const SILENCE_MS: u64 = 3_000;
 /// As whom the test orders. A recovery of the same name goes on with its own claim.
-const BY: &str = "--by=reality";
+pub(crate) const BY: &str = "--by=reality";
 /// What ends a process that touches memory which isn't its own.
 const SEGMENTATION_FAULT: i32 = 11;
-/// The exit code of a recovery of what the destination's ledger does not know: no roll has been written.
-const REFUSED: i32 = 4;
-/// How often a roll call is tried again while a worker has nothing to say yet.
-const CALLS_MAX: usize = 20;
-/// Wait before it is.
-const CALLED_AGAIN_AFTER: Duration = Duration::from_millis(300);
-
-/// Whom a roll call asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
-    Orchestrator,
-    BothWorkers,
-    DestinationAlone,
-}
 
 /// A row while it is played.
 pub(crate) struct Row<'a> {
@@ -57,8 +40,10 @@ pub(crate) struct Row<'a> {
     /// Guests that may have lost their memory with the source's libvirtd: it died between memory's arrival and its own word
     /// that it let go, and doesn't know any more why they are off.
     pub(crate) at_stake: BTreeSet<String>,
+    /// Guests that the row itself has started a second time.
+    pub(crate) doubled: BTreeSet<String>,
     pub(crate) figures: Figures,
-    evacuation: String,
+    pub(crate) evacuation: String,
     directory: TempDir,
     log: Vec<String>,
     begun: Instant,
@@ -74,13 +59,14 @@ impl<'a> Row<'a> {
         let (log, evacuation) = (Vec::new(), String::new());
         let count = u64::try_from(guests.len()).unwrap_or_default();
         let figures = Figures { played: 1, guests: count, ..Figures::default() };
-        let (definitions, at_stake) = (BTreeMap::new(), BTreeSet::new());
+        let (definitions, at_stake, doubled) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let mut row = Row {
             lab,
             muster,
             guests,
             definitions,
             at_stake,
+            doubled,
             figures,
             evacuation,
             directory,
@@ -96,6 +82,16 @@ impl<'a> Row<'a> {
 
     /// Orders the evacuation of all its guests, with further lines for its runbook.
     pub(crate) async fn evacuate(&mut self, further: &str) -> Outcome<()> {
+        let ended = self.order(further).await?;
+        let answer: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
+        let evacuation = answer["evacuation"].as_str().map(str::to_owned);
+        self.evacuation = evacuation.ok_or_else(|| format!("the evacuation can't be ordered: {ended:?}"))?;
+        self.note("ordered the evacuation");
+        Ok(())
+    }
+
+    /// The same, whatever comes of the order.
+    pub(crate) async fn order(&mut self, further: &str) -> Outcome<Ended> {
         let names: Vec<String> = self.guests.iter().map(|guest| format!("\"{guest}\"")).collect();
         let text = format!(
             "name = \"reality\"\n[source]\nsite = \"north\"\n[destination]\nsite = \"south\"\n[[select]]\nnames = [{}]\n\
@@ -106,12 +102,7 @@ impl<'a> Row<'a> {
         );
         let path = self.directory.path().join("runbook.toml");
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-        let ended = self.orchestrator(&["evacuate", &path.display().to_string(), BY, "--output=json"]).await?;
-        let answer: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
-        let evacuation = answer["evacuation"].as_str().map(str::to_owned);
-        self.evacuation = evacuation.ok_or_else(|| format!("the evacuation can't be ordered: {ended:?}"))?;
-        self.note("ordered the evacuation");
-        Ok(())
+        self.orchestrator(&["evacuate", &path.display().to_string(), BY, "--output=json"]).await
     }
 
     /// The first of its guests.
@@ -181,6 +172,33 @@ impl<'a> Row<'a> {
             one.state() == wire::MoveState::Moving && !matches!(one.phase.as_str(), "setup" | "pre-copy")
         };
         moves.into_iter().filter(is_between).map(|one| one.name).collect()
+    }
+
+    /// Starts a guest as a person would who means well and knows nothing of its move: a second instance, on whatever host.
+    pub(crate) async fn start_by_hand(&mut self, host: &str, guest: &str) -> Outcome<()> {
+        let real = self.lab.guest(guest).map_err(|error| error.to_string())?.definition.display().to_string();
+        self.doubled.insert(guest.to_owned());
+        self.virsh(host, &["create", &real]).await?;
+        self.note(&format!("somebody started {guest} on {host}"));
+        Ok(())
+    }
+
+    /// Waits until a guest's address is announced.
+    pub(crate) async fn until_announced(&mut self, capture: &Capture, mac: &str) -> Outcome<()> {
+        let begun = Instant::now();
+        while capture.announcements(mac).map_err(|error| error.to_string())? == 0 {
+            if begun.elapsed() > WITHIN {
+                return Err(format!("nobody was told where {mac} is now"));
+            }
+            tokio::time::sleep(LOOKED_EVERY).await;
+        }
+        self.note(&format!("{mac} was announced"));
+        Ok(())
+    }
+
+    /// A look at all its guests.
+    pub(crate) async fn look(&self) -> Outcome<Look> {
+        Look::at(self.lab, &self.guests, &self.doubled).await
     }
 
     /// A guest's id.
@@ -270,7 +288,7 @@ impl<'a> Row<'a> {
         let mut last = None;
         while begun.elapsed() < WITHIN {
             self.keep_up().await?;
-            let look = Look::at(self.lab, &self.guests).await?;
+            let look = self.look().await?;
             if fits(&look) {
                 self.note(&format!("seen: {what}"));
                 return Ok(());
@@ -283,7 +301,7 @@ impl<'a> Row<'a> {
 
     /// Starts again what libvirt's own client has crashed, as whoever supervises a daemon does: a connection that is silent for
     /// some seconds while it is used ends its process now and then (CVE-2024-4418, mended in libvirt 10.4).
-    async fn keep_up(&mut self) -> Outcome<()> {
+    pub(crate) async fn keep_up(&mut self) -> Outcome<()> {
         for part in [Part::Source, Part::Destination] {
             let daemon = self.muster.part(part);
             if daemon.ended_by_signal() == Some(SEGMENTATION_FAULT) {
@@ -306,61 +324,6 @@ impl<'a> Row<'a> {
         self.muster.part(part).start().await.map(drop)
     }
 
-    /// Calls the roll, and judges it by what is seen before and after. Every guest's verdict has to be one of those
-    /// `expected`, too, unless none are.
-    pub(crate) async fn call_the_roll(&mut self, asked: Asked, expected: &[Verdict]) -> Outcome<RollCall> {
-        let mut last = String::new();
-        for _ in 0..CALLS_MAX {
-            self.keep_up().await?;
-            let before = Look::at(self.lab, &self.guests).await?;
-            let (source, destination) = self.hear(asked).await;
-            let ended = daemon::run(&self.recover_arguments(asked)).await?;
-            let after = Look::at(self.lab, &self.guests).await?;
-            let (source_then, destination_then) = self.hear(asked).await;
-            let heard = Heard {
-                source: source && source_then && before.source_answers && after.source_answers,
-                destination: destination && destination_then && before.destination_answers && after.destination_answers,
-            };
-            if ended.code == REFUSED && [&before, &after].iter().all(|look| look.nothing_has_begun()) {
-                self.note(&format!("roll call, {asked:?}: nothing has begun"));
-                return Ok(RollCall { lines: BTreeMap::new(), settled: true, claim_kept: false, text: ended.stderr });
-            }
-            if !matches!(ended.code, 0 | 3) {
-                last = format!("{ended:?}");
-                tokio::time::sleep(CALLED_AGAIN_AFTER).await;
-                continue;
-            }
-            let call = RollCall::read(&ended.stdout)?;
-            self.figures.roll_calls += 1;
-            self.figures.verdicts += u64::try_from(call.lines.len()).unwrap_or_default();
-            self.note(&format!("roll call, {asked:?}, {heard:?}: {:?}", call.lines.values().collect::<Vec<_>>()));
-            let mut wrong = wrong_verdicts(self.lab, &self.guests, &call, &[before, after], heard)?;
-            let unexpected = |verdict: &&Verdict| !expected.is_empty() && !expected.contains(verdict);
-            wrong
-                .extend(call.lines.values().filter(unexpected).map(|verdict| format!("{verdict:?}, not {expected:?}")));
-            if wrong.is_empty() {
-                return Ok(call);
-            }
-            return Err(format!("WRONG VERDICT, {asked:?}: {}\n{}", wrong.join("\n"), call.text));
-        }
-        Err(format!("the roll can't be called, {asked:?}: {last}"))
-    }
-
-    /// Calls the roll until every guest's verdict is this one: a worker that has just come back may still be looking what
-    /// became of the calls that it had sent. Each call is judged.
-    pub(crate) async fn call_until(&mut self, asked: Asked, verdict: Verdict) -> Outcome<()> {
-        let mut last = None;
-        for _ in 0..CALLS_MAX {
-            let call = self.call_the_roll(asked, &[]).await?;
-            if call.lines.values().all(|called| *called == verdict) {
-                return Ok(());
-            }
-            last = Some(call);
-            tokio::time::sleep(CALLED_AGAIN_AFTER).await;
-        }
-        Err(format!("never {verdict:?}, {asked:?}: {last:?}"))
-    }
-
     /// Waits until a guest is paused at its source: all its memory has been sent.
     pub(crate) async fn until_sent(&mut self, guest: &str) -> Outcome<()> {
         let begun = Instant::now();
@@ -372,24 +335,6 @@ impl<'a> Row<'a> {
         }
         self.note(&format!("{guest}: paused at its source"));
         Ok(())
-    }
-
-    /// Who can be heard at all, of those that are asked.
-    async fn hear(&self, asked: Asked) -> (bool, bool) {
-        let source = asked != Asked::DestinationAlone && is_working(&self.muster.source_at).await;
-        (source, is_working(&self.muster.destination_at).await)
-    }
-
-    /// Runs `muster recover --apply` without an orchestrator, with further arguments.
-    pub(crate) async fn recover(&mut self, asked: Asked, further: &[&str]) -> Outcome<Ended> {
-        let mut arguments = self.recover_arguments(asked);
-        arguments.push("--apply".to_owned());
-        arguments.push(format!("--handover-deadline-ms={HANDOVER_MS}"));
-        arguments.push(format!("--silence-deadline-ms={SILENCE_MS}"));
-        arguments.extend(further.iter().map(|word| (*word).to_owned()));
-        let ended = daemon::run(&arguments).await?;
-        self.note(&format!("recovered, {asked:?} {further:?}: exit code {}", ended.code));
-        Ok(ended)
     }
 
     /// Runs a command against the orchestrator.
@@ -444,18 +389,6 @@ impl<'a> Row<'a> {
         let evacuation = self.evacuation.clone();
         let request = wire::ListMovesRequest { evacuation, page_size: 1_000, page_token: String::new() };
         Ok(self.muster.api.clone().list_moves(in_time(request)).await?.into_inner().moves)
-    }
-
-    fn recover_arguments(&self, asked: Asked) -> Vec<String> {
-        let mut arguments = vec!["recover".to_owned(), self.evacuation.clone()];
-        arguments.extend(["--output=json", BY].map(str::to_owned));
-        let destination = format!("--destination={}", self.muster.destination_at);
-        match asked {
-            Asked::Orchestrator => arguments.push(format!("--orchestrator={}", self.muster.orchestrator_at)),
-            Asked::BothWorkers => arguments.extend([destination, format!("--source={}", self.muster.source_at)]),
-            Asked::DestinationAlone => arguments.extend([destination, "--source-lost".to_owned()]),
-        }
-        arguments
     }
 }
 

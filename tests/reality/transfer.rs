@@ -1,8 +1,9 @@
 //! Whoever takes part dies while memory is sent, or the link is cut. The guest is the source's then, whatever died, and moves in
 //! the end; one whose own QEMU died has lost its memory, and no more.
 
+use crate::called::Asked;
 use crate::ends::End;
-use crate::row::{Asked, Row};
+use crate::row::Row;
 use crate::stand::{Part, SOURCE_HOST};
 use crate::witness::Copy as Seen;
 use crate::{Case, Outcome, Speed};
