@@ -12,6 +12,7 @@ use muster_store::sqlite::{SqliteJournal, SqliteLedger};
 use muster_tests::env::SimulatedEnv;
 use muster_tests::lab::{Lab, Role};
 use muster_tests::sites::libvirt_configuration;
+use muster_worker::hypervisor::Hypervisor;
 use muster_worker::hypervisor::libvirt::LibvirtHypervisors;
 use muster_worker::hypervisor::libvirt::config::Config;
 use muster_worker::peers::Peers;
@@ -44,6 +45,11 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn build(lab: &Lab) -> House {
+        Self::build_by(lab, |role| libvirt_configuration(lab.record(), role, None)).await
+    }
+
+    /// With a libvirt configuration of one's own for each side.
+    pub(crate) async fn build_by(lab: &Lab, configuration: impl Fn(Role) -> String) -> House {
         let directory = tempfile::tempdir().unwrap();
         let end = CancellationToken::new();
         let roles = [Role::Source, Role::Destination];
@@ -56,8 +62,8 @@ impl House {
         let addresses: BTreeMap<SiteName, SiteAddress> =
             sites.iter().cloned().zip(listeners.iter().map(address)).collect();
         for ((name, role), listener) in sites.iter().zip(roles).zip(listeners) {
-            let text = libvirt_configuration(lab.record(), role, None);
-            let hypervisor = LibvirtHypervisors::start(Config::parse(&text).unwrap()).unwrap();
+            let hypervisor = LibvirtHypervisors::start(Config::parse(&configuration(role)).unwrap()).unwrap();
+            until_heard(&hypervisor).await;
             let site = Site::start(SiteParts {
                 name: name.clone(),
                 ledger: Arc::new(SqliteLedger::open(&file(&directory, name.as_str())).unwrap()),
@@ -189,6 +195,19 @@ impl House {
             detail["attempt"].as_u64().unwrap()
         };
         lines.iter().filter(|line| line.record == "rung_taken").map(attempt).collect()
+    }
+}
+
+/// Waits until all its hosts answer.
+async fn until_heard(hypervisor: &LibvirtHypervisors) {
+    let deadline = Instant::now() + LONGEST;
+    loop {
+        let inventory = hypervisor.inventory().await.unwrap();
+        if inventory.hosts.iter().all(|host| host.answers) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "never heard: {:?}", inventory.hosts);
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -13,6 +13,7 @@ mod evacuation;
 mod house;
 mod inert;
 mod ladder;
+mod remote;
 mod retired;
 mod saved;
 mod stand;

@@ -43,6 +43,8 @@ pub(crate) static CASES: [Case; 5] = [
 /// Somebody starts the source's copy past its seal, and resumes the one that waits for its commit.
 async fn both_sides(row: &mut Row<'_>) -> Outcome<()> {
     let (guest, host) = commit::hold(row).await?;
+    // The proof that the source had let go has to stand first: without it nobody could tell afterwards which of the two is newer.
+    row.call_until(Asked::BothWorkers, Verdict::HandedOver).await?;
     row.start_by_hand(SOURCE_HOST, &guest).await?;
     row.virsh(&host, &["resume", &guest]).await?;
     held_while_two_run(row, &guest).await?;

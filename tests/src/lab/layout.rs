@@ -14,6 +14,8 @@ pub const BRIDGE: &str = "br0";
 pub const NETWORK: &str = "lan";
 /// The two ends of the link between the sites, in the switch.
 pub const LINK_ENDS: [&str; 2] = ["link-north", "link-south"];
+/// What the certificate of whoever calls a libvirtd is called.
+pub const CALLER: &str = "caller";
 /// The longest name of a lab, in bytes: unix sockets' paths are short.
 const NAME_BYTES_MAX: usize = 16;
 
@@ -46,6 +48,8 @@ pub struct Host {
     pub libvirt_uri: String,
     /// How another host's libvirtd reaches this one, for peer-to-peer migration.
     pub peer_uri: String,
+    /// The same over TLS, with the lab's own certificates.
+    pub secure_peer_uri: String,
     /// Where another host's QEMU sends memory to.
     pub migrate_uri: String,
     /// From outside, its guests' serial logs: one `GUEST.log` each.
@@ -111,6 +115,18 @@ impl Layout {
         self.state().join("local")
     }
 
+    /// The certificates of the lab's own authority, a folder for each of its hosts.
+    #[must_use]
+    pub fn certificates(&self) -> PathBuf {
+        self.state().join("certificates")
+    }
+
+    /// The folder of the certificate of whoever calls a libvirtd: another one, or a worker outside.
+    #[must_use]
+    pub fn caller(&self) -> PathBuf {
+        self.certificates().join(CALLER)
+    }
+
     /// The serial logs, as each host sees its own.
     #[must_use]
     pub fn serial(&self) -> PathBuf {
@@ -138,6 +154,7 @@ impl Layout {
             libvirt_uri: format!("qemu+unix:///system?socket={}", socket.display()),
             libvirt_socket: socket,
             peer_uri: format!("qemu+tcp://{address}/system"),
+            secure_peer_uri: format!("qemu+tls://{name}/system?pkipath={}", self.caller().display()),
             migrate_uri: format!("tcp://{address}"),
             address,
             serial_folder: folder.join("serial"),

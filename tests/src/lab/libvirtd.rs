@@ -24,8 +24,9 @@ pub(super) async fn furnish(layout: &Layout, host: &Host, holder: u32) -> Result
     for path in [layout.shared(), layout.local(), layout.serial()] {
         make_folder(&path)?;
     }
-    write(&folder.join("etc").join("libvirtd.conf"), libvirtd_conf(host))?;
-    write(&folder.join("etc").join("qemu.conf"), qemu_conf(host))?;
+    let certificates = layout.certificates().join(&host.name);
+    write(&folder.join("etc").join("libvirtd.conf"), libvirtd_conf(host, text(&certificates)))?;
+    write(&folder.join("etc").join("qemu.conf"), qemu_conf(host, text(&certificates)))?;
     write(&folder.join("network.xml"), network_xml())?;
     write(&folder.join("names"), names(layout))?;
     for (name, path) in [("shared", layout.shared()), ("local", layout.local())] {
@@ -75,22 +76,24 @@ pub(super) async fn forget_boot(holder: u32) -> Result<(), LabError> {
     run_at_home(holder, &["find", "/run/libvirt", "-mindepth", "1", "-delete"]).await.map(|_| ())
 }
 
-/// Without TLS or passwords: all of it is reachable from inside the lab's namespaces and by root only.
-fn libvirtd_conf(host: &Host) -> String {
+/// Without passwords: all of it is reachable from inside the lab's namespaces and by root only. TLS beside plain TCP, for who wants it.
+fn libvirtd_conf(host: &Host, certificates: &str) -> String {
     let Host { uuid, address, .. } = host;
     format!(
-        "host_uuid = \"{uuid}\"\nlisten_tls = 0\nlisten_tcp = 1\nlisten_addr = \"{address}\"\nauth_tcp = \"none\"\n\
+        "host_uuid = \"{uuid}\"\nlisten_tls = 1\nkey_file = \"{certificates}/serverkey.pem\"\n\
+         cert_file = \"{certificates}/servercert.pem\"\nca_file = \"{certificates}/cacert.pem\"\nlisten_tcp = 1\nlisten_addr = \"{address}\"\nauth_tcp = \"none\"\n\
          auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\nunix_sock_rw_perms = \"0700\"\nunix_sock_dir = \"/run/libvirt\"\n\
          log_outputs = \"2:file:/var/log/libvirt/libvirtd.log\"\n"
     )
 }
 
 /// Without anything that needs the machine's own services: cgroups, security modules, log daemon.
-fn qemu_conf(host: &Host) -> String {
+fn qemu_conf(host: &Host, certificates: &str) -> String {
     format!(
         "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\nremember_owner = 0\nsecurity_driver = \"none\"\n\
          cgroup_controllers = [ ]\nnamespaces = [ ]\nstdio_handler = \"file\"\nmigration_address = \"{address}\"\n\
-         migration_host = \"{address}\"\n",
+         migration_host = \"{address}\"\n\
+         migrate_tls_x509_cert_dir = \"{certificates}\"\nmigrate_tls_x509_verify = 1\n",
         address = host.address
     )
 }

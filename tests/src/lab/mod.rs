@@ -8,8 +8,10 @@
 //! The lab knows nothing of muster. It needs root, and what [`packages`] names.
 
 mod capture;
+mod certificates;
 pub mod command;
 pub mod disk;
+mod door;
 pub mod error;
 mod faults;
 mod files;
@@ -30,6 +32,7 @@ pub mod serial;
 pub mod testing;
 
 pub use capture::Capture;
+pub use door::{Door, LIBVIRT_TLS_PORT, SSH_PORT, SshDaemon};
 pub use error::LabError;
 pub use guest::{Guest, Kind, Order};
 pub use judge::{Answer, Opinion};
@@ -40,10 +43,11 @@ pub use relay::Shape;
 
 use command::{Ran, SHORT_LIMIT_MS, attempt, until};
 use files::{make_folder, remove_folder, text};
-use futures::future::{try_join, try_join_all};
+use futures::future::{try_join_all, try_join3};
 use futures::{StreamExt, TryStreamExt};
 use layout::{Layout, SWITCH};
 use lock::Lock;
+use std::path::PathBuf;
 
 /// Guests that are defined and started at the same time.
 const STARTING_AT_ONCE: usize = 4;
@@ -133,6 +137,12 @@ impl Lab {
         has(SWITCH, &place::is_holder)
             && hosts.clone().all(|host| has(&host.name, &place::is_holder))
             && hosts.clone().all(|host| has(&host.name, &|process| process.is("libvirtd")))
+    }
+
+    /// The folder of the certificate that whoever calls from outside shows, as libvirt's `pkipath` wants it.
+    #[must_use]
+    pub fn caller_certificates(&self) -> PathBuf {
+        self.layout.caller()
     }
 
     /// What it consists of.
@@ -238,8 +248,12 @@ async fn build(layout: &Layout) -> Result<Record, LabError> {
     make_folder(&layout.state())?;
     let hosts = layout.hosts();
     let places = [SWITCH].into_iter().chain(hosts.iter().map(|host| host.name.as_str()));
-    let (holders, ()) =
-        try_join(try_join_all(places.map(|place| place::make(layout, place))), guest::assemble(layout)).await?;
+    let (holders, (), ()) = try_join3(
+        try_join_all(places.map(|place| place::make(layout, place))),
+        guest::assemble(layout),
+        certificates::make(layout, &hosts),
+    )
+    .await?;
     let switch = holders[0];
     // What is under /sys/class/net has to be the switch's own, to find its tap devices.
     place::run_at_home(switch, &["mount", "-t", "sysfs", "sysfs", "/sys"]).await?;

@@ -10,7 +10,7 @@ const INSTALL_LIMIT_MS: u64 = 900_000;
 /// a newer qemu-utils, and that one is missing afterwards.
 const ROUNDS_MAX: u32 = 3;
 /// Programs and the Debian packages that have them.
-const NEEDED: [(&str, &str); 13] = [
+const NEEDED: [(&str, &str); 17] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("libvirtd", "libvirt-daemon-system"),
     ("virsh", "libvirt-clients"),
@@ -24,6 +24,10 @@ const NEEDED: [(&str, &str); 13] = [
     ("as", "binutils"),
     ("ld", "binutils"),
     ("tcpdump", "tcpdump"),
+    ("openssl", "openssl"),
+    ("socat", "socat"),
+    ("sshd", "openssh-server"),
+    ("ssh-keygen", "openssh-client"),
 ];
 /// Where programs are, also for a caller whose PATH leaves out the administrator's.
 const FOLDERS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
