@@ -97,6 +97,9 @@ pub enum JournalKind {
         action: Action,
         /// Its token.
         token: Token,
+        /// What was proven when it was decided. Journals of before it was kept lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verdict: Option<Verdict>,
     },
     /// A site refused or failed a command, or its answer never came.
     StepFailed {
@@ -370,8 +373,9 @@ impl MoveStatus {
     /// Folds one record about this VM in.
     pub fn apply(&mut self, record: &JournalRecord) {
         match &record.kind {
-            JournalKind::StepIntended { action, .. } => {
+            JournalKind::StepIntended { action, verdict, token: _ } => {
                 self.state = MoveState::Moving(*action);
+                self.verdict = verdict.unwrap_or(self.verdict);
                 self.started_at.get_or_insert(record.at);
                 if matches!(action, Action::OpenAttempt(_)) {
                     self.attempts = self.attempts.saturating_add(1);

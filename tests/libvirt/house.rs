@@ -106,6 +106,15 @@ impl House {
         self.client.clone().create_evacuation(request).await.unwrap().into_inner().evacuation
     }
 
+    /// What preflight alone finds for an evacuation of all guests.
+    pub(crate) async fn check(&self) -> Vec<pb::Finding> {
+        let [source, destination] = &self.sites;
+        let runbook = format!(
+            "name = \"check\"\nsource.site = \"{source}\"\ndestination.site = \"{destination}\"\n[[select]]\nall = true\n"
+        );
+        self.client.clone().check_runbook(pb::CheckRunbookRequest { runbook }).await.unwrap().into_inner().findings
+    }
+
     /// Waits until the evacuation's one move is as wanted.
     pub(crate) async fn until(&self, evacuation: &str, wanted: impl Fn(&pb::Move) -> bool) -> pb::Move {
         let deadline = Instant::now() + LONGEST;

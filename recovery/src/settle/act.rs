@@ -11,6 +11,7 @@ use muster_core::reading::SiteReading;
 use muster_core::step::{Action, Side};
 use muster_core::terms::Tuning;
 use muster_core::token::Token;
+use muster_core::verdict::Verdict;
 use muster_proto::convert::{SiteAction, SiteCommand};
 
 /// What became of a command.
@@ -30,11 +31,18 @@ pub(super) enum Acted {
 }
 
 impl Settler {
-    pub(super) async fn send(&self, subject: &Move, action: Action, token: Token, evidence: &Evidence) -> Acted {
+    /// Journals an action with the verdict that it follows from, and sends it.
+    pub(super) async fn send(
+        &self,
+        subject: &Move,
+        (action, verdict): (Action, Verdict),
+        token: Token,
+        evidence: &Evidence,
+    ) -> Acted {
         let Some(site_action) = self.site_action(subject, action, evidence) else {
             return Acted::Unclear("the evidence names no attempt for it".to_owned());
         };
-        if let Err(error) = self.scribe.intended(subject.vm, action, token).await {
+        if let Err(error) = self.scribe.intended(subject.vm, action, verdict, token).await {
             return Acted::JournalFailed(error.to_string());
         }
         let command = SiteCommand { vm: subject.vm, token, action: site_action };

@@ -317,7 +317,7 @@ impl<'a> Run<'a> {
         }
         let token = self.next_token();
         self.apart = false;
-        match self.settler.send(self.subject, action, token, evidence).await {
+        match self.settler.send(self.subject, (action, decision.verdict), token, evidence).await {
             Acted::Done => {
                 self.step_error = None;
                 if matches!(action, Action::OpenAttempt(_)) {

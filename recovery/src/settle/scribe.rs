@@ -8,6 +8,7 @@ use muster_core::ids::{EvacuationId, VmId, clip};
 use muster_core::ladder::Rung;
 use muster_core::step::Action;
 use muster_core::token::Token;
+use muster_core::verdict::Verdict;
 use muster_store::{Journal, JournalError};
 use std::sync::Arc;
 
@@ -27,8 +28,14 @@ impl Scribe {
         Scribe { journal, evacuation, by: clip(by), env }
     }
 
-    pub(super) async fn intended(&self, vm: VmId, action: Action, token: Token) -> Result<(), JournalError> {
-        self.write(vm, JournalKind::StepIntended { action, token }).await
+    pub(super) async fn intended(
+        &self,
+        vm: VmId,
+        action: Action,
+        verdict: Verdict,
+        token: Token,
+    ) -> Result<(), JournalError> {
+        self.write(vm, JournalKind::StepIntended { action, token, verdict: Some(verdict) }).await
     }
 
     pub(super) async fn failed(&self, vm: VmId, action: Action, error: &LinkError) -> Result<(), JournalError> {

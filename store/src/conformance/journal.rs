@@ -274,8 +274,9 @@ async fn check_fold(journal: &Arc<dyn Journal>) {
 fn history() -> Vec<JournalRecord> {
     let of = evacuation(1);
     let about = |number: u32, kind| record(of, Some(vm(number)), kind);
-    let intended =
-        |number, action, sequence| about(number, JournalKind::StepIntended { action, token: Token::new(1, sequence) });
+    let intended = |number, action, sequence| {
+        about(number, JournalKind::StepIntended { action, token: Token::new(1, sequence), verdict: None })
+    };
     vec![
         ordered(of, request(1)),
         planned(of, 1),
