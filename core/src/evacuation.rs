@@ -5,6 +5,7 @@
 
 use crate::definition::Mode;
 use crate::evidence::Outcome;
+use crate::guardian::{Custody, GuardianCall};
 use crate::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use crate::ladder::Rung;
 use crate::reading::Phase;
@@ -132,6 +133,26 @@ pub enum JournalKind {
         attempts: u32,
         /// How long its guest stood still.
         downtime_ms: Option<u64>,
+        /// The host that has it. Older journals lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<HostName>,
+    },
+    /// A guardian's command is about to be run. With no outcome behind it, it may or may not have been.
+    CommandIntended {
+        /// Which, and what for.
+        call: GuardianCall,
+    },
+    /// A guardian's command has succeeded.
+    CommandDone {
+        /// Which, and what for.
+        call: GuardianCall,
+    },
+    /// A guardian's command has failed, or took too long.
+    CommandFailed {
+        /// Which, and what for.
+        call: GuardianCall,
+        /// Why, with the last that it said.
+        error: String,
     },
     /// Every move is over.
     Finished,
@@ -165,6 +186,9 @@ pub struct PlannedMove {
     pub destination_host: HostName,
     /// Its memory in MiB.
     pub memory_mib: u64,
+    /// What else starts and stops it. Older journals lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardian: Option<String>,
 }
 
 /// An evacuation's status, folded from the journal.
@@ -193,6 +217,10 @@ pub struct EvacuationStatus {
     /// What was adjusted of the runbook's terms. Journals of before that could be lack it.
     #[serde(default)]
     pub adjustment: Adjustment,
+    /// A guardian's hands were taken off one of its VMs, or that was begun: some may have to be given back. Older journals
+    /// lack it.
+    #[serde(default)]
+    pub has_guardians: bool,
 }
 
 /// Where an evacuation stands.
@@ -227,6 +255,7 @@ impl EvacuationStatus {
                 ordered_at: record.at,
                 finished_at: None,
                 adjustment: Adjustment::default(),
+                has_guardians: false,
             }),
             JournalKind::MovePlanned { .. }
             | JournalKind::Planned
@@ -245,6 +274,9 @@ impl EvacuationStatus {
             | JournalKind::AttemptFailed { .. }
             | JournalKind::Held { .. }
             | JournalKind::Settled { .. }
+            | JournalKind::CommandIntended { .. }
+            | JournalKind::CommandDone { .. }
+            | JournalKind::CommandFailed { .. }
             | JournalKind::Finished => None,
         }
     }
@@ -268,6 +300,7 @@ impl EvacuationStatus {
             JournalKind::Adjusted { adjustment } if record.vm.is_none() => {
                 self.adjustment = std::mem::take(&mut self.adjustment).and(adjustment);
             }
+            JournalKind::CommandIntended { .. } => self.has_guardians = true,
             JournalKind::Ordered { .. }
             | JournalKind::MovePlanned { .. }
             | JournalKind::Claimed { .. }
@@ -281,7 +314,9 @@ impl EvacuationStatus {
             | JournalKind::StepFailed { .. }
             | JournalKind::AttemptFailed { .. }
             | JournalKind::Held { .. }
-            | JournalKind::Settled { .. } => {}
+            | JournalKind::Settled { .. }
+            | JournalKind::CommandDone { .. }
+            | JournalKind::CommandFailed { .. } => {}
         }
     }
 }
@@ -319,6 +354,12 @@ pub struct MoveStatus {
     /// A transfer of it didn't converge: its attempts slow the guest down from now on. Older journals lack it.
     #[serde(default)]
     pub auto_converge: bool,
+    /// The host that has it now that its move is over. Older journals lack it.
+    #[serde(default)]
+    pub host: Option<HostName>,
+    /// How it stands with its guardian, once anything was begun about that. Older journals lack it.
+    #[serde(default)]
+    pub custody: Option<Custody>,
 }
 
 /// Where a move stands, by the journal.
@@ -364,11 +405,14 @@ impl MoveStatus {
             downtime_ms: None,
             adjustment: Adjustment::default(),
             auto_converge: false,
+            host: None,
+            custody: None,
         }
     }
 
     /// Folds one record about this VM in.
     pub fn apply(&mut self, record: &JournalRecord) {
+        self.custody = Custody::after(self.custody.take(), &record.kind);
         match &record.kind {
             JournalKind::StepIntended { action, .. } => {
                 self.state = MoveState::Moving(*action);
@@ -391,7 +435,7 @@ impl MoveStatus {
                     self.error.clone_from(error);
                 }
             }
-            JournalKind::Settled { outcome, verdict, attempts, downtime_ms } => {
+            JournalKind::Settled { outcome, verdict, attempts, downtime_ms, host } => {
                 self.state = match outcome {
                     Outcome::Migrated => MoveState::Migrated,
                     Outcome::StayedAtSource => MoveState::StayedAtSource,
@@ -399,6 +443,7 @@ impl MoveStatus {
                 self.verdict = *verdict;
                 self.attempts = *attempts;
                 self.downtime_ms = *downtime_ms;
+                self.host.clone_from(host);
                 self.ended_at = Some(record.at);
                 // What failed on the way and came right would read as a fault of what has arrived. The journal keeps it.
                 match outcome {
@@ -429,6 +474,10 @@ impl MoveStatus {
             | JournalKind::Resumed
             | JournalKind::Cancelled
             | JournalKind::ReleaseOrdered { .. }
+            // What these say of the guardian is folded above.
+            | JournalKind::CommandIntended { .. }
+            | JournalKind::CommandDone { .. }
+            | JournalKind::CommandFailed { .. }
             | JournalKind::Finished => {}
         }
     }

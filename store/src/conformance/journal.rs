@@ -304,6 +304,7 @@ fn history() -> Vec<JournalRecord> {
                 verdict: Verdict::FullyMigrated,
                 attempts: 2,
                 downtime_ms: Some(70),
+                host: None,
             },
         ),
     ]
