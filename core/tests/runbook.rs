@@ -264,7 +264,8 @@ fn what_comes_in_is_bounded() {
     assert!(!mistakes(&deep).is_empty());
     let waves = "[[wave]]\nname = \"a\"\nselect = [{ all = true }]\n".repeat(101);
     assert!(mistakes_of(&waves).iter().any(|mistake| mistake.contains("101 waves")));
-    let guardians: String = (0..=Guardian::COUNT_MAX).map(|n| format!("[[guardian]]\nname = \"{n}\"\n{PAIR}")).collect();
+    let guardians: String =
+        (0..=Guardian::COUNT_MAX).map(|n| format!("[[guardian]]\nname = \"{n}\"\n{PAIR}")).collect();
     let found = mistakes_of(&format!("select = [{{ all = true }}]\n{guardians}"));
     assert!(found.iter().any(|mistake| mistake.contains("65 guardians")), "{found:?}");
 }
