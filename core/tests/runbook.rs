@@ -205,6 +205,7 @@ fn each_of_these_is_one_mistake() {
         (&guardian("hands_off = \"x\"\ngive_back = \"x\"\ntimeout_ms = 3600001\n"), "use 100 to 3600000"),
         (&guardian("hands_off = \"x\"\ngive_bak = \"x\"\ngive_back = \"x\"\n"), "did you mean \"give_back\"?"),
         (&guardian(&format!("{PAIR}[[guardian]]\nname = \"ha\"\n{PAIR}")), "a second guardian is named \"ha\""),
+        (&guardian(PAIR).replace("\"ha\"", "\"h\\na\""), "\"name\" goes over several lines"),
         ("select = [{ all = true }]\n[[guardian]]\nhands_off = \"x\"\ngive_back = \"x\"\n", "has no \"name\""),
         ("select = [{ all = true }]\ndescription = \"\\u0007\"\n", "control characters"),
         (&format!("select = [{{ names = [{long_list}] }}]\n"), "257 entries with a '*'"),

@@ -248,3 +248,6 @@ impl Tail {
         clip(&String::from_utf8_lossy(&self.0[whole..])).trim().to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 /// First wait before a VM that could not be given back is tried again.
 pub const GIVE_BACK_WAIT_MIN: Duration = Duration::from_secs(1);
 /// Longest such wait.
-pub const GIVE_BACK_WAIT_MAX: Duration = Duration::from_secs(300);
+pub const GIVE_BACK_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// A VM in a move, and its guardian.
 pub(crate) struct Asking<'a> {

@@ -180,7 +180,13 @@ fn remarks(one: &Move) -> String {
         (None, _, Some(error)) => error.clone(),
         (None, _, None) => String::new(),
     };
-    if one.guardian_state == Some(GuardianState::GiveBackOwed) {
+    let is_held = one.held_because.is_some();
+    let concerns = match one.guardian_state {
+        Some(GuardianState::GiveBackOwed) => true,
+        Some(GuardianState::HandsOff) => is_held,
+        Some(GuardianState::TakingOff | GuardianState::GivenBack) | None => false,
+    };
+    if concerns {
         let separated = if remarks.is_empty() { "" } else { "; " };
         remarks = [remarks.as_str(), separated, &guardian(one).unwrap_or_default()].concat();
     }

@@ -30,6 +30,11 @@ fn guardian(section: &Section<'_>, earlier: &[Guardian], mistakes: &mut Mistakes
         let mend = "keep one of them: a guardian has one pair of commands";
         mistakes.note(offset, format!("a second guardian is named {}", quote(value)), mend);
     }
+    if let Some(At { value, offset }) = name
+        && value.contains('\n')
+    {
+        mistakes.note(offset, "\"name\" goes over several lines", "write it in one, as the VMs' tags have it");
+    }
     let hands_off = command(section, "hands_off", mistakes);
     let give_back = command(section, "give_back", mistakes);
     let range = Guardian::TIMEOUT_MIN_MS..=Guardian::TIMEOUT_MAX_MS;

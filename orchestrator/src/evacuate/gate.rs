@@ -6,10 +6,11 @@ use crate::guardians::{Asked, Asking};
 use crate::parts::{Orchestrator, Pair};
 use muster_core::evacuation::PlannedMove;
 use muster_core::guardian::{Custody, CustodyState};
-use muster_core::ids::{EvacuationId, HostName};
+use muster_core::ids::{EvacuationId, HostName, VmId};
 use muster_core::preflight::Obstacle;
 use muster_core::runbook::Runbook;
 use muster_core::step::{Hold, Side};
+use muster_store::StoreError;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -82,6 +83,16 @@ impl Gate {
         if silent.is_some() {
             return silent;
         }
+        match self.owed_by_another(planned.vm).await {
+            Ok(None) => {}
+            // Its command could run in the middle of this move, and say where the VM was.
+            Ok(Some((other, owed))) => {
+                let why = owed.error.map(|error| format!(": {error}")).unwrap_or_default();
+                let found = format!("evacuation {other} still has to give it back to {}{why}", owed.guardian);
+                return Some(Barred { hold: Hold::HandsOffFails, found });
+            }
+            Err(error) => return Some(Barred { hold: Hold::StepFails, found: error.to_string() }),
+        }
         let Some(known) = self.runbook.guardian(guardian) else {
             // Preflight has it blocked before; only a plan without one comes here.
             let obstacle = Obstacle::Guarded { guardian: guardian.to_owned() };
@@ -94,6 +105,21 @@ impl Gate {
             Ok(Asked::Failed(found)) => Some(Barred { hold: Hold::HandsOffFails, found }),
             Err(error) => Some(Barred { hold: Hold::StepFails, found: error.to_string() }),
         }
+    }
+
+    /// Another evacuation that has taken a guardian's hands off this VM and hasn't given it back yet.
+    async fn owed_by_another(&self, vm: VmId) -> Result<Option<(EvacuationId, Custody)>, StoreError> {
+        let journal = self.house.journal();
+        for other in journal.evacuations().await? {
+            if !other.has_guardians || other.id == self.evacuation {
+                continue;
+            }
+            let custody = journal.a_move(other.id, vm).await?.and_then(|status| status.custody);
+            if let Some(custody) = custody.filter(|custody| custody.state != CustodyState::GivenBack) {
+                return Ok(Some((other.id, custody)));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -306,6 +306,45 @@ async fn giving_back_is_owed_until_it_is_done_and_changes_nothing_else() {
     assert_eq!(cluster.counts(0), (1, 3), "what is done isn't done again");
 }
 
+/// Or the late command of the one could give the VM back in the middle of the other, and say where it was.
+#[tokio::test]
+async fn a_vm_that_one_evacuation_still_owes_is_not_begun_by_the_next() {
+    let cluster = Cluster::new();
+    let mut stage = cluster.stage(1, 0).await;
+    let fails = RuleKind::Phase(Phase::PreCopy, Trap::Fail("a broken cable".to_owned()));
+    stage.world.inject(WorldFault::once(vm(0), fails)).await.unwrap();
+    cluster.fails("give_back", 0, 1_000);
+    let first = stage.create_evacuation(&guarded("retry.attempts = 1", 60_000)).await.evacuation;
+    until(&stage, 0, |one| one.state() == pb::MoveState::StayedAtSource && !one.guardian_error.is_empty()).await;
+    stage.until_finished().await;
+    let second = stage.create_evacuation(&guarded("", 60_000)).await.evacuation;
+    let held = until(&stage, 0, |one| one.state() == pb::MoveState::Held).await;
+    assert_eq!(
+        (held.evacuation.as_str(), held.held_because.as_str()),
+        (second.as_str(), Hold::HandsOffFails.sentence())
+    );
+    assert!(held.error.contains(&format!("evacuation {first} still has to give it back to ha")), "{held:#?}");
+    assert_eq!(cluster.counts(0).0, 1);
+    cluster.fails("give_back", 0, 0);
+    let given_back = async {
+        loop {
+            let request = pb::GetVmRequest { vm: vm(0).to_string() };
+            let moves = stage.client().await.get_vm(request).await.unwrap().into_inner().moves;
+            if moves.iter().any(|one| one.evacuation == first && one.guardian_state() == pb::GuardianState::GivenBack) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(HANG, given_back).await.unwrap();
+    retry(&mut stage, 0).await;
+    let moved = until_given_back(&stage, 0).await;
+    assert_eq!((moved.evacuation.as_str(), moved.state()), (second.as_str(), pb::MoveState::Migrated), "{moved:#?}");
+    let told = cluster.runs("give_back", 0);
+    assert!(told.last().unwrap().contains(" destination destination "), "{told:?}");
+    assert!(told[..told.len() - 1].iter().all(|run| run.contains(" source source ")), "{told:?}");
+}
+
 #[tokio::test]
 async fn a_cancelled_move_is_given_back_at_the_source() {
     let cluster = Cluster::new();
