@@ -5,6 +5,7 @@
 
 use crate::definition::Mode;
 use crate::evidence::Outcome;
+use crate::guardian::{Custody, GuardianCall};
 use crate::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use crate::ladder::Rung;
 use crate::reading::Phase;
@@ -135,6 +136,26 @@ pub enum JournalKind {
         attempts: u32,
         /// How long its guest stood still.
         downtime_ms: Option<u64>,
+        /// The host that has it. Older journals lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<HostName>,
+    },
+    /// A guardian's command is about to be run. With no outcome behind it, it may or may not have been.
+    CommandIntended {
+        /// Which, and what for.
+        call: GuardianCall,
+    },
+    /// A guardian's command has succeeded.
+    CommandDone {
+        /// Which, and what for.
+        call: GuardianCall,
+    },
+    /// A guardian's command has failed, or took too long.
+    CommandFailed {
+        /// Which, and what for.
+        call: GuardianCall,
+        /// Why, with the last that it said.
+        error: String,
     },
     /// Every move is over.
     Finished,
@@ -168,6 +189,9 @@ pub struct PlannedMove {
     pub destination_host: HostName,
     /// Its memory in MiB.
     pub memory_mib: u64,
+    /// What else starts and stops it. Older journals lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardian: Option<String>,
 }
 
 /// An evacuation's status, folded from the journal.
@@ -196,6 +220,10 @@ pub struct EvacuationStatus {
     /// What was adjusted of the runbook's terms. Journals of before that could be lack it.
     #[serde(default)]
     pub adjustment: Adjustment,
+    /// A guardian's hands were taken off one of its VMs, or that was begun: some may have to be given back. Older journals
+    /// lack it.
+    #[serde(default)]
+    pub has_guardians: bool,
 }
 
 /// Where an evacuation stands.
@@ -230,6 +258,7 @@ impl EvacuationStatus {
                 ordered_at: record.at,
                 finished_at: None,
                 adjustment: Adjustment::default(),
+                has_guardians: false,
             }),
             JournalKind::MovePlanned { .. }
             | JournalKind::Planned
@@ -248,6 +277,9 @@ impl EvacuationStatus {
             | JournalKind::AttemptFailed { .. }
             | JournalKind::Held { .. }
             | JournalKind::Settled { .. }
+            | JournalKind::CommandIntended { .. }
+            | JournalKind::CommandDone { .. }
+            | JournalKind::CommandFailed { .. }
             | JournalKind::Finished => None,
         }
     }
@@ -271,6 +303,7 @@ impl EvacuationStatus {
             JournalKind::Adjusted { adjustment } if record.vm.is_none() => {
                 self.adjustment = std::mem::take(&mut self.adjustment).and(adjustment);
             }
+            JournalKind::CommandIntended { .. } => self.has_guardians = true,
             JournalKind::Ordered { .. }
             | JournalKind::MovePlanned { .. }
             | JournalKind::Claimed { .. }
@@ -284,7 +317,9 @@ impl EvacuationStatus {
             | JournalKind::StepFailed { .. }
             | JournalKind::AttemptFailed { .. }
             | JournalKind::Held { .. }
-            | JournalKind::Settled { .. } => {}
+            | JournalKind::Settled { .. }
+            | JournalKind::CommandDone { .. }
+            | JournalKind::CommandFailed { .. } => {}
         }
     }
 }
@@ -322,6 +357,12 @@ pub struct MoveStatus {
     /// A transfer of it didn't converge: its attempts slow the guest down from now on. Older journals lack it.
     #[serde(default)]
     pub auto_converge: bool,
+    /// The host that has it now that its move is over. Older journals lack it.
+    #[serde(default)]
+    pub host: Option<HostName>,
+    /// How it stands with its guardian, once anything was begun about that. Older journals lack it.
+    #[serde(default)]
+    pub custody: Option<Custody>,
 }
 
 /// Where a move stands, by the journal.
@@ -367,11 +408,14 @@ impl MoveStatus {
             downtime_ms: None,
             adjustment: Adjustment::default(),
             auto_converge: false,
+            host: None,
+            custody: None,
         }
     }
 
     /// Folds one record about this VM in.
     pub fn apply(&mut self, record: &JournalRecord) {
+        self.custody = Custody::after(self.custody.take(), &record.kind);
         match &record.kind {
             JournalKind::StepIntended { action, verdict, token: _ } => {
                 self.state = MoveState::Moving(*action);
@@ -395,7 +439,7 @@ impl MoveStatus {
                     self.error.clone_from(error);
                 }
             }
-            JournalKind::Settled { outcome, verdict, attempts, downtime_ms } => {
+            JournalKind::Settled { outcome, verdict, attempts, downtime_ms, host } => {
                 self.state = match outcome {
                     Outcome::Migrated => MoveState::Migrated,
                     Outcome::StayedAtSource => MoveState::StayedAtSource,
@@ -403,6 +447,7 @@ impl MoveStatus {
                 self.verdict = *verdict;
                 self.attempts = *attempts;
                 self.downtime_ms = *downtime_ms;
+                self.host.clone_from(host);
                 self.ended_at = Some(record.at);
                 // What failed on the way and came right would read as a fault of what has arrived. The journal keeps it.
                 match outcome {
@@ -433,6 +478,10 @@ impl MoveStatus {
             | JournalKind::Resumed
             | JournalKind::Cancelled
             | JournalKind::ReleaseOrdered { .. }
+            // What these say of the guardian is folded above.
+            | JournalKind::CommandIntended { .. }
+            | JournalKind::CommandDone { .. }
+            | JournalKind::CommandFailed { .. }
             | JournalKind::Finished => {}
         }
     }

@@ -144,6 +144,11 @@ name_id!(
     HostName,
     "host"
 );
+name_id!(
+    /// A command of the orchestrator's own configuration, as runbooks name it. Never a path.
+    CommandName,
+    "command"
+);
 
 /// A VM's display name: what people call it. Never used to identify it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

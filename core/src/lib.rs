@@ -14,6 +14,7 @@ pub mod definition;
 pub mod env;
 pub mod evacuation;
 pub mod evidence;
+pub mod guardian;
 pub mod ids;
 pub mod inspect;
 pub mod ladder;

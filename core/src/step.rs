@@ -206,11 +206,13 @@ pub enum Hold {
     Overdue,
     /// Preflight, made again right before the move, found something that blocks it. Never decided; found by whoever admits it.
     NotReady,
+    /// The command that takes its guardian's hands off failed; nothing of it was begun. Never decided; found by whoever admits it.
+    HandsOffFails,
 }
 
 impl Hold {
     /// Every hold there is.
-    pub const ALL: [Hold; 16] = [
+    pub const ALL: [Hold; 17] = [
         Hold::SourceSilent,
         Hold::DestinationSilent,
         Hold::DestinationHostSilent,
@@ -227,6 +229,7 @@ impl Hold {
         Hold::StepFails,
         Hold::Overdue,
         Hold::NotReady,
+        Hold::HandsOffFails,
     ];
 
     /// Why it is held, in a sentence.
@@ -253,6 +256,7 @@ impl Hold {
             Hold::StepFails => "the next step keeps failing",
             Hold::Overdue => "a job or call has not ended in the time it may take",
             Hold::NotReady => "preflight, made again right before its move, found something in its way",
+            Hold::HandsOffFails => "its guardian's hands could not be taken off it; nothing of it was touched",
         }
     }
 
@@ -279,7 +283,7 @@ impl Hold {
             Hold::ForeignCopy => "find out whose it is; move it away or delete it, then retry",
             Hold::StepFails => "mend what its last error says, then retry",
             Hold::Overdue => "look at the job at the hypervisor; end it there or let it end, then retry",
-            Hold::NotReady => "mend what its last error says, then retry",
+            Hold::NotReady | Hold::HandsOffFails => "mend what its last error says, then retry",
         }
     }
 }

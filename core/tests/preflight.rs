@@ -110,6 +110,7 @@ fn stage() -> Stage {
             },
             needs: BTreeMap::from([(id(1), needs)]),
             processors: BTreeMap::from(fits),
+            commands: ["unmanage", "manage"].map(|name| name.parse().expect("a command")).into(),
         },
         more: "",
     }
@@ -355,6 +356,78 @@ fn what_is_wrong_between_the_sites_is_found() {
         ),
     ];
     check(rows);
+}
+
+const PAIR: &str = "[[guardian]]\nname = \"pacemaker\"\nhands_off = \"unmanage\"\ngive_back = \"manage\"\n";
+
+#[test]
+fn a_guardian_blocks_unless_the_runbook_has_its_commands_and_the_orchestrator_too() {
+    let guarded: fn(&mut Stage) = |stage| stage.needs().guardian = Some("pacemaker".into());
+    let missing = |name: &str| {
+        let command = name.parse().expect("a command");
+        blocks(Obstacle::CommandMissing { guardian: "pacemaker".into(), command })
+    };
+    let are_run = || {
+        warns(Obstacle::CommandsAreRun {
+            guardian: "pacemaker".into(),
+            hands_off: "unmanage".parse().expect("a command"),
+            give_back: "manage".parse().expect("a command"),
+            vms: 1,
+        })
+    };
+    let rows: Vec<Row> = vec![
+        (guarded, vec![blocks(Obstacle::Guarded { guardian: "pacemaker".into() })]),
+        (
+            |stage| {
+                stage.more = PAIR;
+                stage.needs().guardian = Some("pacemaker".into());
+            },
+            vec![are_run()],
+        ),
+        // A pair for somebody else is none.
+        (
+            |stage| {
+                stage.more = PAIR;
+                stage.needs().guardian = Some("another".into());
+            },
+            vec![blocks(Obstacle::Guarded { guardian: "another".into() })],
+        ),
+        // Nobody is guarded: nothing is run, and nothing is said.
+        (|stage| stage.more = PAIR, vec![]),
+        // What the orchestrator lacks is missing whether or not a VM needs it today.
+        (
+            |stage| {
+                stage.more = PAIR;
+                stage.preflight.commands.clear();
+            },
+            vec![missing("manage"), missing("unmanage")],
+        ),
+        (
+            |stage| {
+                stage.more = PAIR;
+                stage.needs().guardian = Some("pacemaker".into());
+                stage.preflight.commands.retain(|name| name.as_str() == "unmanage");
+            },
+            vec![missing("manage"), are_run()],
+        ),
+    ];
+    check(rows);
+}
+
+#[test]
+fn a_plan_says_who_guards_a_vm_and_the_finding_how_to_mend_it() {
+    let mut stage = stage();
+    stage.needs().guardian = Some("pacemaker".into());
+    let refused = stage.planned().expect_err("it is guarded")[0].to_string();
+    assert!(refused.contains("pacemaker starts and stops it") && refused.contains("[[guardian]]"), "{refused}");
+    stage.more = PAIR;
+    let plan = stage.planned().expect("it is dealt with");
+    assert_eq!(plan.moves[0].guardian.as_deref(), Some("pacemaker"));
+    let told = plan.warnings[0].to_string();
+    assert!(told.contains("1 VM: unmanage is run before its move, manage after it"), "{told}");
+    stage.preflight.commands.clear();
+    let refused = stage.planned().expect_err("the commands are missing")[0].to_string();
+    assert!(refused.contains("no command manage") && refused.contains("--command NAME=/absolute/path"), "{refused}");
 }
 
 #[test]

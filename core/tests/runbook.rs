@@ -1,5 +1,6 @@
 //! Runbooks: the example parses, every mistake is reported at once and in its place.
 
+use muster_core::guardian::Guardian;
 use muster_core::ids::VmId;
 use muster_core::ladder::Ladder;
 use muster_core::runbook::selection::Chosen;
@@ -19,6 +20,13 @@ fn mistakes(text: &str) -> Vec<Mistake> {
 /// The mistakes of a runbook that is right but for `rest`, which begins on line 4.
 fn mistakes_of(rest: &str) -> Vec<String> {
     mistakes(&format!("{MINIMAL}{rest}")).iter().map(ToString::to_string).collect()
+}
+
+const PAIR: &str = "hands_off = \"x\"\ngive_back = \"y\"\n";
+
+/// A runbook's rest with a guardian "ha" that has these lines.
+fn guardian(lines: &str) -> String {
+    format!("select = [{{ all = true }}]\n[[guardian]]\nname = \"ha\"\n{lines}")
 }
 
 fn parse(rest: &str) -> Runbook {
@@ -48,6 +56,9 @@ fn the_documented_example_parses() {
     );
     assert_eq!((runbook.transfer.bandwidth_mib_s, runbook.transfer.connections), (Some(500), Some(4)));
     assert!(runbook.transfer.needs_tls);
+    let guardian = runbook.guardian("pacemaker").expect("the example deals with one");
+    assert_eq!((guardian.hands_off.as_str(), guardian.give_back.as_str()), ("pacemaker-unmanage", "pacemaker-manage"));
+    assert_eq!(guardian.timeout_ms, Guardian::TIMEOUT_MS, "the example says that this is the default");
 }
 
 #[test]
@@ -59,6 +70,7 @@ fn a_minimal_runbook_has_one_wave_and_the_defaults() {
     assert_eq!(runbook.failure_budget, FailureBudget::Unlimited);
     assert_eq!(runbook.recovery.cold_start, ColdStartPolicy::Never);
     assert_eq!(runbook.deadlines.transfer_ms, None);
+    assert_eq!(runbook.guardians, []);
 }
 
 #[test]
@@ -181,6 +193,20 @@ fn each_of_these_is_one_mistake() {
         ("select = [{ all = true }]\n[ladder]\ndowntimes_ms = [500, 500]\n", "make each longer"),
         ("select = [{ all = true }]\n[ladder]\nauto_converge = \"yes\"\n", "unknown auto_converge"),
         ("select = [{ all = true }]\n[ladder]\nstalled_rounds = 1\n", "out of range"),
+        ("select = [{ all = true }]\nguardian = 1\n", "\"guardian\" in the runbook is an integer"),
+        ("select = [{ all = true }]\n[guardian]\nname = \"a\"\n", "\"guardian\" in the runbook is a table"),
+        ("select = [{ all = true }]\nguardian = [7]\n", "an entry of \"guardian\" is an integer"),
+        (&guardian("hands_off = \"x\"\n"), "[[guardian]] 1 has no \"give_back\""),
+        (&guardian("give_back = \"x\"\n"), "[[guardian]] 1 has no \"hands_off\""),
+        (&guardian("hands_off = \"x\"\ngive_back = \"/bin/x\"\n"), "\"/bin/x\" is not a command's name"),
+        (&guardian("hands_off = \"../x\"\ngive_back = \"x\"\n"), "\"../x\" is not a command's name"),
+        (&guardian("hands_off = [\"x\"]\ngive_back = \"x\"\n"), "\"hands_off\" in [[guardian]] 1 is an array"),
+        (&guardian("hands_off = \"x\"\ngive_back = \"x\"\ntimeout_ms = 99\n"), "out of range"),
+        (&guardian("hands_off = \"x\"\ngive_back = \"x\"\ntimeout_ms = 3600001\n"), "use 100 to 3600000"),
+        (&guardian("hands_off = \"x\"\ngive_bak = \"x\"\ngive_back = \"x\"\n"), "did you mean \"give_back\"?"),
+        (&guardian(&format!("{PAIR}[[guardian]]\nname = \"ha\"\n{PAIR}")), "a second guardian is named \"ha\""),
+        (&guardian(PAIR).replace("\"ha\"", "\"h\\na\""), "\"name\" goes over several lines"),
+        ("select = [{ all = true }]\n[[guardian]]\nhands_off = \"x\"\ngive_back = \"x\"\n", "has no \"name\""),
         ("select = [{ all = true }]\ndescription = \"\\u0007\"\n", "control characters"),
         (&format!("select = [{{ names = [{long_list}] }}]\n"), "257 entries with a '*'"),
     ];
@@ -189,6 +215,24 @@ fn each_of_these_is_one_mistake() {
         assert_eq!(found.len(), 1, "{rest}\n{found:#?}");
         assert!(found[0].contains(expected), "{rest}\n{found:#?}");
     }
+}
+
+#[test]
+fn a_guardian_s_mistakes_are_told_at_their_places() {
+    let found = mistakes_of(&guardian("hands_off = \"/usr/bin/x\"\ntimeout_ms = \"1\"\nshell = true\n"));
+    let begins: Vec<&str> = found.iter().map(|mistake| mistake.split(':').next().unwrap_or_default()).collect();
+    // The section itself, then each value in its line.
+    let places = ["line 5, column 1", "line 7, column 13", "line 8, column 14", "line 9, column 1"];
+    assert_eq!(begins, places, "{found:#?}");
+}
+
+#[test]
+fn guardians_are_read_in_any_form() {
+    let runbook = parse(&guardian(&format!("{PAIR}timeout_ms = 5_000\n")));
+    assert_eq!((runbook.guardians.len(), runbook.guardians[0].timeout_ms), (1, 5_000));
+    assert_eq!(runbook.guardian("other"), None);
+    let inline = "select = [{ all = true }]\nguardian = [{ name = \"ha\", hands_off = \"x\", give_back = \"y\", timeout_ms = 5_000 }]\n";
+    assert_eq!(parse(inline), runbook);
 }
 
 #[test]
@@ -221,6 +265,10 @@ fn what_comes_in_is_bounded() {
     assert!(!mistakes(&deep).is_empty());
     let waves = "[[wave]]\nname = \"a\"\nselect = [{ all = true }]\n".repeat(101);
     assert!(mistakes_of(&waves).iter().any(|mistake| mistake.contains("101 waves")));
+    let guardians: String =
+        (0..=Guardian::COUNT_MAX).map(|n| format!("[[guardian]]\nname = \"{n}\"\n{PAIR}")).collect();
+    let found = mistakes_of(&format!("select = [{{ all = true }}]\n{guardians}"));
+    assert!(found.iter().any(|mistake| mistake.contains("65 guardians")), "{found:?}");
 }
 
 /// Whatever is thrown at it, it answers, and never with an empty list.

@@ -1,5 +1,6 @@
 //! What an orchestrator is made of, and how it starts: it reads its journal and goes on with whatever isn't over.
 
+use crate::commands::{Commands, Program};
 use crate::error::OrchestratorError;
 use crate::evacuate::Driver;
 use crate::loads::Loads;
@@ -8,7 +9,7 @@ use crate::seats::{Driven, Seats};
 use muster_core::claim::{Holder, HolderKind};
 use muster_core::env::Env;
 use muster_core::evacuation::{EvacuationState, EvacuationStatus};
-use muster_core::ids::{EvacuationId, SiteName, clip};
+use muster_core::ids::{CommandName, EvacuationId, SiteName, clip};
 use muster_core::ledger::RollEntry;
 use muster_proto::channel::{Dial, SiteAddress};
 use muster_recovery::link::{Patience, SiteLink};
@@ -36,6 +37,8 @@ pub struct OrchestratorParts {
     pub env: Arc<dyn Env>,
     /// How long their answers are waited for.
     pub patience: Patience,
+    /// The programs that runbooks may name.
+    pub commands: BTreeMap<CommandName, Program>,
 }
 
 /// An orchestrator at work.
@@ -44,8 +47,9 @@ pub struct Orchestrator {
     links: Mutex<BTreeMap<SiteName, Arc<SiteLink>>>,
     pub(crate) seats: Seats,
     pub(crate) loads: Loads,
+    pub(crate) commands: Commands,
     pub(crate) stop: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// The two sites of an evacuation.
@@ -56,12 +60,13 @@ pub(crate) struct Pair {
 }
 
 impl Orchestrator {
-    /// Starts, and goes on with every evacuation of the journal that isn't over. Needs a tokio runtime.
+    /// Starts, and goes on with every evacuation of the journal that isn't over, and with what is owed of those that are. Needs a tokio runtime.
     ///
     /// # Errors
     /// The journal can't be read.
-    pub async fn start(parts: OrchestratorParts) -> Result<Arc<Self>, OrchestratorError> {
+    pub async fn start(mut parts: OrchestratorParts) -> Result<Arc<Self>, OrchestratorError> {
         let orchestrator = Arc::new(Orchestrator {
+            commands: Commands::new(std::mem::take(&mut parts.commands)),
             parts,
             links: Mutex::default(),
             seats: Seats::default(),
@@ -69,6 +74,7 @@ impl Orchestrator {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
+        orchestrator.give_back_all().await?;
         for evacuation in orchestrator.open_evacuations().await? {
             orchestrator.drive(evacuation.id, None).await;
         }

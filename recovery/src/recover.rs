@@ -253,7 +253,7 @@ impl End {
             End::Held(hold, error) => {
                 line.error = error;
                 // Found by settling only: a look sees a step that could be taken, not that it keeps failing.
-                if matches!(hold, Hold::StepFails | Hold::Overdue | Hold::NotReady) {
+                if matches!(hold, Hold::StepFails | Hold::Overdue | Hold::NotReady | Hold::HandsOffFails) {
                     line.decision.step = Step::Hold(hold);
                 }
             }

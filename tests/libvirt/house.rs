@@ -83,6 +83,7 @@ impl House {
             dial: Arc::new(TcpDial),
             env: env("orchestrator"),
             patience: Patience::default(),
+            commands: BTreeMap::new(),
         });
         let orchestrator = orchestrator.await.unwrap();
         tokio::spawn(muster_orchestrator::serve(orchestrator, listener, end.clone()));

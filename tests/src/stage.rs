@@ -268,6 +268,7 @@ impl Stage {
             dial: self.network.dial_from(Process::Orchestrator.port(), life.clone()),
             env,
             patience: patience(),
+            commands: BTreeMap::new(),
         };
         let incoming = self.network.listen(Process::Orchestrator.port(), life.clone());
         let lived = life.clone();

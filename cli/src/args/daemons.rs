@@ -24,6 +24,9 @@ pub(crate) struct OrchestratorArgs {
     /// A site and its worker's address; once for each site
     #[arg(long = "site", value_name = "NAME=ADDR", required = true)]
     pub(crate) sites: Vec<String>,
+    /// A program that runbooks may name, to take VMs out of their guardians' hands and give them back; once for each
+    #[arg(long = "command", value_name = "NAME=/PATH")]
+    pub(crate) commands: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +73,15 @@ pub(crate) struct WorldArgs {
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(crate) vms: u32,
 }
+
+/// What commands are told, as `muster orchestrator --help` shows it.
+pub(crate) const ORCHESTRATOR_HELP: &str = "\
+Commands: a runbook's [[guardian]] names two of them. \"hands_off\" is run before the move of a VM with the tag guardian:NAME
+begins, \"give_back\" once its move is over. Neither is run by a shell. The only argument is the VM's UUID; the environment holds
+PATH, MUSTER_VM_ID, MUSTER_VM_NAME, MUSTER_GUARDIAN, MUSTER_ASK (hands_off or give_back), MUSTER_EVACUATION, MUSTER_SOURCE_SITE,
+MUSTER_DESTINATION_SITE, MUSTER_SITE and MUSTER_HOST (where the VM is now), and with give_back MUSTER_OUTCOME (destination or source).
+Exit code 0 is success. A command has to be repeatable: it is run again when the orchestrator was killed while it ran, which may
+still be running then; and a VM is given back also where taking the hands off failed.";
 
 /// What a world is good for, as `muster world --help` shows it.
 pub(crate) const WORLD_HELP: &str = "\

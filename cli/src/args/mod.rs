@@ -73,6 +73,7 @@ pub(crate) enum Command {
     /// Who did what: orders, steps and what came of them
     Audit(AuditArgs),
     /// Run the daemon that plans, schedules and drives evacuations
+    #[command(after_help = daemons::ORCHESTRATOR_HELP)]
     Orchestrator(OrchestratorArgs),
     /// Run the daemon of a site: it drives the hypervisors and owns the ledger
     Worker(WorkerArgs),

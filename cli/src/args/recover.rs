@@ -86,4 +86,7 @@ Three ways, by what is left:
 It reports unless --apply is given. Then it tells on standard error how it goes, and ends once all that had begun is
 settled or held, at --deadline-ms, or with Ctrl-C. Nothing is lost by ending early: what the sites were told goes on
 there, an orchestrator goes on by itself, and without one the next recovery goes on. Exit code 0 if every VM is accounted for and settled, 3 if some are held or not
-settled yet, 4 if it was refused, 1 if it failed.";
+settled yet, 4 if it was refused, 1 if it failed.
+
+Without an orchestrator no command of a runbook's [[guardian]] is run, and no ledger knows whose hands are off which VM: the
+journal alone does. Start the orchestrator on its journal, and it gives these VMs back; or give them back by hand.";

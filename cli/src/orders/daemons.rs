@@ -4,7 +4,8 @@ use super::{address, usage};
 use crate::args::{DemoArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 use crate::demo::BREAKABLE_VMS_MIN;
 use crate::error::CliError;
-use muster_core::ids::SiteName;
+use muster_core::ids::{CommandName, IdError, SiteName};
+use muster_orchestrator::Program;
 use muster_proto::channel::{SiteAddress, require_loopback};
 use muster_worker::hypervisor::sim::world::{
     Clock, FinishBreak, FleetSpec, HOSTS_MAX, LinkConfig, SiteConfig, Timing, WorldConfig,
@@ -12,6 +13,7 @@ use muster_worker::hypervisor::sim::world::{
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Where a daemon listens and when it stops besides on signals.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +27,7 @@ pub(crate) struct OrchestratorOrder {
     pub(crate) serving: Serving,
     pub(crate) journal: PathBuf,
     pub(crate) sites: BTreeMap<SiteName, SiteAddress>,
+    pub(crate) commands: BTreeMap<CommandName, Program>,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,8 @@ impl TryFrom<OrchestratorArgs> for OrchestratorOrder {
     type Error = CliError;
     fn try_from(args: OrchestratorArgs) -> Result<Self, CliError> {
         let sites = named_addresses("--site", &args.sites)?;
-        Ok(OrchestratorOrder { serving: serving(&args.daemon)?, journal: args.journal, sites })
+        let commands = commands(&args.commands)?;
+        Ok(OrchestratorOrder { serving: serving(&args.daemon)?, journal: args.journal, sites, commands })
     }
 }
 
@@ -95,14 +99,14 @@ impl TryFrom<WorldArgs> for WorldOrder {
     fn try_from(args: WorldArgs) -> Result<Self, CliError> {
         let mut counts: BTreeMap<SiteName, u32> = BTreeMap::new();
         for given in &args.sites {
-            let (name, hosts) = pair("--site", given, "paris=4")?;
+            let (name, hosts): (SiteName, &str) = pair("--site", given, "paris=4")?;
             let hosts = hosts.parse::<u32>().ok().filter(|hosts| (1..=HOSTS_MAX).contains(&(*hosts as usize)));
             let hosts = hosts.ok_or_else(|| CliError::Usage {
                 what: format!("--site {given}: not a number of hosts"),
                 mend: format!("give 1 to {HOSTS_MAX}"),
             })?;
             if counts.insert(name.clone(), hosts).is_some() {
-                return Err(twice("--site", &name));
+                return Err(twice("--site", name.as_str()));
             }
         }
         let mut sites = Vec::new();
@@ -176,15 +180,30 @@ fn serving(args: &crate::args::DaemonArgs) -> Result<Serving, CliError> {
 fn named_addresses(flag: &str, given: &[String]) -> Result<BTreeMap<SiteName, SiteAddress>, CliError> {
     let mut addresses = BTreeMap::new();
     for one in given {
-        let (name, at) = pair(flag, one, "paris=127.0.0.1:7701")?;
+        let (name, at): (SiteName, &str) = pair(flag, one, "paris=127.0.0.1:7701")?;
         if addresses.insert(name.clone(), address(flag, at)?).is_some() {
-            return Err(twice(flag, &name));
+            return Err(twice(flag, name.as_str()));
         }
     }
     Ok(addresses)
 }
 
-fn pair<'a>(flag: &str, given: &'a str, example: &str) -> Result<(SiteName, &'a str), CliError> {
+fn commands(given: &[String]) -> Result<BTreeMap<CommandName, Program>, CliError> {
+    let mut commands = BTreeMap::new();
+    for one in given {
+        let (name, path): (CommandName, &str) = pair("--command", one, "pacemaker-unmanage=/usr/local/bin/unmanage")?;
+        let program = Program::at(PathBuf::from(path)).map_err(|error| usage(&format!("--command {name}"), &error))?;
+        if commands.insert(name.clone(), program).is_some() {
+            return Err(twice("--command", name.as_str()));
+        }
+    }
+    Ok(commands)
+}
+
+fn pair<'a, N>(flag: &str, given: &'a str, example: &str) -> Result<(N, &'a str), CliError>
+where
+    N: FromStr<Err = IdError>,
+{
     let Some((name, value)) = given.split_once('=') else {
         return Err(CliError::Usage {
             what: format!("{flag} {given:?} has no '='"),
@@ -194,8 +213,8 @@ fn pair<'a>(flag: &str, given: &'a str, example: &str) -> Result<(SiteName, &'a 
     Ok((name.parse()?, value))
 }
 
-fn twice(flag: &str, name: &SiteName) -> CliError {
-    CliError::Usage { what: format!("{flag} {name} is given twice"), mend: "give each site once".to_owned() }
+fn twice(flag: &str, name: &str) -> CliError {
+    CliError::Usage { what: format!("{flag} {name} is given twice"), mend: "give each name once".to_owned() }
 }
 
 fn hypervisor(given: &str) -> Result<HypervisorAt, CliError> {

@@ -22,6 +22,8 @@ pub(crate) struct Line {
     pub(crate) record: String,
     /// Its particulars.
     pub(crate) detail: serde_json::Value,
+    /// What it says, where its name and particulars don't say it by themselves.
+    pub(crate) words: Option<String>,
 }
 
 impl From<wire::AuditLine> for Line {
@@ -33,6 +35,7 @@ impl From<wire::AuditLine> for Line {
             evacuation: given(&message.evacuation),
             vm: given(&message.vm),
             record: message.record,
+            words: given(&message.words),
             detail: serde_json::from_str(&message.detail_json)
                 .unwrap_or(serde_json::Value::String(message.detail_json)),
         }
@@ -49,7 +52,7 @@ pub(crate) fn text(audit: &Audit) -> String {
             line.by.clone(),
             line.vm.clone().unwrap_or_default(),
             line.record.clone(),
-            line.detail.to_string(),
+            line.words.clone().unwrap_or_else(|| line.detail.to_string()),
         ]);
     }
     table.to_string()

@@ -30,6 +30,8 @@ pub(crate) struct Counts {
     pub(crate) held: u32,
     pub(crate) migrated: u32,
     pub(crate) stayed_at_source: u32,
+    /// Of those that are over: VMs that their guardians haven't got back yet.
+    pub(crate) give_back_owed: u32,
 }
 
 impl Counts {
@@ -92,8 +94,8 @@ impl From<wire::Evacuation> for Evacuation {
 
 impl From<wire::MoveCounts> for Counts {
     fn from(message: wire::MoveCounts) -> Self {
-        let wire::MoveCounts { waiting, moving, held, migrated, stayed_at_source } = message;
-        Counts { waiting, moving, held, migrated, stayed_at_source }
+        let wire::MoveCounts { waiting, moving, held, migrated, stayed_at_source, give_back_owed } = message;
+        Counts { waiting, moving, held, migrated, stayed_at_source, give_back_owed }
     }
 }
 
@@ -123,6 +125,10 @@ pub(crate) fn text(evacuation: &Evacuation) -> String {
     ];
     if let Some(finished_at_ms) = evacuation.finished_at_ms {
         lines.push(format!("finished at {}", instant(finished_at_ms)));
+    }
+    if counts.give_back_owed > 0 {
+        let vms = counted(u64::from(counts.give_back_owed), "VM", "VMs");
+        lines.push(format!("{vms} still to be given back to what starts and stops them; it is tried again and again"));
     }
     lines.extend(evacuation.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.join("\n")

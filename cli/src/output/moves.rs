@@ -39,6 +39,19 @@ pub(crate) struct Move {
     pub(crate) expected_downtime_ms: Option<u64>,
     pub(crate) auto_converge: bool,
     pub(crate) source_copy: String,
+    pub(crate) guardian: Option<String>,
+    pub(crate) guardian_state: Option<GuardianState>,
+    pub(crate) guardian_error: Option<String>,
+}
+
+/// How it stands between a VM and what else starts and stops it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum GuardianState {
+    TakingOff,
+    HandsOff,
+    GiveBackOwed,
+    GivenBack,
 }
 
 /// Every move of one VM, newest first.
@@ -51,6 +64,9 @@ impl From<wire::Move> for Move {
     fn from(message: wire::Move) -> Self {
         Move {
             state: state(message.state()),
+            guardian_state: guardian_state(message.guardian_state()),
+            guardian: given(&message.guardian),
+            guardian_error: given(&message.guardian_error),
             evacuation: message.evacuation,
             vm: message.vm,
             name: message.name,
@@ -126,6 +142,7 @@ pub(crate) fn vm_text(vm: &Vm) -> String {
             ("held", one.held_because.clone()),
             ("remedy", one.remedy.clone()),
             ("source's copy", given(&one.source_copy)),
+            ("guardian", guardian(one)),
         ];
         lines.extend(optional.iter().filter_map(|(what, text)| text.as_ref().map(|text| format!("  {what}: {text}"))));
         lines.join("\n")
@@ -157,11 +174,47 @@ fn transfer(one: &Move) -> Option<String> {
 }
 
 fn remarks(one: &Move) -> String {
-    match (&one.held_because, &one.remedy, &one.error) {
+    let mut remarks = match (&one.held_because, &one.remedy, &one.error) {
         (Some(because), Some(remedy), _) => format!("{because}; {remedy}"),
         (Some(because), None, _) => because.clone(),
         (None, _, Some(error)) => error.clone(),
         (None, _, None) => String::new(),
+    };
+    let is_held = one.held_because.is_some();
+    let concerns = match one.guardian_state {
+        Some(GuardianState::GiveBackOwed) => true,
+        Some(GuardianState::HandsOff) => is_held,
+        Some(GuardianState::TakingOff | GuardianState::GivenBack) | None => false,
+    };
+    if concerns {
+        let separated = if remarks.is_empty() { "" } else { "; " };
+        remarks = [remarks.as_str(), separated, &guardian(one).unwrap_or_default()].concat();
+    }
+    remarks
+}
+
+/// How it stands with the VM's guardian, in words.
+fn guardian(one: &Move) -> Option<String> {
+    let name = one.guardian.as_ref()?;
+    let stands = match one.guardian_state? {
+        GuardianState::TakingOff => format!("{name}'s hands are being taken off it"),
+        GuardianState::HandsOff => format!("{name}'s hands are off it"),
+        GuardianState::GiveBackOwed => format!("still to be given back to {name}"),
+        GuardianState::GivenBack => format!("given back to {name}"),
+    };
+    Some(match &one.guardian_error {
+        Some(error) => format!("{stands}: {error}"),
+        None => stands,
+    })
+}
+
+fn guardian_state(state: wire::GuardianState) -> Option<GuardianState> {
+    match state {
+        wire::GuardianState::Unspecified => None,
+        wire::GuardianState::TakingOff => Some(GuardianState::TakingOff),
+        wire::GuardianState::HandsOff => Some(GuardianState::HandsOff),
+        wire::GuardianState::GiveBackOwed => Some(GuardianState::GiveBackOwed),
+        wire::GuardianState::GivenBack => Some(GuardianState::GivenBack),
     }
 }
 

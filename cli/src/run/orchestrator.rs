@@ -29,6 +29,7 @@ pub(super) async fn run(order: OrchestratorOrder, env: Arc<dyn Env>, writer: &Wr
         dial: Arc::new(TcpDial),
         env,
         patience: Patience::default(),
+        commands: order.commands,
     };
     let orchestrator = Orchestrator::start(parts).await.map_err(|error| failed(&error.to_string(), error.class()))?;
     daemon::say_listening(&listener, writer)?;

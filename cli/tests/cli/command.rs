@@ -46,6 +46,10 @@ fn wrong_command_lines_end_with_2_and_say_how_to_mend_them() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("something"), "").unwrap();
     let full = directory.path().to_str().unwrap();
+    let text = directory.path().join("something");
+    let (in_folder, in_text) = (format!("x={full}"), format!("x={}", text.to_str().unwrap()));
+    let daemon = ["orchestrator", "--journal", "j", "--listen", "127.0.0.1:0", "--site", "a=127.0.0.1:1"];
+    let runs = |more: &[&'static str]| daemon.iter().copied().chain(more.iter().copied()).collect::<Vec<_>>();
     let ledger = ["worker", "--site", "a", "--ledger", "l", "--listen", "127.0.0.1:0"];
     let with = |more: &[&'static str]| ledger.iter().copied().chain(more.iter().copied()).collect::<Vec<_>>();
     let cases: Vec<(Vec<&str>, &str)> = vec![
@@ -74,6 +78,13 @@ fn wrong_command_lines_end_with_2_and_say_how_to_mend_them() {
         (with(&["--hypervisor", "sim:127.0.0.1:1", "--peer", "a=127.0.0.1:1"]), "the site itself"),
         (vec!["orchestrator", "--journal", "j", "--listen", "127.0.0.1:0"], "--site"),
         (vec!["orchestrator", "--journal", "j", "--listen", "0.0.0.0:7700", "--site", "a=127.0.0.1:1"], "loopback"),
+        (runs(&["--command", "/bin/sh"]), "has no '='; write it like --command"),
+        (runs(&["--command", "a b=/bin/sh"]), "command \"a b\" is not a name"),
+        (runs(&["--command", "x=bin/sh"]), "--command x: bin/sh is not an absolute path"),
+        (runs(&["--command", "x=/nowhere/at/all"]), "--command x: /nowhere/at/all can't be looked at"),
+        (runs(&["--command", "x=/bin/sh", "--command", "x=/bin/cat"]), "--command x is given twice"),
+        ([&daemon[..], &["--command", &in_folder]].concat(), "is not a file"),
+        ([&daemon[..], &["--command", &in_text]].concat(), "is not executable; chmod +x it"),
         (vec!["world", "--listen", "127.0.0.1:0", "--site", "a=none"], "not a number of hosts"),
         (vec!["world", "--listen", "127.0.0.1:0", "--site", "a=1", "--site", "a=2"], "given twice"),
         (vec!["demo", "--vms", "0"], "0 is not in 1..=20000"),

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't run its command has failed")]
 
 mod command;
+mod guardian;
 mod site;
 mod support;

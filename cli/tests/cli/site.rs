@@ -5,17 +5,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Two simulated sites and their daemons.
-struct Land {
-    directory: TempDir,
+pub(crate) struct Land {
+    pub(crate) directory: TempDir,
     destination: Daemon,
     source: Daemon,
-    orchestrator: Daemon,
-    _world: Daemon,
+    pub(crate) orchestrator: Daemon,
+    pub(crate) world: Daemon,
 }
 
 impl Land {
     /// A fleet at paris; `time_scale` simulated milliseconds pass in a real one.
-    fn with_fleet(vms: u32, time_scale: u32) -> Land {
+    pub(crate) fn with_fleet(vms: u32, time_scale: u32) -> Land {
         let directory = tempfile::tempdir().unwrap();
         let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
         let (vms, scale) = (vms.to_string(), time_scale.to_string());
@@ -28,34 +28,43 @@ impl Land {
             Daemon::start(&[&arguments[..], &["--hypervisor", &sim], peer].concat())
         };
         let destination = worker("berlin", &[]);
-        let berlin = format!("berlin={}", destination.address);
-        let source = worker("paris", &["--peer", &berlin]);
-        let paris = format!("paris={}", source.address);
-        let journal = file("journal");
-        let arguments = ["orchestrator", "--listen", "127.0.0.1:0", "--journal", &journal];
-        let orchestrator = Daemon::start(&[&arguments[..], &["--site", &paris, "--site", &berlin]].concat());
-        Land { directory, destination, source, orchestrator, _world: world }
+        let source = worker("paris", &["--peer", &format!("berlin={}", destination.address)]);
+        let orchestrator = orchestrator(&directory, &source, &destination, &[]);
+        Land { directory, destination, source, orchestrator, world }
     }
 
-    fn runbook(&self, waves: &str) -> String {
+    /// Kills the orchestrator with SIGKILL and starts another on its journal.
+    pub(crate) fn restart_orchestrator(&mut self, more: &[&str]) {
+        self.orchestrator.kill();
+        self.orchestrator = orchestrator(&self.directory, &self.source, &self.destination, more);
+    }
+
+    pub(crate) fn runbook(&self, waves: &str) -> String {
         let path = self.directory.path().join("runbook.toml");
         let begin = "name = \"leave-paris\"\nsource.site = \"paris\"\ndestination.site = \"berlin\"\n";
         std::fs::write(&path, format!("{begin}{waves}")).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    fn ask(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Ran {
         muster(&[arguments, &["--orchestrator", &self.orchestrator.address]].concat())
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let ran = self.ask(&[arguments, &["--output", "json"]].concat());
         assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {ran:?}"))
     }
 }
 
-const ALL: &str = "[[select]]\nall = true\n";
+fn orchestrator(directory: &TempDir, source: &Daemon, destination: &Daemon, more: &[&str]) -> Daemon {
+    let journal = directory.path().join("journal");
+    let arguments = ["orchestrator", "--listen", "127.0.0.1:0", "--journal", journal.to_str().unwrap()];
+    let (paris, berlin) = (format!("paris={}", source.address), format!("berlin={}", destination.address));
+    Daemon::start(&[&arguments[..], &["--site", &paris, "--site", &berlin], more].concat())
+}
+
+pub(crate) const ALL: &str = "[[select]]\nall = true\n";
 
 #[test]
 fn a_check_finds_everything_at_once_and_starts_nothing() {
@@ -168,7 +177,7 @@ fn a_recovery_tells_how_it_goes_and_can_be_left_and_taken_up_again() {
     assert_eq!((early.code, &call["settled"]), (3, &Value::from(false)), "{early:?}");
 
     // Without an orchestrator: interrupted, past its deadline, and to the end.
-    let Land { destination, source, orchestrator, directory: _directory, _world } = land;
+    let Land { destination, source, orchestrator, directory: _directory, world: _world } = land;
     drop(orchestrator);
     let workers = ["--destination", &destination.address, "--source", &source.address, "--output", "json"];
     let by_workers = [&["recover", "--apply"], &workers[..]].concat();

@@ -80,6 +80,12 @@ impl Daemon {
         assert!(sent.success());
     }
 
+    /// Sends SIGKILL and waits for its end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()

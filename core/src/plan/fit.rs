@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 pub(super) fn rule_out(
     wanted: &mut [Wanted<'_>],
     preflight: &Preflight,
+    runbook: &Runbook,
     destination: &Inventory,
     findings: &mut Findings,
 ) {
     let answering: Vec<&HostName> =
         destination.hosts.iter().filter(|listing| listing.answers).map(|listing| &listing.host).collect();
     for wanted in wanted {
-        for obstacle in preflight.of_vm(wanted.subject()) {
+        for obstacle in preflight.of_vm(wanted.subject(), &runbook.guardians) {
             findings.vm(wanted.candidate.listing, Problem::Preflight { obstacle });
         }
         let allowed = answering.iter().filter(|host| wanted.candidate.selection.may_go_to(host));
@@ -51,7 +52,9 @@ pub(super) fn of_layout(wanted: &[Wanted<'_>], moves: &[PlannedMove], preflight:
 /// What there is to say of the sites and of the plan as a whole.
 pub(super) fn of_whole(runbook: &Runbook, moves: &[PlannedMove], preflight: &Preflight, findings: &mut Findings) {
     let of_sites = preflight.of_sites(&runbook.source, &runbook.destination);
-    for obstacle in of_sites.into_iter().chain(preflight.of_plan(moves, runbook.transfer.needs_tls)) {
+    let of_plan = preflight.of_plan(moves, runbook.transfer.needs_tls);
+    let of_guardians = preflight.of_guardians(&runbook.guardians, moves);
+    for obstacle in of_sites.into_iter().chain(of_plan).chain(of_guardians) {
         findings.site(Problem::Preflight { obstacle });
     }
 }

@@ -50,6 +50,8 @@ pub struct PlannedMove {
     pub destination_host: HostName,
     /// Its real definition.
     pub definition: Definition,
+    /// What else starts and stops it, as preflight found; none without a preflight.
+    pub guardian: Option<String>,
 }
 
 impl PlannedMove {
@@ -104,10 +106,13 @@ pub fn plan(
         wanted.push(Wanted { candidate, mode, unfit: BTreeSet::new() });
     }
     if let Some(preflight) = preflight {
-        fit::rule_out(&mut wanted, preflight, destination, &mut findings);
+        fit::rule_out(&mut wanted, preflight, runbook, destination, &mut findings);
     }
-    let moves = place::place(&wanted, destination, &mut findings);
+    let mut moves = place::place(&wanted, destination, &mut findings);
     if let Some(preflight) = preflight {
+        for planned in &mut moves {
+            planned.guardian = preflight.needs.get(&planned.vm).and_then(|needs| needs.guardian.clone());
+        }
         fit::of_layout(&wanted, &moves, preflight, &mut findings);
         fit::of_whole(runbook, &moves, preflight, &mut findings);
     }

@@ -176,5 +176,6 @@ fn planned(wanted: &Wanted<'_>, host: &HostName) -> PlannedMove {
         source_host: listing.host.clone(),
         destination_host: host.clone(),
         definition: listing.definition.clone(),
+        guardian: None,
     }
 }

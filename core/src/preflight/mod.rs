@@ -11,9 +11,10 @@ mod totals;
 pub use obstacle::Obstacle;
 
 use crate::definition::Mode;
-use crate::ids::{HostName, SiteName, VmId, VmName};
-use crate::plan::Severity;
-use std::collections::BTreeMap;
+use crate::guardian::Guardian;
+use crate::ids::{CommandName, HostName, SiteName, VmId, VmName};
+use crate::plan::{PlannedMove, Severity};
+use std::collections::{BTreeMap, BTreeSet};
 use survey::{HostSurvey, ProcessorFit, SiteSurvey, VmNeeds};
 
 /// A tag `product:NAME` says that the VM runs something that is licensed.
@@ -25,7 +26,7 @@ pub const LINK_SLOW_BELOW_MBIT_S: u64 = 1_000;
 /// A clock further off than this is told of.
 pub const CLOCK_OFF_MAX_MS: u64 = 5_000;
 
-/// What preflight rests on: both sites' own words, gathered a moment ago.
+/// What preflight rests on: both sites' own words, gathered a moment ago, and what the orchestrator can do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Preflight {
     /// The source's.
@@ -36,6 +37,8 @@ pub struct Preflight {
     pub needs: BTreeMap<VmId, VmNeeds>,
     /// Which of these processors which host of the destination can run.
     pub processors: BTreeMap<(String, HostName), ProcessorFit>,
+    /// The commands that the orchestrator has.
+    pub commands: BTreeSet<CommandName>,
 }
 
 /// A VM that is looked at.
@@ -52,9 +55,9 @@ pub struct Subject<'a> {
 }
 
 impl Preflight {
-    /// What stands between a VM and any host at all.
+    /// What stands between a VM and any host at all. `guardians`: those that the runbook knows how to deal with.
     #[must_use]
-    pub fn of_vm(&self, subject: Subject<'_>) -> Vec<Obstacle> {
+    pub fn of_vm(&self, subject: Subject<'_>, guardians: &[Guardian]) -> Vec<Obstacle> {
         let Some(needs) = self.needs.get(&subject.vm) else { return vec![Obstacle::NeedsUnknown] };
         let mut found = Vec::new();
         found.extend(needs.host_devices.iter().map(|device| Obstacle::HostDevice { device: device.clone() }));
@@ -66,7 +69,9 @@ impl Preflight {
         if needs.has_saved_memory {
             found.push(Obstacle::SavedMemory);
         }
-        if let Some(guardian) = &needs.guardian {
+        if let Some(guardian) = &needs.guardian
+            && !guardians.iter().any(|known| known.name == *guardian)
+        {
             found.push(Obstacle::Guarded { guardian: guardian.clone() });
         }
         for nic in &needs.nics {
@@ -103,8 +108,8 @@ impl Preflight {
 
     /// What keeps a VM from this host, now.
     #[must_use]
-    pub fn keeps_from(&self, subject: Subject<'_>, host: &HostName) -> Vec<Obstacle> {
-        let found = self.of_vm(subject).into_iter().chain(self.on_host(subject, host));
+    pub fn keeps_from(&self, subject: Subject<'_>, host: &HostName, guardians: &[Guardian]) -> Vec<Obstacle> {
+        let found = self.of_vm(subject, guardians).into_iter().chain(self.on_host(subject, host));
         found.filter(|obstacle| obstacle.severity() == Severity::Blocking).collect()
     }
 
@@ -121,6 +126,30 @@ impl Preflight {
         for (site, survey) in [(source, &self.source), (destination, &self.destination)] {
             if let Some(ahead_ms) = survey.clock_ahead_ms.filter(|ahead| ahead.unsigned_abs() > CLOCK_OFF_MAX_MS) {
                 found.push(Obstacle::ClockOff { site: site.clone(), ahead_ms });
+            }
+        }
+        found
+    }
+
+    /// What there is to say of the runbook's guardians: the commands that are missing, and those that will be run for the VMs of
+    /// the plan.
+    #[must_use]
+    pub fn of_guardians(&self, guardians: &[Guardian], moves: &[PlannedMove]) -> Vec<Obstacle> {
+        let mut found = Vec::new();
+        for guardian in guardians {
+            let missing =
+                [&guardian.hands_off, &guardian.give_back].into_iter().filter(|name| !self.commands.contains(*name));
+            let missing: BTreeSet<&CommandName> = missing.collect();
+            let of = |command: &CommandName| Obstacle::CommandMissing {
+                guardian: guardian.name.clone(),
+                command: command.clone(),
+            };
+            found.extend(missing.into_iter().map(of));
+            let is_its = |planned: &&PlannedMove| planned.guardian.as_deref() == Some(guardian.name.as_str());
+            let vms = moves.iter().filter(is_its).count();
+            if vms > 0 {
+                let Guardian { name, hands_off, give_back, timeout_ms: _ } = guardian.clone();
+                found.push(Obstacle::CommandsAreRun { guardian: name, hands_off, give_back, vms });
             }
         }
         found

@@ -2,7 +2,7 @@
 //! [`super`] and [`super::totals`].
 
 use super::survey::{LicenceUnit, Version};
-use crate::ids::{HostName, SiteName, VmName};
+use crate::ids::{CommandName, HostName, SiteName, VmName};
 use crate::plan::Severity;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,10 @@ pub enum Obstacle {
     MacTaken { mac: String, by: VmName },
     /// Something else starts and stops it.
     Guarded { guardian: String },
+    /// The runbook names a command that the orchestrator doesn't have.
+    CommandMissing { guardian: String, command: CommandName },
+    /// Something else starts and stops VMs of the plan, and its hands are taken off them.
+    CommandsAreRun { guardian: String, hands_off: CommandName, give_back: CommandName, vms: usize },
     /// The destination's licences don't suffice.
     NotLicensed { product: String, unit: LicenceUnit, needed: u64, licensed: u64 },
     /// The source's worker doesn't reach the destination's.
@@ -97,6 +101,7 @@ impl Obstacle {
             | Obstacle::NameTaken { .. }
             | Obstacle::MacTaken { .. }
             | Obstacle::Guarded { .. }
+            | Obstacle::CommandMissing { .. }
             | Obstacle::NotLicensed { .. }
             | Obstacle::PathBroken { .. }
             | Obstacle::PeerUnknown { .. }
@@ -106,6 +111,7 @@ impl Obstacle {
             | Obstacle::NeedsUnknown
             | Obstacle::ProcessorUnknown { .. }
             | Obstacle::SubnetDiffers { .. }
+            | Obstacle::CommandsAreRun { .. }
             | Obstacle::LinkSlow { .. }
             | Obstacle::NotEncrypted { .. }
             | Obstacle::EmulatorOlder { .. }
@@ -150,6 +156,13 @@ impl Obstacle {
             Obstacle::NameTaken { host, name } => format!("another VM named {name} is on {host}"),
             Obstacle::MacTaken { mac, by } => format!("{by} at the destination has its network address {mac}"),
             Obstacle::Guarded { guardian } => format!("{guardian} starts and stops it"),
+            Obstacle::CommandMissing { guardian, command } => {
+                format!("the orchestrator has no command {command}, which the runbook names for guardian {guardian}")
+            }
+            Obstacle::CommandsAreRun { guardian, hands_off, give_back, vms } => {
+                let which = if *vms == 1 { "1 VM".to_owned() } else { format!("each of {vms} VMs") };
+                format!("{guardian} starts and stops {which}: {hands_off} is run before its move, {give_back} after it")
+            }
             Obstacle::NotLicensed { product, unit, needed, licensed } => {
                 format!("{needed} {unit} of {product} would be at the destination, {licensed} are licensed")
             }
@@ -202,6 +215,8 @@ impl Obstacle {
             Obstacle::NameTaken { .. } => "a host can't have two VMs of one name",
             Obstacle::MacTaken { .. } => "two VMs with one address disturb each other",
             Obstacle::Guarded { .. } => "it could be started again at the source while it moves",
+            Obstacle::CommandMissing { .. } => "its VMs could neither be taken out of its hands nor given back",
+            Obstacle::CommandsAreRun { .. } => "until a VM is given back, nobody starts it again when it fails",
             Obstacle::NotLicensed { .. } => "it would run there without a licence",
             Obstacle::PathBroken { .. } | Obstacle::PeerUnknown { .. } => {
                 "an arrival is committed from worker to worker; no transfer starts without"
@@ -247,7 +262,13 @@ impl Obstacle {
             Obstacle::Snapshots { .. } => "merge or delete them, or except the VM",
             Obstacle::NameTaken { .. } => "rename one of the two, or allow other destination_hosts",
             Obstacle::MacTaken { .. } => "change one of the two, or except the VM",
-            Obstacle::Guarded { .. } => "take it out of its hands for the move, or except the VM",
+            Obstacle::Guarded { .. } => {
+                "add a [[guardian]] of that name to the runbook, with hands_off and give_back; or except the VM"
+            }
+            Obstacle::CommandMissing { .. } => {
+                "start the orchestrator with --command NAME=/absolute/path for it, or name another in the runbook's [[guardian]]"
+            }
+            Obstacle::CommandsAreRun { .. } => "nothing, if that is meant",
             Obstacle::NotLicensed { .. } => "license more and say so in the destination's configuration, or except VMs",
             Obstacle::PathBroken { .. } => "mend the path between the workers, or --peer of the source's worker",
             Obstacle::PeerUnknown { .. } => "start the source's worker with --peer for it",

@@ -14,6 +14,7 @@
 //! all = true
 //! ```
 
+mod guardian;
 mod mistake;
 mod parse;
 mod reader;
@@ -25,6 +26,7 @@ pub use mistake::{MISTAKES_MAX, Mistake};
 
 use crate::decide::ColdStart;
 use crate::definition::Mode;
+use crate::guardian::Guardian;
 use crate::ids::SiteName;
 use crate::ladder::Ladder;
 use crate::terms::Tuning;
@@ -73,6 +75,8 @@ pub struct Runbook {
     pub transfer: Tuning,
     /// What is done with transfers that don't converge.
     pub ladder: Ladder,
+    /// What else starts and stops VMs, and how its hands are taken off one. At most [`Guardian::COUNT_MAX`], each name once.
+    pub guardians: Vec<Guardian>,
 }
 
 impl Runbook {
@@ -83,6 +87,12 @@ impl Runbook {
     /// has one mistake: where its reading broke off.
     pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
         parse::runbook(text)
+    }
+
+    /// The guardian of this name, if the runbook knows how to deal with it.
+    #[must_use]
+    pub fn guardian(&self, name: &str) -> Option<&Guardian> {
+        self.guardians.iter().find(|guardian| guardian.name == name)
     }
 }
 

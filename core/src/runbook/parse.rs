@@ -1,6 +1,7 @@
 //! From text to [`Runbook`], section by section. Every section is read even when another is wrong, so that all
 //! mistakes come at once.
 
+use super::guardian::guardians;
 use super::mistake::{Mistake, Mistakes, quote};
 use super::reader::{At, Section};
 use super::select::selections;
@@ -12,7 +13,7 @@ use super::{
 use crate::ids::{SiteName, TEXT_MAX_BYTES, clip};
 use toml_edit::{Document, TomlError};
 
-const TOP_KEYS: [&str; 13] = [
+const TOP_KEYS: [&str; 14] = [
     "name",
     "description",
     "source",
@@ -26,6 +27,7 @@ const TOP_KEYS: [&str; 13] = [
     "deadlines",
     "transfer",
     "ladder",
+    "guardian",
 ];
 
 pub(super) fn runbook(text: &str) -> Result<Runbook, Vec<Mistake>> {
@@ -78,6 +80,7 @@ fn read(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Option<Runbook> {
     let deadlines = deadlines(top, mistakes);
     let transfer = tuning::transfer(top, mistakes);
     let ladder = tuning::ladder(top, mistakes);
+    let guardians = guardians(top, mistakes);
     Some(Runbook {
         name: name?.value.to_owned(),
         description: description.map(|text| text.value.to_owned()),
@@ -91,6 +94,7 @@ fn read(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Option<Runbook> {
         deadlines,
         transfer,
         ladder,
+        guardians,
     })
 }
 

@@ -54,7 +54,7 @@ pub(super) fn broken_by_hold(
         Hold::NotRunning => order.mode != Mode::Off && !source_silent && source_shows(evidence) != SourceShows::Runs,
         Hold::NotOff => order.mode == Mode::Off && !source_silent && source_shows(evidence) != SourceShows::Off,
         // Only whoever settles can know these.
-        Hold::StepFails | Hold::Overdue | Hold::NotReady => false,
+        Hold::StepFails | Hold::Overdue | Hold::NotReady | Hold::HandsOffFails => false,
         Hold::NotOnRoll => {
             at.is_some_and(|at| at.record == Record::NotOnRoll) || seal(evidence) == Some(Seal::NotOnRoll)
         }

@@ -47,5 +47,6 @@ fn line(sequence: u64, record: &JournalRecord) -> pb::AuditLine {
         vm: record.vm.map(|vm| vm.to_string()).unwrap_or_default(),
         record: name.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned(),
         detail_json: detail.to_string(),
+        words: record.kind.guardian_words().unwrap_or_default(),
     }
 }

@@ -1,12 +1,13 @@
 //! What people see: statuses from the journal, with what the sites told last about what is under way.
 
+use crate::evacuate::arrival_host;
 use crate::parts::Pair;
 use crate::seats::Live;
 use muster_core::definition::Mode;
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PauseReason};
-use muster_core::ids::EvacuationId;
-use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
-use muster_core::reading::{Instance, Job, Sighting, SiteReading, Stored};
+use muster_core::guardian::{Custody, CustodyState};
+use muster_core::ledger::{SourceState, Standing};
+use muster_core::reading::{Job, Sighting, SiteReading, Stored};
 use muster_proto::v1 as pb;
 
 /// An evacuation.
@@ -50,9 +51,25 @@ fn because(reason: PauseReason) -> &'static str {
     }
 }
 
+/// What of a move is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counted {
+    state: MoveState,
+    give_back_owed: bool,
+}
+
+impl From<&MoveStatus> for Counted {
+    fn from(status: &MoveStatus) -> Self {
+        Counted { state: status.state, give_back_owed: status.custody.as_ref().is_some_and(Custody::is_owed) }
+    }
+}
+
 /// Counts one move, or with `-1` takes it out again.
-pub(super) fn count(counts: &mut pb::MoveCounts, state: MoveState, by: i32) {
-    let place = match state {
+pub(super) fn count(counts: &mut pb::MoveCounts, counted: Counted, by: i32) {
+    if counted.give_back_owed {
+        counts.give_back_owed = counts.give_back_owed.saturating_add_signed(by);
+    }
+    let place = match counted.state {
         MoveState::Waiting => &mut counts.waiting,
         MoveState::Moving(_) => &mut counts.moving,
         MoveState::Held(_) => &mut counts.held,
@@ -68,8 +85,12 @@ pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: 
     let source = sites.and_then(|pair| pair.source.feed().last_reading(planned.vm));
     let destination = sites.and_then(|pair| pair.destination.feed().last_reading(planned.vm));
     let job = source.as_deref().filter(|_| is_under_way(status.state)).and_then(job);
-    let words = Words::of(status.state);
-    let arrival_host = destination.as_deref().and_then(|reading| arrival_host(evacuation.id, reading));
+    let words = Words::of(status);
+    let custody = status.custody.as_ref();
+    let shown_host = destination.as_deref().and_then(|reading| arrival_host(evacuation.id, reading));
+    // Without the site's word, where it ended.
+    let ended_on = status.host.as_ref().filter(|_| status.state == MoveState::Migrated);
+    let arrival_host = shown_host.as_ref().or(ended_on);
     pb::Move {
         evacuation: status.evacuation.to_string(),
         vm: planned.vm.to_string(),
@@ -79,7 +100,7 @@ pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: 
         source_site: evacuation.source_site.to_string(),
         source_host: planned.source_host.to_string(),
         destination_site: evacuation.destination_site.to_string(),
-        destination_host: arrival_host.unwrap_or_else(|| planned.destination_host.to_string()),
+        destination_host: arrival_host.unwrap_or(&planned.destination_host).to_string(),
         memory_mib: planned.memory_mib,
         state: words.state.into(),
         verdict: status.verdict.name().to_owned(),
@@ -100,6 +121,9 @@ pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: 
         left_mib: job.map_or(0, |job| job.left_mib),
         expected_downtime_ms: job.and_then(|job| job.expected_downtime_ms),
         auto_converge: status.auto_converge,
+        guardian: custody.map(|custody| custody.guardian.clone()).unwrap_or_default(),
+        guardian_state: custody.map_or(pb::GuardianState::Unspecified, guardian_state).into(),
+        guardian_error: custody.and_then(|custody| custody.error.clone()).unwrap_or_default(),
         source_copy: source_copy(status, source.as_deref()).to_owned(),
     }
 }
@@ -113,9 +137,13 @@ struct Words {
 }
 
 impl Words {
-    fn of(state: MoveState) -> Self {
+    fn of(status: &MoveStatus) -> Self {
         let plain = |state| Words { state, step: "", held_because: "", remedy: "" };
-        match state {
+        let custody = status.custody.as_ref().map(|custody| custody.state);
+        match status.state {
+            MoveState::Waiting if custody == Some(CustodyState::TakingOff) => {
+                Words { step: "take its guardian's hands off it", ..plain(pb::MoveState::Waiting) }
+            }
             MoveState::Waiting => plain(pb::MoveState::Waiting),
             MoveState::Moving(action) => Words { step: action.words(), ..plain(pb::MoveState::Moving) },
             MoveState::Held(hold) => {
@@ -124,6 +152,15 @@ impl Words {
             MoveState::Migrated => plain(pb::MoveState::Migrated),
             MoveState::StayedAtSource => plain(pb::MoveState::StayedAtSource),
         }
+    }
+}
+
+fn guardian_state(custody: &Custody) -> pb::GuardianState {
+    match custody.state {
+        CustodyState::TakingOff => pb::GuardianState::TakingOff,
+        CustodyState::HandsOff => pb::GuardianState::HandsOff,
+        CustodyState::Owed => pb::GuardianState::GiveBackOwed,
+        CustodyState::GivenBack => pb::GuardianState::GivenBack,
     }
 }
 
@@ -143,24 +180,6 @@ pub(super) fn mode(mode: Mode) -> &'static str {
         Mode::Live => "live",
         Mode::Cold => "cold",
         Mode::Off => "off",
-    }
-}
-
-/// Where the attempt that counts went, if it isn't where it was planned for.
-fn arrival_host(evacuation: EvacuationId, reading: &SiteReading) -> Option<String> {
-    match &reading.standing {
-        Some(Standing::Destination(at)) if at.evacuation == evacuation => match &at.record {
-            ArrivalRecord::Started(started) => Some(started.host.to_string()),
-            ArrivalRecord::Completed(completed) => Some(completed.started.host.to_string()),
-            ArrivalRecord::Closed(_) => reading
-                .sight
-                .sightings
-                .iter()
-                .find(|sighting| sighting.instance == Instance::Running)
-                .map(|sighting| sighting.host.to_string()),
-            ArrivalRecord::Enrolled | ArrivalRecord::Abandoned(_) => None,
-        },
-        Some(Standing::Destination(_) | Standing::Source(_)) | None => None,
     }
 }
 

@@ -142,7 +142,7 @@ impl Api {
     pub(super) async fn shown(&self, status: &EvacuationStatus) -> Result<pb::Evacuation, OrchestratorError> {
         let mut counts = pb::MoveCounts::default();
         for a_move in all_moves(self.house.journal().as_ref(), status.id).await? {
-            convert::count(&mut counts, a_move.state, 1);
+            convert::count(&mut counts, convert::Counted::from(&a_move), 1);
         }
         Ok(convert::evacuation(status, counts, self.house.seats.of(status.id).live()))
     }

@@ -251,7 +251,9 @@ impl Api {
         for line in &mut lines {
             let Some(one) = known.get(&line.entry.vm) else { continue };
             // Found by settling only: a look sees a step that could be taken, not that it keeps failing.
-            if let MoveState::Held(hold @ (Hold::StepFails | Hold::Overdue | Hold::NotReady)) = one.state {
+            if let MoveState::Held(hold @ (Hold::StepFails | Hold::Overdue | Hold::NotReady | Hold::HandsOffFails)) =
+                one.state
+            {
                 line.decision.step = Step::Hold(hold);
                 line.error.clone_from(&one.error);
             }

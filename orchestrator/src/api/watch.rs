@@ -5,7 +5,7 @@ use super::{Api, WATCHERS_MAX, convert};
 use crate::error::OrchestratorError;
 use crate::evacuate::{all_moves, status_of};
 use crate::parts::{Orchestrator, Pair};
-use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus};
+use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveStatus};
 use muster_core::ids::{EvacuationId, VmId};
 use muster_proto::limits::STREAM_BUFFER;
 use muster_proto::v1 as pb;
@@ -62,7 +62,7 @@ struct Watcher {
     evacuation: EvacuationId,
     sites: Option<Pair>,
     told: Told,
-    states: BTreeMap<VmId, MoveState>,
+    states: BTreeMap<VmId, convert::Counted>,
     counts: pb::MoveCounts,
     /// What is told up to here.
     sequence: u64,
@@ -171,10 +171,11 @@ impl Watcher {
 
     fn recount(&mut self, changed: &[MoveStatus]) {
         for a_move in changed {
-            if let Some(before) = self.states.insert(a_move.planned.vm, a_move.state) {
+            let counted = convert::Counted::from(a_move);
+            if let Some(before) = self.states.insert(a_move.planned.vm, counted) {
                 convert::count(&mut self.counts, before, -1);
             }
-            convert::count(&mut self.counts, a_move.state, 1);
+            convert::count(&mut self.counts, counted, 1);
         }
     }
 

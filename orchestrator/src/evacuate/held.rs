@@ -101,7 +101,8 @@ impl Held {
             | Hold::NotOff
             | Hold::NotOnRoll
             | Hold::ForeignCopy
-            | Hold::NotReady => false,
+            | Hold::NotReady
+            | Hold::HandsOffFails => false,
         };
         may_pass || *before != self.seen
     }

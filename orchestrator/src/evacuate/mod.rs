@@ -10,9 +10,11 @@
 
 mod claim;
 mod enrol;
+mod gate;
 mod held;
 mod moves;
 mod order;
+mod over;
 mod preflight;
 mod recheck;
 mod results;
@@ -21,6 +23,7 @@ mod settling;
 use order::SilentHosts;
 
 pub(crate) use order::{EvacuationOrder, Ordered, all_moves, check, is_over, order, status_of};
+pub(crate) use over::arrival_host;
 
 use crate::error::OrchestratorError;
 use crate::parts::{Orchestrator, Pair};

@@ -13,8 +13,8 @@
 //!                       └──────────▲
 //! ```
 
+use super::gate::Gate;
 use super::held::{Held, View};
-use super::recheck::Recheck;
 use super::settling::{Done, Needs, Task, settle};
 use super::{Driver, Way, all_moves, is_over};
 use crate::error::OrchestratorError;
@@ -57,7 +57,7 @@ pub(super) struct Moves<'d> {
     pub(super) looks: BTreeSet<(Timestamp, VmId)>,
     pub(super) room: Arc<Notify>,
     settler: Arc<Settler>,
-    recheck: Arc<Recheck>,
+    gate: Arc<Gate>,
     errands: BTreeSet<VmId>,
     errands_running: usize,
 }
@@ -130,7 +130,7 @@ impl<'d> Moves<'d> {
         // A plan's order is a good one: by wave, then the largest first.
         statuses.sort_by_key(|a_move| (a_move.planned.wave, Reverse(a_move.planned.memory_mib), a_move.planned.vm));
         let settler = Arc::new(settler(driver, &pair, &runbook, epoch));
-        let recheck = Arc::new(Recheck::new(pair.clone(), Arc::clone(driver.house.env())));
+        let gate = Gate::new(Arc::clone(&driver.house), driver.evacuation, runbook.clone(), pair.clone());
         let mut moves = Moves {
             room: driver.house.loads.enter(driver.evacuation),
             schedule: Schedule::new(&runbook),
@@ -145,7 +145,7 @@ impl<'d> Moves<'d> {
             wake_at: None,
             looks: BTreeSet::new(),
             settler,
-            recheck,
+            gate: Arc::new(gate),
             errands: BTreeSet::new(),
             errands_running: 0,
         };
@@ -327,8 +327,8 @@ impl<'d> Moves<'d> {
         };
         let needs = Needs { memory_mib: tracked.planned.memory_mib, may_go_to: Box::new(may_go_to) };
         let (settler, pair) = (Arc::clone(&self.settler), self.pair.clone());
-        let recheck = (!errand).then(|| (Arc::clone(&self.recheck), tracked.planned.clone()));
-        self.tasks.spawn(settle(Task { settler, pair, subject, stop, needs, recheck }));
+        let gate = (!errand).then(|| (Arc::clone(&self.gate), tracked.planned.clone()));
+        self.tasks.spawn(settle(Task { settler, pair, subject, stop, needs, gate }));
     }
 
     fn order(&self, tracked: &Tracked) -> MoveOrder {

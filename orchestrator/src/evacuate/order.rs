@@ -167,7 +167,7 @@ pub(crate) async fn check(
     runbook: &Runbook,
 ) -> Result<Result<Plan, Vec<Finding>>, OrchestratorError> {
     let pair = house.pair(&runbook.source, &runbook.destination).await?;
-    let Gathered { source, destination, preflight } = gather(&pair, runbook).await?;
+    let Gathered { source, destination, preflight } = gather(house, &pair, runbook).await?;
     Ok(plan(runbook, &source, &destination, Some(&preflight)))
 }
 
@@ -201,6 +201,9 @@ async fn repeated(
         | JournalKind::AttemptFailed { .. }
         | JournalKind::Held { .. }
         | JournalKind::Settled { .. }
+        | JournalKind::CommandIntended { .. }
+        | JournalKind::CommandDone { .. }
+        | JournalKind::CommandFailed { .. }
         | JournalKind::Finished => false,
     };
     if same {
@@ -230,6 +233,7 @@ fn planned_records<'p>(pen: &'p Pen, plan: &'p Plan) -> impl Iterator<Item = Jou
             source_host: planned.source_host.clone(),
             destination_host: planned.destination_host.clone(),
             memory_mib: planned.memory_mib(),
+            guardian: planned.guardian.clone(),
         };
         pen.about(planned.vm, JournalKind::MovePlanned { planned })
     });
@@ -242,5 +246,6 @@ fn never_begun() -> JournalKind {
         verdict: Verdict::NotStarted,
         attempts: 0,
         downtime_ms: None,
+        host: None,
     }
 }

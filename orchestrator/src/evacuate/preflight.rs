@@ -1,7 +1,7 @@
 //! Gathering what preflight rests on, from both sites' workers. Reads only; what it proves is the core's to say.
 
 use crate::error::OrchestratorError;
-use crate::parts::Pair;
+use crate::parts::{Orchestrator, Pair};
 use muster_core::ids::VmId;
 use muster_core::plan;
 use muster_core::preflight::Preflight;
@@ -18,7 +18,11 @@ pub(super) struct Gathered {
 
 /// Asks both sites: for their inventories, then the source what the selected VMs need, then the destination whether it
 /// has it.
-pub(super) async fn gather(pair: &Pair, runbook: &Runbook) -> Result<Gathered, OrchestratorError> {
+pub(super) async fn gather(
+    house: &Orchestrator,
+    pair: &Pair,
+    runbook: &Runbook,
+) -> Result<Gathered, OrchestratorError> {
     let Pair { source, destination } = pair;
     // Evidence of the wrong site is worse than none.
     futures::try_join!(source.status(), destination.status())?;
@@ -33,6 +37,7 @@ pub(super) async fn gather(pair: &Pair, runbook: &Runbook) -> Result<Gathered, O
         destination: at_destination.site,
         needs: at_source.needs,
         processors: at_destination.processors,
+        commands: house.commands.names().cloned().collect(),
     };
     Ok(Gathered { source: leaving, destination: going, preflight })
 }

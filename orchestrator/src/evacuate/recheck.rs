@@ -1,19 +1,24 @@
 //! Preflight once more, right before a move: what held when it was planned may not hold any more. Reads only.
 //!
-//! What can't be asked now keeps no move back: settling meets a silent site itself, and has its own words and waits for that.
+//! What can't be asked now keeps no move back by itself: settling meets a silent site, and has its own words and waits for that.
 
-use crate::error::OrchestratorError;
 use crate::parts::Pair;
 use muster_core::env::Env;
 use muster_core::evacuation::PlannedMove;
+use muster_core::guardian::Guardian;
 use muster_core::ids::HostName;
 use muster_core::plan::{Finding, Problem};
 use muster_core::preflight::survey::SiteSurvey;
 use muster_core::preflight::{Preflight, Subject};
+use muster_core::step::Side;
 use muster_core::time::Timestamp;
+use muster_recovery::error::LinkError;
+use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
 
 /// Longest that a move waits for it.
 pub(crate) const RECHECK_WITHIN: Duration = Duration::from_secs(5);
@@ -27,48 +32,87 @@ pub(super) struct Recheck {
     destination: Mutex<Option<(Timestamp, SiteSurvey)>>,
 }
 
+/// What a look right before a move has shown.
+pub(super) enum Rechecked {
+    /// Nothing blocks it.
+    Clear {
+        /// What else starts and stops the VM, now.
+        guardian: Option<String>,
+    },
+    /// Something does.
+    Blocked {
+        /// What, in words.
+        found: String,
+    },
+    /// A site could not say, or not in time.
+    Unasked {
+        /// Which.
+        side: Side,
+        /// Why, in words.
+        why: String,
+    },
+}
+
 impl Recheck {
     pub(super) fn new(pair: Pair, env: Arc<dyn Env>) -> Self {
         Recheck { pair, env, destination: Mutex::new(None) }
     }
 
-    /// What blocks the move to this host, in words; none if nothing does, or nobody could say in time.
-    pub(super) async fn in_the_way(&self, planned: &PlannedMove, host: &HostName) -> Option<String> {
-        let preflight = match tokio::time::timeout(RECHECK_WITHIN, self.gather(planned)).await {
-            Ok(Ok(preflight)) => preflight,
-            Ok(Err(error)) => {
-                tracing::warn!(vm = %planned.vm, %error, "preflight could not be made again before the move");
-                return None;
-            }
-            Err(_) => {
-                tracing::warn!(vm = %planned.vm, "preflight before the move has not ended in time");
-                return None;
+    /// Looks whether the move to this host is blocked. `guardians`: those that the runbook knows how to deal with.
+    pub(super) async fn look(&self, planned: &PlannedMove, host: &HostName, guardians: &[Guardian]) -> Rechecked {
+        let preflight = match self.gather(planned).await {
+            Ok(preflight) => preflight,
+            Err((side, why)) => {
+                tracing::warn!(vm = %planned.vm, why, "preflight could not be made again before the move");
+                return Rechecked::Unasked { side, why };
             }
         };
         let subject =
             Subject { vm: planned.vm, name: &planned.name, source_host: &planned.source_host, mode: planned.mode };
         let found: Vec<String> = preflight
-            .keeps_from(subject, host)
+            .keeps_from(subject, host, guardians)
             .into_iter()
             .map(|obstacle| Finding { vm: None, name: None, problem: Problem::Preflight { obstacle } }.to_string())
             .collect();
-        (!found.is_empty()).then(|| found.join(". "))
+        if !found.is_empty() {
+            return Rechecked::Blocked { found: found.join(". ") };
+        }
+        match preflight.needs.get(&planned.vm) {
+            Some(needs) => Rechecked::Clear { guardian: needs.guardian.clone() },
+            None => Rechecked::Unasked { side: Side::Source, why: "its host could not be asked about it".to_owned() },
+        }
     }
 
-    async fn gather(&self, planned: &PlannedMove) -> Result<Preflight, OrchestratorError> {
-        let at_source = self.pair.source.survey(&[planned.vm], &[]).await?;
+    async fn gather(&self, planned: &PlannedMove) -> Result<Preflight, (Side, String)> {
+        let deadline = Instant::now() + RECHECK_WITHIN;
+        let at_source = timeout_at(deadline, self.pair.source.survey(&[planned.vm], &[])).await;
+        let at_source = in_time(Side::Source, at_source)?;
         let processor: Vec<String> = at_source.needs.values().filter_map(|needs| needs.processor.clone()).collect();
-        // One at a time: those that wait take what the first one brings.
-        let mut known = self.destination.lock().await;
-        let counts = |at: Timestamp| self.env.now().since_ms(at) < DESTINATION_COUNTS_MS;
-        let (destination, processors) = match known.as_ref() {
-            Some((at, survey)) if counts(*at) && processor.is_empty() => (survey.clone(), Default::default()),
-            Some(_) | None => {
-                let answer = self.pair.destination.survey(&[], &processor).await?;
-                *known = Some((self.env.now(), answer.site.clone()));
-                (answer.site, answer.processors)
+        let at_destination = timeout_at(deadline, async {
+            // One at a time: those that wait take what the first one brings.
+            let mut known = self.destination.lock().await;
+            let counts = |at: Timestamp| self.env.now().since_ms(at) < DESTINATION_COUNTS_MS;
+            if let Some((at, survey)) = known.as_ref()
+                && counts(*at)
+                && processor.is_empty()
+            {
+                return Ok((survey.clone(), Default::default()));
             }
-        };
-        Ok(Preflight { source: at_source.site, destination, needs: at_source.needs, processors })
+            let answer = self.pair.destination.survey(&[], &processor).await?;
+            *known = Some((self.env.now(), answer.site.clone()));
+            Ok::<_, LinkError>((answer.site, answer.processors))
+        });
+        let (destination, processors) = in_time(Side::Destination, at_destination.await)?;
+        // Whether there are the commands was asked when it was planned; one that is missing now fails when it is run.
+        let commands = BTreeSet::new();
+        Ok(Preflight { source: at_source.site, destination, needs: at_source.needs, processors, commands })
+    }
+}
+
+fn in_time<T, Late>(side: Side, answer: Result<Result<T, impl Display>, Late>) -> Result<T, (Side, String)> {
+    match answer {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err((side, error.to_string())),
+        Err(_) => Err((side, format!("the {side} has not answered preflight in time"))),
     }
 }

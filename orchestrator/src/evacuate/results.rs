@@ -1,13 +1,14 @@
 //! The loop over the moves: it sleeps until something happens, writes down what came of it, and starts what may start.
 
+use super::gate::Barred;
 use super::held::{Held, View};
 use super::moves::{Doing, Moves, flaw};
+use super::over::is_end;
 use super::settling::{Done, End};
 use super::{Way, status_of};
 use crate::error::OrchestratorError;
 use muster_core::decide::Goal;
 use muster_core::evacuation::{EvacuationState, JournalKind, JournalRecord, MoveState, PauseReason};
-use muster_core::evidence::Outcome;
 use muster_core::ids::{VmId, clip};
 use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
 use muster_core::schedule::{Brake, MoveStanding};
@@ -189,7 +190,9 @@ impl Moves<'_> {
             superseded |= self.take_result(done, &mut records).await?;
         }
         self.brake(&mut records);
+        let over: Vec<VmId> = records.iter().filter(|record| is_end(record)).filter_map(|record| record.vm).collect();
         self.driver.pen.write(records).await?;
+        self.give_back(over);
         Ok(superseded)
     }
 
@@ -198,13 +201,13 @@ impl Moves<'_> {
         let Some((goal, held)) = self.ended(vm) else { return Ok(false) };
         let (subject, settled, other_host) = match end {
             End::Settled { subject, settled, other_host } => (subject, settled, other_host),
-            End::NotReady { .. } if self.cancelled && goal == Goal::Finish => {
+            End::Barred(_) if self.cancelled && goal == Goal::Finish => {
                 self.send(vm)?;
                 return Ok(false);
             }
-            End::NotReady { found } => {
+            End::Barred(Barred { hold, found }) => {
                 let verdict = self.last_verdict(vm).await?;
-                let found = Found { hold: Hold::NotReady, verdict, error: Some(clip(&found)) };
+                let found = Found { hold, verdict, error: Some(clip(&found)) };
                 self.hold(vm, held, found, &before, records).await?;
                 return Ok(false);
             }
@@ -227,8 +230,8 @@ impl Moves<'_> {
         let turned_back = self.cancelled && goal == Goal::Finish;
         match settled {
             Settled::Over { outcome, verdict, attempts, downtime_ms, error } => {
-                self.over(vm, outcome, attempts, error, records)?;
-                let settled = JournalKind::Settled { outcome, verdict, attempts, downtime_ms };
+                let host = self.over(vm, outcome, attempts, error, records)?;
+                let settled = JournalKind::Settled { outcome, verdict, attempts, downtime_ms, host };
                 records.push(self.driver.pen.about(vm, settled));
             }
             Settled::Held { .. } | Settled::BetweenAttempts { .. } if turned_back => self.send(vm)?,
@@ -243,33 +246,6 @@ impl Moves<'_> {
             Settled::Stopped => self.send(vm)?,
         }
         Ok(false)
-    }
-
-    fn over(
-        &mut self,
-        vm: VmId,
-        outcome: Outcome,
-        attempts: u32,
-        error: Option<String>,
-        records: &mut Vec<JournalRecord>,
-    ) -> Result<(), OrchestratorError> {
-        self.open -= 1;
-        let standing = match outcome {
-            Outcome::Migrated => MoveStanding::Done,
-            Outcome::StayedAtSource if self.cancelled => MoveStanding::Cancelled,
-            Outcome::StayedAtSource => MoveStanding::Failed,
-        };
-        self.schedule.set(vm, standing).map_err(flaw)?;
-        let Some(tracked) = self.moves.get_mut(&vm) else { return Ok(()) };
-        tracked.doing = Doing::Over;
-        // The last attempt's failure has no other line: after it came the way back.
-        let told = tracked.error.take();
-        if let (MoveStanding::Failed, Some(error)) = (standing, error.map(|error| clip(&error)).or(told))
-            && attempts > 0
-        {
-            records.push(self.driver.pen.about(vm, JournalKind::AttemptFailed { attempt: attempts, error }));
-        }
-        Ok(())
     }
 
     fn between_attempts(
@@ -313,7 +289,7 @@ impl Moves<'_> {
         let Some(tracked) = self.moves.get_mut(&vm) else { return Ok(()) };
         tracked.doing = Doing::Held(held);
         let error_is_reason = match hold {
-            Hold::StepFails | Hold::Overdue | Hold::NotReady => true,
+            Hold::StepFails | Hold::Overdue | Hold::NotReady | Hold::HandsOffFails => true,
             Hold::SourceSilent
             | Hold::RetireOwed
             | Hold::DestinationSilent

@@ -1,7 +1,7 @@
 //! One move's settling, in a task of its own: settle, and say what came of it and what was seen around it.
 
+use super::gate::{Barred, Gate};
 use super::held::View;
-use super::recheck::Recheck;
 use crate::parts::Pair;
 use futures::FutureExt;
 use muster_core::evacuation::PlannedMove;
@@ -29,11 +29,8 @@ pub(super) enum End {
         /// The host that its next attempt should go to, where the last one's was no good.
         other_host: Option<HostName>,
     },
-    /// Preflight, made again, blocks it; nothing of it was touched.
-    NotReady {
-        /// What was found, in words.
-        found: String,
-    },
+    /// It has not passed the gate; nothing of it was touched.
+    Barred(Barred),
     /// A flaw of muster's own.
     Panicked,
 }
@@ -46,8 +43,8 @@ pub(super) struct Task {
     pub(super) stop: CancellationToken,
     /// What another host has to offer to be chosen.
     pub(super) needs: Needs,
-    /// What is looked at again before an attempt; none for what goes on with what was begun.
-    pub(super) recheck: Option<(Arc<Recheck>, PlannedMove)>,
+    /// What it passes before an attempt; none for what goes on with what was begun.
+    pub(super) gate: Option<(Arc<Gate>, PlannedMove)>,
 }
 
 /// What a host has to offer.
@@ -64,17 +61,11 @@ pub(super) async fn settle(task: Task) -> Done {
 }
 
 async fn run(task: Task) -> End {
-    let Task { settler, pair, mut subject, stop, needs, recheck } = task;
-    if let Some((recheck, planned)) = recheck {
-        let found = tokio::select! {
-            biased;
-            // Settling says that it was stopped.
-            () = stop.cancelled() => None,
-            found = recheck.in_the_way(&planned, &subject.destination_host) => found,
-        };
-        if let Some(found) = found {
-            return End::NotReady { found };
-        }
+    let Task { settler, pair, mut subject, stop, needs, gate } = task;
+    if let Some((gate, planned)) = gate
+        && let Some(barred) = gate.bars(&planned, &subject.destination_host, &stop).await
+    {
+        return End::Barred(barred);
     }
     let settled = settler.settle(&mut subject, &stop).await;
     let other_host = match &settled {

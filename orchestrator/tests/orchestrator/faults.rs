@@ -251,6 +251,7 @@ fn planned(number: usize) -> PlannedMove {
         source_host: host(Side::Source, number % 2 + 1),
         destination_host: host(Side::Destination, 1),
         memory_mib: 512,
+        guardian: None,
     }
 }
 

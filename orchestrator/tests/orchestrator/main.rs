@@ -5,4 +5,5 @@
 mod course;
 mod evacuations;
 mod faults;
+mod guardians;
 mod stage;

@@ -8,13 +8,13 @@ use muster_core::claim::Claims;
 use muster_core::definition::{Definition, Disk};
 use muster_core::env::Env;
 use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
-use muster_core::ids::{EvacuationId, HostName, RequestId, SiteName, VmId};
+use muster_core::ids::{CommandName, EvacuationId, HostName, RequestId, SiteName, VmId};
 use muster_core::ledger::VmRow;
 use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
 use muster_core::reading::{Instance, Stored};
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
-use muster_orchestrator::{Orchestrator, OrchestratorParts, router};
+use muster_orchestrator::{Orchestrator, OrchestratorParts, Program, router};
 use muster_proto::channel::{Dial, DialError, SiteAddress, endpoint, site_client};
 use muster_proto::v1 as pb;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
@@ -90,6 +90,8 @@ pub(crate) struct Stage {
     network: Network,
     workers: BTreeMap<String, Worker>,
     running: Option<Running>,
+    /// The commands of the next orchestrator that is started.
+    pub(crate) commands: BTreeMap<CommandName, Program>,
     began: Instant,
     drawn: u64,
 }
@@ -107,10 +109,10 @@ impl Stage {
             .try_init();
         let world = engine::start(&WorldConfig::two_sites(1, 2, 64 * 1024).unwrap(), CancellationToken::new()).unwrap();
         let network = Network::default();
-        let mut stage =
-            Stage { world, network, workers: BTreeMap::new(), running: None, began: Instant::now(), drawn: 1 };
+        let (workers, commands, began) = (BTreeMap::new(), BTreeMap::new(), Instant::now());
+        let mut stage = Stage { world, network, workers, running: None, commands, began, drawn: 1 };
         for number in 0..vms {
-            stage.create(number).await;
+            stage.create(number, &[]).await;
         }
         for side in [Side::Source, Side::Destination] {
             stage.start_worker(side, LedgerDisk::new("a ledger")).await;
@@ -119,14 +121,14 @@ impl Stage {
         stage
     }
 
-    async fn create(&self, number: usize) {
+    pub(crate) async fn create(&self, number: usize, tags: &[&str]) {
         let definition = Definition {
             name: format!("vm-{number}").parse().unwrap(),
             memory_mib: 512,
             vcpus: 1,
             disk: Disk::Shared,
             autostart: true,
-            tags: Vec::new(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             document: Workload { shutdown_ms: 500, ..Workload::default() }.to_document(),
         };
         let host = host(Side::Source, number % 2 + 1);
@@ -182,6 +184,7 @@ impl Stage {
             dial: Arc::new(NetworkDial { network: self.network.clone(), dead: dead.clone() }),
             env,
             patience: Patience::default(),
+            commands: self.commands.clone(),
         });
         let orchestrator = orchestrator.await.unwrap();
         let incoming = self.network.listen("orchestrator", dead.clone());

@@ -305,6 +305,7 @@ fn history() -> Vec<JournalRecord> {
                 verdict: Verdict::FullyMigrated,
                 attempts: 2,
                 downtime_ms: Some(70),
+                host: None,
             },
         ),
     ]

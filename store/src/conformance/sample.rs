@@ -69,6 +69,7 @@ pub(super) fn planned(of: EvacuationId, number: u32) -> JournalRecord {
         source_host: host("old-1"),
         destination_host: host("new-1"),
         memory_mib: 2048,
+        guardian: None,
     };
     record(of, Some(vm(number)), JournalKind::MovePlanned { planned })
 }

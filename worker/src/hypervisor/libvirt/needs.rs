@@ -4,9 +4,6 @@ use super::document::{DocumentError, child, domain, source_path};
 use muster_core::preflight::survey::NicNeed;
 use roxmltree::{Document, Node};
 
-/// A tag `guardian:NAME` says that something else starts and stops the VM.
-pub(super) const GUARDIAN_TAG_PREFIX: &str = "guardian:";
-
 /// What a document asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Asked {

@@ -5,9 +5,10 @@ use super::config::HostConfig;
 use super::define;
 use super::disks::why_not;
 use super::document::{DiskPlace, child};
-use super::needs::{self, Asked, GUARDIAN_TAG_PREFIX, Processor};
+use super::needs::{self, Asked, Processor};
 use super::trouble::Trouble;
 use super::view::{self, View};
+use muster_core::guardian::guardian_of;
 use muster_core::ids::{HostName, VmId, clip};
 use muster_core::preflight::products;
 use muster_core::preflight::survey::{
@@ -115,7 +116,6 @@ fn needs_of(
         }
     };
     let snapshots = view.domain.list_all_snapshots(0)?.len();
-    let guardian = view.facts.tags.iter().find_map(|tag| tag.strip_prefix(GUARDIAN_TAG_PREFIX));
     Ok(VmNeeds {
         vm,
         domain_type: asked.domain_type,
@@ -126,7 +126,7 @@ fn needs_of(
         host_devices: asked.host_devices,
         media: asked.media,
         snapshots: u32::try_from(snapshots).unwrap_or(u32::MAX),
-        guardian: guardian.map(str::to_owned),
+        guardian: guardian_of(&view.facts.tags).map(str::to_owned),
         has_saved_memory: view.has_image,
     })
 }

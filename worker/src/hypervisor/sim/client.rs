@@ -111,7 +111,11 @@ impl Hypervisor for SimulatedHypervisors {
     }
 
     async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
-        Ok(survey::needs(vms, &self.look(vms).await?))
+        let vms_json = encode(&vms).map_err(nonsense)?;
+        let request = LookRequest { site: self.site.to_string(), vms_json };
+        let answer = in_time(self.client.clone().definitions(request)).await.map_err(unreachable)?;
+        let definitions = understand::<Result<Vec<(VmId, Definition)>, HypervisorError>>(&answer)??;
+        Ok(survey::needs(&definitions))
     }
 
     /// No simulated VM has a processor of its own to ask about.

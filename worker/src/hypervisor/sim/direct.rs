@@ -44,7 +44,7 @@ impl Hypervisor for DirectHypervisors {
     }
 
     async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
-        Ok(survey::needs(vms, &self.look(vms).await?))
+        Ok(survey::needs(&self.world.definitions(self.site.clone(), vms.to_vec()).await?))
     }
 
     /// No simulated VM has a processor of its own to ask about.

@@ -156,6 +156,14 @@ impl WorldHandle {
         self.with(move |world| world.definition(&site, &host, vm)).await.map_err(unreachable)?
     }
 
+    pub(super) async fn definitions(
+        &self,
+        site: SiteName,
+        vms: Vec<VmId>,
+    ) -> Result<Vec<(VmId, Definition)>, HypervisorError> {
+        self.with(move |world| world.definitions(&site, &vms)).await.map_err(unreachable)?
+    }
+
     pub(super) async fn call(&self, site: SiteName, call: Call) -> Result<(), HypervisorError> {
         self.take_in(site, call).await.ended().await
     }

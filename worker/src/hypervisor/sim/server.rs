@@ -132,6 +132,12 @@ impl Hypervisors for Service {
         answer(&self.world.definition(site, name(&host)?, name(&vm)?).await)
     }
 
+    async fn definitions(&self, request: Request<LookRequest>) -> Result<Response<Json>, Status> {
+        let site = name(&request.get_ref().site)?;
+        let _open = self.sessions.speaks_for(&request, &site).await?;
+        answer(&self.world.definitions(site, read(&request.get_ref().vms_json)?).await)
+    }
+
     async fn call(&self, request: Request<CallRequest>) -> Result<Response<Json>, Status> {
         let site = name(&request.get_ref().site)?;
         let open = self.sessions.speaks_for(&request, &site).await?;

@@ -1,11 +1,14 @@
 //! What simulated hosts offer and simulated VMs need: whatever an inventory of the world tells. Its guests need no
-//! particular machine, processor, network or device, and what travels between its hosts can't be overheard.
+//! particular machine, processor, network or device, their tags say what else starts and stops them, and what travels between
+//! its hosts can't be overheard.
 
 use crate::hypervisor::Survey;
+use muster_core::definition::Definition;
+use muster_core::guardian::guardian_of;
 use muster_core::ids::VmId;
 use muster_core::preflight::products;
 use muster_core::preflight::survey::{HostSurvey, MigrationLink, Resident, VmNeeds};
-use muster_core::reading::{Inventory, Sight, Stored, VmListing};
+use muster_core::reading::{Inventory, Stored, VmListing};
 use std::collections::BTreeSet;
 
 pub(super) fn survey(inventory: &Inventory) -> Survey {
@@ -29,10 +32,9 @@ pub(super) fn survey(inventory: &Inventory) -> Survey {
     Survey { hosts: hosts.collect(), licences: Vec::new() }
 }
 
-/// What these VMs need, of which these are the sights.
-pub(super) fn needs(vms: &[VmId], sights: &[Sight]) -> Vec<VmNeeds> {
-    let there = vms.iter().zip(sights).filter(|(_, sight)| !sight.sightings.is_empty());
-    let needs = there.map(|(vm, _)| VmNeeds {
+/// What VMs of these definitions need.
+pub(super) fn needs(definitions: &[(VmId, Definition)]) -> Vec<VmNeeds> {
+    let needs = definitions.iter().map(|(vm, definition)| VmNeeds {
         vm: *vm,
         domain_type: None,
         machine: None,
@@ -42,7 +44,7 @@ pub(super) fn needs(vms: &[VmId], sights: &[Sight]) -> Vec<VmNeeds> {
         host_devices: Vec::new(),
         media: Vec::new(),
         snapshots: 0,
-        guardian: None,
+        guardian: guardian_of(&definition.tags).map(str::to_owned),
         has_saved_memory: false,
     });
     needs.collect()

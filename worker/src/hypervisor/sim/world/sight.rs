@@ -60,6 +60,21 @@ impl World {
         self.known(host, vm).map(|entry| entry.definition.clone())
     }
 
+    /// The definitions of these VMs that a site's hosts have stored, each VM's first; those on hosts that don't answer are left out.
+    ///
+    /// # Errors
+    /// `Unreachable` while the site is.
+    pub fn definitions(&self, site: &SiteName, vms: &[VmId]) -> Result<Vec<(VmId, Definition)>, HypervisorError> {
+        let id = self.reach_site(site)?;
+        let stored = |vm: &VmId| {
+            let places = &self.lives.get(vm)?.places;
+            let mut hosts = places.iter().map(|host| &self.hosts[host.0]);
+            let entry = hosts.find_map(|host| host.entries.get(vm).filter(|_| host.site == id && host.answers()))?;
+            Some((*vm, entry.definition.clone()))
+        };
+        Ok(vms.iter().filter_map(stored).collect())
+    }
+
     fn sightings(&self, site: SiteId, vm: VmId) -> Vec<Sighting> {
         let Some(life) = self.lives.get(&vm) else { return Vec::new() };
         let hosts = life.places.iter().map(|host| &self.hosts[host.0]);
