@@ -69,6 +69,9 @@ impl Orchestrator {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
+        for site in orchestrator.parts.sites.keys() {
+            orchestrator.tasks.spawn(Arc::clone(&orchestrator).hear_alarms(site.clone()));
+        }
         for evacuation in orchestrator.open_evacuations().await? {
             orchestrator.drive(evacuation.id, None).await;
         }

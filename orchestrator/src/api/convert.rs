@@ -3,7 +3,7 @@
 use crate::parts::Pair;
 use crate::seats::Live;
 use muster_core::definition::Mode;
-use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PauseReason};
+use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PauseReason, RaisedAlarm};
 use muster_core::ids::EvacuationId;
 use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
 use muster_core::reading::{Instance, Job, Sighting, SiteReading, Stored};
@@ -101,6 +101,16 @@ pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: 
         expected_downtime_ms: job.and_then(|job| job.expected_downtime_ms),
         auto_converge: status.auto_converge,
         source_copy: source_copy(status, source.as_deref()).to_owned(),
+        alarms: status.alarms.iter().rev().map(alarm).collect(),
+    }
+}
+
+fn alarm(raised: &RaisedAlarm) -> pb::Alarm {
+    pb::Alarm {
+        at_ms: raised.raised_at.0,
+        site: raised.site.to_string(),
+        reason: raised.reason.clone(),
+        message: raised.message.clone(),
     }
 }
 
