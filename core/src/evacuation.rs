@@ -15,6 +15,13 @@ use crate::time::Timestamp;
 use crate::token::{Epoch, Token};
 use crate::verdict::Verdict;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Most alarms that a move's status keeps. The journal has the others.
+pub const ALARMS_SHOWN_MAX: usize = 8;
+
+/// Most alarms about one move that become lines of the journal. A site that raises more of them tells its own log alone.
+pub const ALARMS_JOURNALED_MAX: u32 = 256;
 
 /// A line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +98,19 @@ pub enum JournalKind {
         attempt: u32,
         /// Which rung.
         rung: Rung,
+    },
+    /// A site has raised an alarm about a VM.
+    AlarmRaised {
+        /// The site.
+        site: SiteName,
+        /// Its number in the history of that site's ledger: no two records carry the same of one site.
+        sequence: u64,
+        /// When, by that site's clock.
+        raised_at: Timestamp,
+        /// What kind of alarm. Stable, for programs.
+        reason: String,
+        /// For people.
+        message: String,
     },
     /// A command is about to be sent to a site.
     StepIntended {
@@ -224,6 +244,10 @@ pub struct EvacuationStatus {
     /// lack it.
     #[serde(default)]
     pub has_guardians: bool,
+    /// How far each site's ledger was read for alarms that became lines of this evacuation: the newest one's number. Journals
+    /// of before they were kept lack it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alarms_read: BTreeMap<SiteName, u64>,
 }
 
 /// Where an evacuation stands.
@@ -259,6 +283,7 @@ impl EvacuationStatus {
                 finished_at: None,
                 adjustment: Adjustment::default(),
                 has_guardians: false,
+                alarms_read: BTreeMap::new(),
             }),
             JournalKind::MovePlanned { .. }
             | JournalKind::Planned
@@ -272,6 +297,7 @@ impl EvacuationStatus {
             | JournalKind::ReleaseOrdered { .. }
             | JournalKind::Adjusted { .. }
             | JournalKind::RungTaken { .. }
+            | JournalKind::AlarmRaised { .. }
             | JournalKind::StepIntended { .. }
             | JournalKind::StepFailed { .. }
             | JournalKind::AttemptFailed { .. }
@@ -304,6 +330,10 @@ impl EvacuationStatus {
                 self.adjustment = std::mem::take(&mut self.adjustment).and(adjustment);
             }
             JournalKind::CommandIntended { .. } => self.has_guardians = true,
+            JournalKind::AlarmRaised { site, sequence, .. } => {
+                let read = self.alarms_read.entry(site.clone()).or_default();
+                *read = (*read).max(*sequence);
+            }
             JournalKind::Ordered { .. }
             | JournalKind::MovePlanned { .. }
             | JournalKind::Claimed { .. }
@@ -363,6 +393,25 @@ pub struct MoveStatus {
     /// How it stands with its guardian, once anything was begun about that. Older journals lack it.
     #[serde(default)]
     pub custody: Option<Custody>,
+    /// The newest alarms that a site raised about it, the newest last, at most [`ALARMS_SHOWN_MAX`]. Older journals lack it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<RaisedAlarm>,
+    /// How many alarms about it stand in the journal. Older journals lack it.
+    #[serde(default)]
+    pub alarms_journaled: u32,
+}
+
+/// An alarm that a site raised about a VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaisedAlarm {
+    /// The site.
+    pub site: SiteName,
+    /// When, by that site's clock.
+    pub raised_at: Timestamp,
+    /// What kind of alarm. Stable, for programs.
+    pub reason: String,
+    /// For people.
+    pub message: String,
 }
 
 /// Where a move stands, by the journal.
@@ -410,6 +459,8 @@ impl MoveStatus {
             auto_converge: false,
             host: None,
             custody: None,
+            alarms: Vec::new(),
+            alarms_journaled: 0,
         }
     }
 
@@ -468,6 +519,12 @@ impl MoveStatus {
                 Rung::AutoConverge => self.auto_converge = true,
                 Rung::LongerDowntime(_) => {}
             },
+            JournalKind::AlarmRaised { site, sequence: _, raised_at, reason, message } => {
+                self.alarms_journaled = self.alarms_journaled.saturating_add(1);
+                let (site, reason, message) = (site.clone(), reason.clone(), message.clone());
+                self.alarms.push(RaisedAlarm { site, raised_at: *raised_at, reason, message });
+                self.alarms.drain(..self.alarms.len().saturating_sub(ALARMS_SHOWN_MAX));
+            }
             JournalKind::Adjusted { .. }
             | JournalKind::Ordered { .. }
             | JournalKind::MovePlanned { .. }

@@ -56,6 +56,9 @@ pub struct Sighting {
     pub stood_still_ms: Option<u64>,
     /// Why the last job on it failed, in the hypervisor's words; none if it succeeded, or while one is under way.
     pub job_error: Option<String>,
+    /// Its host starts it when it boots, if what is stored can be started.
+    #[serde(default)]
+    pub autostart: bool,
 }
 
 /// An instance of a VM.

@@ -74,6 +74,7 @@ fn sighting(name: &str, instance: Instance, stored: Stored, attempt: Option<Atte
         disk_complete: false,
         stood_still_ms: None,
         job_error: None,
+        autostart: false,
     }
 }
 

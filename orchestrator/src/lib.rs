@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alarms;
 mod api;
 mod commands;
 mod error;

@@ -75,6 +75,9 @@ impl Orchestrator {
             tasks: TaskTracker::new(),
         });
         orchestrator.give_back_all().await?;
+        for site in orchestrator.parts.sites.keys() {
+            orchestrator.tasks.spawn(Arc::clone(&orchestrator).hear_alarms(site.clone()));
+        }
         for evacuation in orchestrator.open_evacuations().await? {
             orchestrator.drive(evacuation.id, None).await;
         }

@@ -7,7 +7,7 @@ use muster_proto::channel::{Dial, SiteAddress, TcpDial};
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_proto::v1::{self as pb, EvacuationState};
 use muster_proto::worker::v1::site_client::SiteClient;
-use muster_recovery::link::Patience;
+use muster_recovery::link::{Patience, SiteLink};
 use muster_store::sqlite::{SqliteJournal, SqliteLedger};
 use muster_tests::env::SimulatedEnv;
 use muster_tests::lab::{Lab, Role};
@@ -161,12 +161,21 @@ impl House {
         }
     }
 
+    /// A site, reached past the orchestrator.
+    pub(crate) async fn link(&self, role: Role) -> Arc<SiteLink> {
+        let [source, destination] = &self.sites;
+        let site = if role == Role::Source { source } else { destination };
+        let reached =
+            SiteLink::connect(site.clone(), &self.addresses[site], &TcpDial, env("a test"), Patience::default());
+        reached.await.unwrap()
+    }
+
     /// How many events of a kind the ledger of one side has.
     pub(crate) async fn events(&self, role: Role, event: &str) -> usize {
         let [source, destination] = &self.sites;
         let site = if role == Role::Source { source } else { destination };
         let mut client = SiteClient::new(TcpDial.dial(&self.addresses[site]).await.unwrap());
-        let all = muster_proto::worker::v1::ListEventsRequest { after_sequence: 0, page_size: 0 };
+        let all = muster_proto::worker::v1::ListEventsRequest::default();
         let lines = client.list_events(all).await.unwrap().into_inner().lines;
         lines.iter().filter(|line| line.event == event).count()
     }

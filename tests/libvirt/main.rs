@@ -9,6 +9,7 @@
 mod announced;
 mod asked;
 mod disks;
+mod edited;
 mod evacuation;
 mod house;
 mod inert;

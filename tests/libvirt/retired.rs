@@ -47,12 +47,23 @@ async fn a_retired_copy_that_somebody_edits_is_retired_again_and_a_released_one_
     let started = stand.lab.virsh("north-1", &["start", name]).await.unwrap();
     assert!(!started.success && format!("{started:?}").contains("retired-not-runnable-moved-to-south"), "{started:?}");
     house.until_events(Role::Source, "made_inert_again", 1).await;
+    let told = house.until(&evacuation, |one| !one.alarms.is_empty()).await;
+    assert_eq!(told.alarms[0].reason, "MADE_INERT_AGAIN", "its end doesn't keep it from being told");
+
+    // No event of libvirt's tells of this one.
+    stand.lab.virsh("north-1", &["autostart", name]).await.and_then(|ran| ran.well()).unwrap();
+    house.until_events(Role::Source, "made_inert_again", 2).await;
+    let about = stand.lab.virsh("north-1", &["dominfo", name]).await.and_then(|ran| ran.well()).unwrap();
+    assert!(about.lines().any(|line| line.starts_with("Autostart:") && line.ends_with("disable")), "{about}");
+    assert!(is_retired(&dumped(&stand, name).await));
+    let told = house.until(&evacuation, |one| one.alarms.len() == 2).await;
+    assert_eq!(told.alarms[0].reason, "AUTOSTART_OFF_AGAIN", "{told:?}");
 
     house.release(&guest.uuid).await;
     until(&stand, name, |text| !text.contains("/muster/")).await;
     assert_eq!(
         house.events(Role::Source, "made_inert_again").await,
-        1,
+        2,
         "what was released is no retired copy any more"
     );
 }

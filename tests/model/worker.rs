@@ -181,6 +181,7 @@ pub(crate) fn read_source(state: &State) -> SiteReading {
         disk_complete: true,
         stood_still_ms: None,
         job_error: None,
+        autostart: false,
     };
     let mut at = state.at_source().clone();
     match &mut at.state {
@@ -213,6 +214,7 @@ pub(crate) fn read_destination(state: &State) -> SiteReading {
         disk_complete: true,
         stood_still_ms: None,
         job_error: None,
+        autostart: false,
     };
     let sightings = state.destination.copies.iter().map(seen).collect();
     let at = state.at_destination().clone();

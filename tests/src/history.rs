@@ -67,7 +67,7 @@ impl Stage {
         let mut lines: Vec<Line> = Vec::new();
         loop {
             let after_sequence = lines.last().map_or(0, |line| line.sequence);
-            let request = wire::ListEventsRequest { after_sequence, page_size: 0 };
+            let request = wire::ListEventsRequest { after_sequence, ..Default::default() };
             let page = client.list_events(request).await.expect("a history").into_inner().lines;
             if page.is_empty() {
                 return lines;

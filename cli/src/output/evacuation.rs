@@ -136,7 +136,9 @@ pub(crate) fn text(evacuation: &Evacuation) -> String {
 
 /// An evacuation and its moves.
 pub(crate) fn status_text(status: &Status) -> String {
-    format!("{}\n{}", text(&status.evacuation), super::moves::text(&status.moves))
+    let alarms = super::moves::alarms_text(&status.moves);
+    let parts = [text(&status.evacuation), super::moves::text(&status.moves), alarms];
+    parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("\n")
 }
 
 /// Evacuations, a row each.

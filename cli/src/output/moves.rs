@@ -3,6 +3,10 @@
 use super::{given, instant, span, table};
 use muster_proto::v1 as wire;
 use serde::Serialize;
+use std::cmp::Reverse;
+
+/// Most alarms that a person is shown of a whole evacuation.
+const ALARM_LINES_MAX: usize = 10;
 
 /// One VM's part in an evacuation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,6 +46,8 @@ pub(crate) struct Move {
     pub(crate) guardian: Option<String>,
     pub(crate) guardian_state: Option<GuardianState>,
     pub(crate) guardian_error: Option<String>,
+    /// The newest that either site raised about it, the newest first.
+    pub(crate) alarms: Vec<Alarm>,
 }
 
 /// How it stands between a VM and what else starts and stops it.
@@ -52,6 +58,23 @@ pub(crate) enum GuardianState {
     HandsOff,
     GiveBackOwed,
     GivenBack,
+}
+
+/// Something that a site says a person should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Alarm {
+    pub(crate) at_ms: u64,
+    pub(crate) site: String,
+    /// Stable, for programs.
+    pub(crate) reason: String,
+    pub(crate) message: String,
+}
+
+impl From<wire::Alarm> for Alarm {
+    fn from(message: wire::Alarm) -> Self {
+        let wire::Alarm { at_ms, site, reason, message } = message;
+        Alarm { at_ms, site, reason, message }
+    }
 }
 
 /// Every move of one VM, newest first.
@@ -96,6 +119,7 @@ impl From<wire::Move> for Move {
             expected_downtime_ms: message.expected_downtime_ms,
             auto_converge: message.auto_converge,
             source_copy: message.source_copy,
+            alarms: message.alarms.into_iter().map(Alarm::from).collect(),
         }
     }
 }
@@ -145,9 +169,29 @@ pub(crate) fn vm_text(vm: &Vm) -> String {
             ("guardian", guardian(one)),
         ];
         lines.extend(optional.iter().filter_map(|(what, text)| text.as_ref().map(|text| format!("  {what}: {text}"))));
+        lines.extend(one.alarms.iter().map(|raised| format!("  {}", alarm(raised))));
         lines.join("\n")
     };
     vm.moves.iter().map(one).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The newest alarms about any of these, a line each, the newest first.
+pub(crate) fn alarms_text(moves: &[Move]) -> String {
+    let mut alarms: Vec<(&Move, &Alarm)> =
+        moves.iter().flat_map(|one| one.alarms.iter().map(move |alarm| (one, alarm))).collect();
+    alarms.sort_by_key(|(_, alarm)| Reverse(alarm.at_ms));
+    let left_out = alarms.len().saturating_sub(ALARM_LINES_MAX);
+    let mut lines: Vec<String> =
+        alarms.iter().take(ALARM_LINES_MAX).map(|(one, raised)| format!("{}, {}", alarm(raised), one.name)).collect();
+    if left_out > 0 {
+        lines.push(format!("and {left_out} older; `muster show VM` and `muster audit` have them"));
+    }
+    lines.join("\n")
+}
+
+fn alarm(raised: &Alarm) -> String {
+    let Alarm { at_ms, site, reason, message } = raised;
+    format!("ALARM {reason} at {}, {site}: {message}", instant(*at_ms))
 }
 
 /// The phase, how much of it is done, and in which round where one round was not enough.
@@ -226,5 +270,31 @@ fn state(state: wire::MoveState) -> &'static str {
         wire::MoveState::Held => "held",
         wire::MoveState::Migrated => "migrated",
         wire::MoveState::StayedAtSource => "stayed_at_source",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(name: &str, alarms: impl IntoIterator<Item = u64>) -> Move {
+        let raised =
+            |at_ms| wire::Alarm { at_ms, site: "north".to_owned(), reason: "R".to_owned(), message: "m".to_owned() };
+        let alarms = alarms.into_iter().map(raised).collect();
+        Move::from(wire::Move { name: name.to_owned(), alarms, ..wire::Move::default() })
+    }
+
+    #[test]
+    fn the_newest_alarms_of_all_moves_come_first_and_the_rest_is_counted() {
+        assert_eq!(alarms_text(&[moved("a", [])]), "");
+        let text = alarms_text(&[moved("a", [2_000, 0]), moved("b", [1_000])]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "ALARM R at 1970-01-01 00:00:02Z, north: m, a");
+        assert!(lines[1].ends_with(", b") && lines.len() == 3, "{text}");
+        let text = alarms_text(&[moved("a", 0..8), moved("b", 0..8)]);
+        assert_eq!(text.lines().count(), ALARM_LINES_MAX + 1, "{text}");
+        assert!(text.ends_with("and 6 older; `muster show VM` and `muster audit` have them"), "{text}");
+        let vm = Vm { moves: vec![moved("a", [0])] };
+        assert!(vm_text(&vm).ends_with("  ALARM R at 1970-01-01 00:00:00Z, north: m"));
     }
 }

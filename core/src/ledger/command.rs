@@ -201,6 +201,13 @@ pub enum FactKind {
     },
     /// A definition that muster had made inert was changed by somebody, and was made inert again.
     MadeInertAgain,
+    /// Something that a person should know.
+    Alarmed {
+        /// Stable, for programs.
+        reason: String,
+        /// For people.
+        message: String,
+    },
 }
 
 /// What came of a mutation.
@@ -351,6 +358,13 @@ pub enum EventKind {
     Released,
     /// An inert definition had been changed and was made inert again.
     MadeInertAgain,
+    /// A person should know of this.
+    Alarmed {
+        /// Stable, for programs.
+        reason: String,
+        /// For people.
+        message: String,
+    },
     /// The source's part is over.
     SourceClosed,
     /// The move is over.

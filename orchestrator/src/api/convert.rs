@@ -4,7 +4,7 @@ use crate::evacuate::arrival_host;
 use crate::parts::Pair;
 use crate::seats::Live;
 use muster_core::definition::Mode;
-use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PauseReason};
+use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PauseReason, RaisedAlarm};
 use muster_core::guardian::{Custody, CustodyState};
 use muster_core::ledger::{SourceState, Standing};
 use muster_core::reading::{Job, Sighting, SiteReading, Stored};
@@ -125,6 +125,16 @@ pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: 
         guardian_state: custody.map_or(pb::GuardianState::Unspecified, guardian_state).into(),
         guardian_error: custody.and_then(|custody| custody.error.clone()).unwrap_or_default(),
         source_copy: source_copy(status, source.as_deref()).to_owned(),
+        alarms: status.alarms.iter().rev().map(alarm).collect(),
+    }
+}
+
+fn alarm(raised: &RaisedAlarm) -> pb::Alarm {
+    pb::Alarm {
+        at_ms: raised.raised_at.0,
+        site: raised.site.to_string(),
+        reason: raised.reason.clone(),
+        message: raised.message.clone(),
     }
 }
 

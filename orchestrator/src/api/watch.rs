@@ -204,7 +204,7 @@ impl Changes {
             Ok(FeedChange::Vm(vm)) => {
                 self.vms.insert(vm);
             }
-            Ok(FeedChange::Claims(_) | FeedChange::Connection(_)) => {}
+            Ok(FeedChange::Claims(_) | FeedChange::Alarm | FeedChange::Connection(_)) => {}
             Err(RecvError::Lagged(_)) => self.everything = true,
             // The link lives as long as the watcher: its feed can't end before.
             Err(RecvError::Closed) => {}

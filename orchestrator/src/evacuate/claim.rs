@@ -123,7 +123,7 @@ impl Driver {
                 let worth_a_look = match change {
                     FeedChange::Claims(evacuation) => evacuation == self.evacuation,
                     FeedChange::Connection(Connection::Up) => true,
-                    FeedChange::Connection(Connection::Down(_)) | FeedChange::Vm(_) => false,
+                    FeedChange::Connection(Connection::Down(_)) | FeedChange::Vm(_) | FeedChange::Alarm => false,
                 };
                 if worth_a_look {
                     return;

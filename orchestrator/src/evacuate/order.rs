@@ -196,6 +196,7 @@ async fn repeated(
         | JournalKind::ReleaseOrdered { .. }
         | JournalKind::Adjusted { .. }
         | JournalKind::RungTaken { .. }
+        | JournalKind::AlarmRaised { .. }
         | JournalKind::StepIntended { .. }
         | JournalKind::StepFailed { .. }
         | JournalKind::AttemptFailed { .. }

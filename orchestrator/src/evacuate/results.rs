@@ -350,7 +350,7 @@ impl Moves<'_> {
                     }
                     self.hear_everything();
                 }
-                Some(FeedChange::Claims(_)) | None => {}
+                Some(FeedChange::Claims(_) | FeedChange::Alarm) | None => {}
                 Some(FeedChange::Connection(Connection::Up | Connection::Down(_))) => self.hear_everything(),
             }
             change = match changes.try_recv() {

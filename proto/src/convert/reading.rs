@@ -56,6 +56,7 @@ impl From<Sighting> for pb::Sighting {
             job_error: sighting.job_error,
             disk_complete: sighting.disk_complete,
             stood_still_ms: sighting.stood_still_ms,
+            autostart: sighting.autostart,
         }
     }
 }
@@ -73,6 +74,7 @@ impl TryFrom<pb::Sighting> for Sighting {
             job_error: message.job_error.as_deref().map(clip),
             disk_complete: message.disk_complete,
             stood_still_ms: message.stood_still_ms,
+            autostart: message.autostart,
         })
     }
 }

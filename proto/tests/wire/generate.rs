@@ -271,6 +271,7 @@ impl Generator {
             disk_complete: self.yes(),
             stood_still_ms: self.maybe(Self::number),
             job_error: self.maybe(Self::words),
+            autostart: self.yes(),
         }
     }
 

@@ -44,6 +44,8 @@ pub enum FeedChange {
     Vm(VmId),
     /// An evacuation's claims.
     Claims(EvacuationId),
+    /// The site has raised an alarm: its ledger's history has it.
+    Alarm,
     /// The connection came or went.
     Connection(Connection),
 }
@@ -228,12 +230,14 @@ impl Feed {
 
     fn raise(&self, alarm: Alarm) {
         tracing::warn!(vm = ?alarm.vm, reason = alarm.reason, "{}", alarm.message);
-        let Some(vm) = alarm.vm else { return };
-        let mut state = self.state();
-        if state.alarms.len() >= ALARMS_KEPT_MAX && !state.alarms.contains_key(&vm) {
-            state.alarms.pop_first();
+        if let Some(vm) = alarm.vm {
+            let mut state = self.state();
+            if state.alarms.len() >= ALARMS_KEPT_MAX && !state.alarms.contains_key(&vm) {
+                state.alarms.pop_first();
+            }
+            state.alarms.insert(vm, alarm.message);
         }
-        state.alarms.insert(vm, alarm.message);
+        self.tell(FeedChange::Alarm);
     }
 
     fn set_connection(&self, connection: Connection) {

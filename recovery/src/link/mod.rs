@@ -21,8 +21,8 @@ use muster_core::step::Side;
 use muster_core::token::{Epoch, Token};
 use muster_proto::channel::{Dial, SiteAddress, site_client};
 use muster_proto::convert::{
-    AssertFenced, ClaimEvacuation, EvacuationClaims, GreatestEpoch, InvalidMessage, Observe, ReleaseClaim, SiteCommand,
-    SiteFailure, SiteStatus, VmAnswer, VmToken, add_to_inventory, evacuations, roll_batches,
+    AssertFenced, ClaimEvacuation, EvacuationClaims, GreatestEpoch, InvalidMessage, LedgerLine, Observe, ReleaseClaim,
+    SiteCommand, SiteFailure, SiteStatus, VmAnswer, VmToken, add_to_inventory, evacuations, roll_batches,
 };
 use muster_proto::limits::ITEMS_MAX;
 use muster_proto::worker::v1 as wire;
@@ -312,6 +312,20 @@ impl SiteLink {
         let reading = self.batcher.execute(evacuation, command).await?;
         self.feed.learn(reading.clone());
         Ok(reading)
+    }
+
+    /// What its ledger's history holds under this name after a sequence number, and how far that reaches. Not above the
+    /// number that was given it reaches the history's end.
+    ///
+    /// # Errors
+    /// No answer, or a failure.
+    pub async fn history(&self, after_sequence: u64, event: &str) -> Result<(Vec<LedgerLine>, u64), LinkError> {
+        let request = wire::ListEventsRequest { after_sequence, page_size: 0, event: event.to_owned() };
+        let answer = self.client.clone().list_events(self.timed(request)).await;
+        let wire::ListEventsResponse { lines, read_to_sequence } =
+            answer.map_err(|status| self.status_error(&status))?.into_inner();
+        let lines = lines.into_iter().map(LedgerLine::try_from).collect::<Result<Vec<_>, _>>();
+        Ok((lines.map_err(|error| self.nonsense(error))?, read_to_sequence))
     }
 
     fn claims_of(&self, message: wire::Claims) -> Result<Claims, LinkError> {

@@ -37,6 +37,9 @@ use tonic::{Request, Response, Status};
 /// Most commands of one request that are carried out at once.
 pub const COMMANDS_AT_ONCE_MAX: usize = 64;
 
+/// Most pages of the history that are gone through for one page of events of one name.
+pub const EVENT_PAGES_READ_MAX: usize = 16;
+
 /// Most VMs of one request that are observed at once.
 pub const OBSERVATIONS_AT_ONCE_MAX: usize = 32;
 
@@ -202,7 +205,7 @@ impl site_server::Site for SiteService {
     }
 
     async fn list_events(&self, request: Request<wire::ListEventsRequest>) -> Answer<wire::ListEventsResponse> {
-        let wire::ListEventsRequest { after_sequence, page_size } = request.into_inner();
+        let wire::ListEventsRequest { after_sequence, page_size, event } = request.into_inner();
         let limit = match page_size {
             0 => PAGE_MAX,
             1..=PAGE_MAX => page_size,
@@ -212,10 +215,23 @@ impl site_server::Site for SiteService {
             }
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let events = self.site.history(after_sequence, limit).await.map_err(|error| refused(&error))?;
-        let lines: Result<Vec<_>, Status> =
-            events.into_iter().map(|(sequence, event)| words::ledger_line(sequence, event)).collect();
-        Ok(Response::new(wire::ListEventsResponse { lines: lines? }))
+        let mut read_to_sequence = after_sequence;
+        let mut lines = Vec::new();
+        for _ in 0..EVENT_PAGES_READ_MAX {
+            let events = self.site.history(read_to_sequence, limit).await.map_err(|error| refused(&error))?;
+            let Some((last, _)) = events.last() else { break };
+            read_to_sequence = *last;
+            for (sequence, one) in events {
+                let line = words::ledger_line(sequence, one)?;
+                if event.is_empty() || line.event == event {
+                    lines.push(line);
+                }
+            }
+            if !lines.is_empty() {
+                break;
+            }
+        }
+        Ok(Response::new(wire::ListEventsResponse { lines, read_to_sequence }))
     }
 
     async fn commit_arrival(&self, request: Request<wire::CommitArrivalRequest>) -> Answer<wire::CommandOutcome> {

@@ -24,9 +24,7 @@ pub(super) fn site_event(sequence: u64, news: News) -> wire::SiteEvent {
         News::Claims(evacuation, claims) => {
             Said::Claims(EvacuationClaims { evacuation, claims: claims.as_ref().clone() })
         }
-        News::Alarm { vm, reason, message } => {
-            Said::Alarm(Alarm { vm, reason: reason.to_owned(), message: clip(&message) })
-        }
+        News::Alarm { vm, reason, message } => Said::Alarm(Alarm { vm, reason, message: clip(&message) }),
         News::Alive => Said::Alive,
     };
     SiteNews { sequence, news }.into()

@@ -4,6 +4,7 @@
 //! Before a site takes work, and whenever changes may have been missed, everything is compared anew. Nothing of one VM
 //! may hold this loop up (invariant 10, Isolated): it waits for looks, each with a deadline, and never for a change to be made.
 
+use super::inert::PATROL_EVERY;
 use super::leftovers::{CLEAN_UP_EVERY, owed};
 use super::{Site, Working};
 use crate::error::SiteError;
@@ -84,6 +85,9 @@ impl Site {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut clean_up = tokio::time::interval(CLEAN_UP_EVERY);
         clean_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut patrol = tokio::time::interval(PATROL_EVERY);
+        patrol.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut patrolled: Option<VmId> = None;
         loop {
             let told = self.told.load(Ordering::Acquire);
             let woken = tokio::select! {
@@ -93,6 +97,11 @@ impl Site {
                 _ = clean_up.tick(), if !owing.is_empty() => {
                     self.clean_up_some(&mut owing);
                     Woken::Vms(BTreeSet::new())
+                }
+                _ = patrol.tick() => {
+                    let mut loose = BTreeSet::new();
+                    patrolled = self.patrol(patrolled, &mut loose).await?;
+                    Woken::Vms(loose)
                 }
                 chunk = changes.next() => match chunk {
                     Some(chunk) => gather(chunk),
@@ -104,6 +113,7 @@ impl Site {
             // Taken before anything is read: what is written from here on is the next round's.
             let mark = self.records.newest();
             let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+            let changed = self.hear_own(told, mark).await?;
             match woken {
                 Woken::Everything => {
                     self.compare_everything(&mut again, &mut owing).await?;
@@ -111,7 +121,7 @@ impl Site {
                 }
                 Woken::Vms(mut vms) => {
                     vms.extend(touched);
-                    vms.extend(self.changed_between(told, mark).await?);
+                    vms.extend(changed);
                     self.look_at(vms, &mut again, &mut owing).await?;
                 }
             }

@@ -188,7 +188,7 @@ impl Site {
 
     /// Repeats the commit until it is answered, and says whether it was. A refusal is an answer: somebody newer has
     /// taken over, and settles it.
-    async fn commit_until_answered(&self, destination: &SiteName, arrival: &CommitArrival) -> bool {
+    async fn commit_until_answered(self: &Arc<Self>, destination: &SiteName, arrival: &CommitArrival) -> bool {
         let call = || self.peers.commit_arrival(destination, arrival);
         let mut tries: usize = 0;
         let outcome = call
@@ -198,7 +198,7 @@ impl Site {
                 tries += 1;
                 if tries == COMMIT_ALARM_TRIES {
                     let message = format!("VM {} was handed over and waits for its commit: {error}", arrival.vm);
-                    self.alarm(Some(arrival.vm), "COMMIT_WAITS", &message);
+                    self.alarm(arrival.vm, "COMMIT_WAITS", message);
                 }
             })
             .await;
@@ -212,7 +212,13 @@ impl Site {
     }
 
     /// A cold move's job has ended here without an error; whether the copy is complete stands at the destination.
-    async fn ask_about_disk(&self, destination: &SiteName, evacuation: EvacuationId, vm: VmId, transfer: &Transfer) {
+    async fn ask_about_disk(
+        self: &Arc<Self>,
+        destination: &SiteName,
+        evacuation: EvacuationId,
+        vm: VmId,
+        transfer: &Transfer,
+    ) {
         let mark = (evacuation, transfer.attempt);
         let ask = || async move {
             let reading = self.peers.observe(destination, evacuation, vm).await?;
@@ -222,7 +228,7 @@ impl Site {
             Ok(is_complete) => is_complete,
             Err(error) => {
                 let message = format!("whether the copy of VM {vm}'s disk is complete can't be learnt: {error}");
-                return self.alarm(Some(vm), "DISK_UNPROVEN", &message);
+                return self.alarm(vm, "DISK_UNPROVEN", message);
             }
         };
         // The answer may have taken long: by now somebody could have unsealed and started it here.

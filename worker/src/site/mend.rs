@@ -1,21 +1,20 @@
-//! What one VM's sight calls for: unseen mutations are ended, inert definitions that somebody changed are made inert
-//! again, and what a sight proves is written down.
+//! What one VM's sight calls for: unseen mutations are ended, and what a sight proves is written down.
 //!
 //! It never ends a mutation that may still land, and never makes anything runnable.
 
-use super::departures::{retired_reason, sealed_reason};
+use super::departures::sealed_reason;
 use super::follow::LOOK_AGAIN_EVERY;
 use super::mutation::Place;
 use super::sections::Section;
 use super::watch::News;
 use super::{CALL_DEADLINE, Site};
 use crate::error::SiteError;
-use crate::hypervisor::{HypervisorError, VmChange};
+use crate::hypervisor::VmChange;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use muster_core::definition::Mode;
 use muster_core::ids::{HostName, VmId};
 use muster_core::ledger::command::{FactKind, MutationResult};
-use muster_core::ledger::{ArrivalRecord, AtSource, Enrolled, Intent, Mutation, SourceState, Standing, VmRow};
+use muster_core::ledger::{ArrivalRecord, Enrolled, Intent, Mutation, Standing, VmRow};
 use muster_core::reading::{Instance, Sight, Sighting, Stored};
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -94,7 +93,7 @@ impl Site {
                 }
                 Ok(Err(error)) => {
                     let message = format!("VM {vm} runs, and its own definition is not back yet: {error}");
-                    site.alarm(Some(vm), "DEFINITION_OWED", &message);
+                    site.alarm(vm, "DEFINITION_OWED", message);
                     site.rest(site.next_pause(vm)).await;
                 }
                 // It may still land.
@@ -162,56 +161,6 @@ impl Site {
         let Some(standing) = row.standing() else { return Ok(false) };
         let claims = self.records.claims(standing.evacuation()).await?;
         Ok(silent.into_iter().all(|host| claims.host_is_fenced(host)))
-    }
-
-    /// Sealed and retired copies stay so: a definition that somebody changed is made inert again, with an alarm. In a
-    /// task of its own, for a hypervisor may take its time. No intent stands for it: landing late, it could only make
-    /// something inert.
-    fn keep_inert(self: &Arc<Self>, row: &VmRow, sight: &Sight) {
-        let Some((changed, change)) = broken_seal(row, sight) else { return };
-        let Some(section) = self.sections.enter(row.vm) else { return };
-        let (site, row, changed) = (Arc::clone(self), row.clone(), changed.clone());
-        self.tasks.spawn(async move {
-            let vm = row.vm;
-            if let Err(error) = site.make_inert(&row, &changed, change).await {
-                let host = &changed.host;
-                let message = format!("VM {vm} on {host} should be inert, and it can't be made so: {error}");
-                site.alarm(Some(vm), "NOT_INERT", &message);
-            }
-            // Held on for a moment, so that somebody who changes it again and again can't keep this site busy.
-            tokio::time::sleep(LOOK_AGAIN_EVERY).await;
-            drop(section);
-            site.touch(vm);
-        });
-    }
-
-    /// Remembers that a mutation of the VM came to nothing, or to nobody knows what: a definition that isn't as the
-    /// ledger says was then not changed by anybody else.
-    pub(super) fn note_unfinished(&self, vm: VmId) {
-        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).insert(vm);
-    }
-
-    pub(super) fn take_unfinished(&self, vm: VmId) -> bool {
-        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).remove(&vm)
-    }
-
-    async fn make_inert(&self, row: &VmRow, changed: &Sighting, change: VmChange) -> Result<(), SiteError> {
-        let host = &changed.host;
-        if self.records.row(row.vm).await? != *row {
-            // Something was done with it in between; the next look finds what is left to do.
-            return Ok(());
-        }
-        let made = tokio::time::timeout(CALL_DEADLINE, self.call(host, row.vm, change)).await;
-        let message = || "the call has not ended in time".to_owned();
-        made.map_err(|_| HypervisorError::HostSilent { host: host.clone(), message: message() })??;
-        if self.take_unfinished(row.vm) || changed.stored != Stored::Real {
-            // Nobody changed it: an order of muster's own had not come through.
-            return Ok(());
-        }
-        self.write_fact(row.vm, FactKind::MadeInertAgain).await?;
-        let message = format!("the definition of VM {} on {host} had been changed; it was made inert again", row.vm);
-        self.alarm(Some(row.vm), "MADE_INERT_AGAIN", &message);
-        Ok(())
     }
 }
 
@@ -294,33 +243,5 @@ fn may_have_gone_to(row: &VmRow, intent: &Intent, sight: &Sight, host: &HostName
         | Mutation::Unseal
         | Mutation::Retire
         | Mutation::Release => sight.sightings.is_empty(),
-    }
-}
-
-/// The stored definition that isn't as inert as the ledger says, and what makes it so.
-fn broken_seal<'a>(row: &VmRow, sight: &'a Sight) -> Option<(&'a Sighting, VmChange)> {
-    let Some(Enrolled { entry, standing: Standing::Source(AtSource { state, .. }) }) = &row.enrolled else {
-        return None;
-    };
-    if row.intent.is_some() || sight.call_under_way {
-        return None;
-    }
-    let place = Place { evacuation: entry.evacuation, vm: row.vm, token: row.floor };
-    // While a job is on it the hypervisor changes nothing.
-    let mut still = sight.sightings.iter().filter(|seen| seen.job.is_none());
-    match state {
-        SourceState::Unsealed => None,
-        SourceState::Sealed { .. } | SourceState::Gone { .. } => {
-            let real = still.find(|seen| seen.stored == Stored::Real)?;
-            Some((real, VmChange::DefineSealed { reason: sealed_reason(place) }))
-        }
-        // One that runs after it was retired is for a person; the verdict says so.
-        SourceState::Retired => {
-            let is_loose = |seen: &&Sighting| {
-                let is_off = matches!(seen.instance, Instance::Off(_));
-                is_off && matches!(seen.stored, Stored::Real | Stored::Sealed)
-            };
-            Some((still.find(is_loose)?, VmChange::DefineRetired { reason: retired_reason(entry) }))
-        }
     }
 }

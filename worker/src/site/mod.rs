@@ -13,17 +13,21 @@
 //!  evacuations.rs  claims, the roll, inventory, history
 //!  follow.rs       follow the hypervisors and the ledger; compare the one with the other
 //!  mend.rs         what one VM's sight calls for
+//!  inert.rs        what is inert stays inert
 //!  leftovers.rs    destination: what given-up attempts left after their move was over
 //!  survey.rs       what preflight asks for
 //!  watch.rs        tell who watches
+//!  alarms.rs       what a person should know
 //! ```
 
+pub mod alarms;
 mod arrivals;
 mod command;
 mod departures;
 mod evacuations;
 pub mod follow;
 pub mod handover;
+pub mod inert;
 pub mod leftovers;
 pub mod mend;
 mod mutation;
@@ -41,6 +45,8 @@ use crate::peers::Peers;
 use backon::ExponentialBackoff;
 use muster_core::env::Env;
 use muster_core::ids::{SiteName, VmId};
+use muster_core::reading::Mark;
+use muster_core::time::Timestamp;
 use muster_store::Ledger;
 use records::Records;
 use sections::Sections;
@@ -97,6 +103,10 @@ pub struct Site {
     touch: Notify,
     /// VMs whose last mutation came to nothing, or to nobody knows what.
     unfinished: Mutex<BTreeSet<VmId>>,
+    /// The placeholders that were seen, of attempts that are open or were given up last.
+    placeholders: Mutex<BTreeMap<VmId, Mark>>,
+    /// When an alarm was last raised, by VM and reason.
+    alarmed: Mutex<BTreeMap<(VmId, &'static str), Timestamp>>,
     /// The pauses that are left between tries to end half-done mutations.
     mend_pauses: Mutex<BTreeMap<VmId, ExponentialBackoff>>,
     tasks: TaskTracker,
@@ -146,6 +156,8 @@ impl Site {
             touched: Mutex::default(),
             touch: Notify::new(),
             unfinished: Mutex::default(),
+            placeholders: Mutex::default(),
+            alarmed: Mutex::default(),
             mend_pauses: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -10,6 +10,7 @@ use futures::stream::{self, BoxStream};
 use muster_core::claim::Claims;
 use muster_core::ids::{EvacuationId, VmId};
 use muster_core::ledger::VmRow;
+use muster_core::ledger::command::LedgerEvent;
 use muster_core::reading::SiteReading;
 use muster_proto::limits::ALIVE_INTERVAL;
 use muster_store::RowQuery;
@@ -29,12 +30,12 @@ pub enum News {
     Reading(Arc<SiteReading>),
     /// An evacuation's claim or assertions have changed.
     Claims(EvacuationId, Arc<Claims>),
-    /// Something that a person should know.
+    /// Something that a person should know. It stands in the ledger's history.
     Alarm {
         /// The VM, if it is about one.
         vm: Option<VmId>,
         /// Stable, for programs.
-        reason: &'static str,
+        reason: String,
         /// For people.
         message: String,
     },
@@ -74,11 +75,6 @@ impl Site {
         });
         let stop = self.stop.clone();
         batches.flat_map(|batch: Vec<_>| stream::iter(batch)).take_until(async move { stop.cancelled().await }).boxed()
-    }
-
-    pub(super) fn alarm(&self, vm: Option<VmId>, reason: &'static str, message: &str) {
-        tracing::warn!(site = %self.name, ?vm, reason, message, "alarm");
-        self.tell(News::Alarm { vm, reason, message: message.to_owned() });
     }
 
     pub(super) fn tell(&self, news: News) {
@@ -126,20 +122,26 @@ impl Site {
         if mark == 0 {
             return Ok(BTreeSet::new());
         }
-        self.changed_between(mark, self.records.newest()).await
+        let mut changed = BTreeSet::new();
+        self.hear_events(mark, self.records.newest(), |event| changed.extend(event.vm)).await?;
+        Ok(changed)
     }
 
-    /// The VMs that the ledger's history names after one sequence number and up to another.
-    pub(super) async fn changed_between(&self, after: u64, up_to: u64) -> Result<BTreeSet<VmId>, SiteError> {
-        let mut changed = BTreeSet::new();
+    /// Goes through what the ledger's history holds after one sequence number and up to another.
+    pub(super) async fn hear_events(
+        &self,
+        after: u64,
+        up_to: u64,
+        mut hear: impl FnMut(LedgerEvent),
+    ) -> Result<(), SiteError> {
         let mut after = after;
         while after < up_to {
             let events = self.records.events(after, CATCH_UP_BATCH).await?;
             let Some((last, _)) = events.last() else { break };
             after = *last;
-            changed.extend(events.iter().filter_map(|(_, event)| event.vm));
+            events.into_iter().for_each(|(_, event)| hear(event));
         }
-        Ok(changed)
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod claims;
 mod fence;
+mod inert;
 mod mend;
 mod moves;
 mod seams;

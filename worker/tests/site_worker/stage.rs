@@ -327,7 +327,7 @@ impl Stage {
 
     /// The names of what a ledger's history holds of a VM.
     pub async fn history(&self, side: Side, vm: VmId) -> Vec<String> {
-        let all = pb::ListEventsRequest { after_sequence: 0, page_size: 0 };
+        let all = pb::ListEventsRequest::default();
         let lines = self.client(side).list_events(all).await.unwrap().into_inner().lines;
         lines.into_iter().filter(|line| line.vm == vm.to_string()).map(|line| line.event).collect()
     }

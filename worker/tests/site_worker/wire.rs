@@ -79,7 +79,7 @@ async fn every_mutating_call_demands_a_request_id() {
 async fn readings_are_bounded_too() {
     let stage = Stage::set().await;
     let mut client = stage.client(Side::Destination);
-    let events = pb::ListEventsRequest { after_sequence: 0, page_size: 1_001 };
+    let events = pb::ListEventsRequest { page_size: 1_001, ..Default::default() };
     assert_invalid(&client.list_events(events).await.unwrap_err(), "page_size");
     let nonce = pb::ProvePathRequest { nonce: "n".repeat(65), source_site: "source".to_owned() };
     assert_invalid(&client.prove_path(nonce).await.unwrap_err(), "nonce");
@@ -118,7 +118,8 @@ async fn history_names_its_events_and_pages_through() {
     let mut client = stage.client(Side::Destination);
     let (mut after_sequence, mut events) = (0, Vec::new());
     loop {
-        let page = client.list_events(pb::ListEventsRequest { after_sequence, page_size: 2 }).await;
+        let page =
+            client.list_events(pb::ListEventsRequest { after_sequence, page_size: 2, ..Default::default() }).await;
         let lines = page.unwrap().into_inner().lines;
         assert!(lines.len() <= 2);
         let Some(last) = lines.last() else { break };

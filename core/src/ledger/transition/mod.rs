@@ -102,6 +102,9 @@ pub fn fact(row: &VmRow, fact: &VmFact) -> Applied {
         FactKind::Cleaned { attempts } => seen::cleaned(&mut next, attempts).into_iter().collect(),
         FactKind::NotSealed => seen::not_sealed(&mut next),
         FactKind::MadeInertAgain => vec![EventKind::MadeInertAgain],
+        FactKind::Alarmed { reason, message } => {
+            vec![EventKind::Alarmed { reason: clip(reason), message: clip(message) }]
+        }
     };
     let evacuation = row.standing().map(Standing::evacuation);
     let execution = if kinds.is_empty() { Execution::Before } else { Execution::Now };

@@ -133,6 +133,7 @@ fn sighting(
         disk_complete: view.disk_is_complete(shared),
         stood_still_ms,
         job_error: if job.is_none() { under_way.failure(place) } else { None },
+        autostart: view.autostart,
     };
     (sighting, view.is_starting())
 }

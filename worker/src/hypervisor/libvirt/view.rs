@@ -46,6 +46,8 @@ pub(super) struct View {
     pub(super) is_stored: bool,
     /// Its memory, or what once was, is in an image at its host: the next start goes on from there.
     pub(super) has_image: bool,
+    /// Its host starts it when it boots.
+    pub(super) autostart: bool,
     /// Of a guest that a transfer brought and that is paused: how long it had stood still by then, in milliseconds.
     pub(super) arrived_after_ms: Option<u64>,
 }
@@ -87,8 +89,8 @@ pub(super) fn unread(domain: Domain, trouble: &Trouble) -> Option<View> {
     let facts = document::unread(name, memory_kib.div_ceil(1 << 10), DocumentError::Unread(clip(&trouble.to_string())));
     let state = State { state: sys::VIR_DOMAIN_NOSTATE, reason: 0 };
     let (job, document) = (JobView::Nothing, String::new());
-    let (is_stored, has_image, arrived_after_ms) = (true, false, None);
-    Some(View { domain, state, job, facts, document, is_stored, has_image, arrived_after_ms })
+    let (is_stored, has_image, autostart, arrived_after_ms) = (true, false, false, None);
+    Some(View { domain, state, job, facts, document, is_stored, has_image, autostart, arrived_after_ms })
 }
 
 /// None if its state changed meanwhile.
@@ -102,6 +104,7 @@ fn read_once(domain: &Domain) -> Result<Option<View>, Trouble> {
     };
     let is_stored = domain.is_persistent()?;
     let has_image = domain.has_managed_save(0)?;
+    let autostart = is_stored && domain.autostart()?;
     let document = domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE)?;
     let is_paused = state.state == sys::VIR_DOMAIN_PAUSED && job == JobView::Nothing;
     let arrived_after_ms = if is_paused { arrival(domain) } else { None };
@@ -113,7 +116,8 @@ fn read_once(domain: &Domain) -> Result<Option<View>, Trouble> {
         // libvirt counts in KiB.
         Err(trouble) => document::unread(domain.name()?, domain.max_memory()?.div_ceil(1 << 10), trouble),
     };
-    Ok(Some(View { domain: domain.clone(), state, job, facts, document, is_stored, has_image, arrived_after_ms }))
+    let domain = domain.clone();
+    Ok(Some(View { domain, state, job, facts, document, is_stored, has_image, autostart, arrived_after_ms }))
 }
 
 /// Not known is no error: it is for people to read.
@@ -223,7 +227,7 @@ impl View {
             memory_mib: self.facts.memory_mib,
             vcpus: self.facts.vcpus,
             disk: self.disk(shared)?,
-            autostart: self.is_stored && self.facts.trouble.is_none() && self.domain.autostart()?,
+            autostart: self.facts.trouble.is_none() && self.autostart,
             tags: self.facts.tags.clone(),
             document: if is_real { self.facts.real.clone() } else { self.document.clone() },
         })

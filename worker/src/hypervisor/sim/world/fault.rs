@@ -95,6 +95,10 @@ pub enum Deed {
     Delete,
     /// Stores a real definition over whatever was there, or where nothing was.
     Store(Box<Definition>),
+    /// Makes what is stored a real definition, and leaves its mark in it.
+    Edit(Box<Definition>),
+    /// Switches its autostart, and no more. As of real hypervisors, nobody is told.
+    Autostart(bool),
 }
 
 /// Something that is to go wrong when it comes to pass.

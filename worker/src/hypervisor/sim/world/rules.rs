@@ -12,7 +12,7 @@ use super::job::JobId;
 use super::truth::Ended;
 use muster_core::definition::Definition;
 use muster_core::ids::{HostName, SiteName, VmId};
-use muster_core::reading::{OffCause, Phase};
+use muster_core::reading::{OffCause, Phase, Stored};
 use rand::RngExt;
 
 /// What the rules make of a job that enters a phase.
@@ -132,6 +132,17 @@ impl World {
                 self.store_by_hand(host, vm, definition);
                 Ok(())
             }
+            Deed::Edit(definition) => self.known_or_refused(host, vm).map(|()| {
+                self.edit(host, vm, |entry| {
+                    entry.stored = Stored::Real;
+                    entry.definition = definition.as_ref().clone();
+                });
+            }),
+            Deed::Autostart(autostart) => self.known_or_refused(host, vm).map(|()| {
+                if let Some(entry) = self.hosts[host.0].entries.get_mut(&vm) {
+                    entry.definition.autostart = *autostart;
+                }
+            }),
         };
         done.map_err(FaultError::Hypervisor)
     }

@@ -96,6 +96,7 @@ impl World {
             disk_complete: entry.disk_complete(),
             job_error: entry.failure.clone(),
             stood_still_ms: entry.still.ms(self.now_ms),
+            autostart: entry.definition.autostart,
         }
     }
 }
