@@ -520,10 +520,8 @@ impl MoveStatus {
                 Rung::LongerDowntime(_) => {}
             },
             JournalKind::AlarmRaised { site, sequence: _, raised_at, reason, message } => {
-                self.alarms_journaled = self.alarms_journaled.saturating_add(1);
                 let (site, reason, message) = (site.clone(), reason.clone(), message.clone());
-                self.alarms.push(RaisedAlarm { site, raised_at: *raised_at, reason, message });
-                self.alarms.drain(..self.alarms.len().saturating_sub(ALARMS_SHOWN_MAX));
+                self.raise(RaisedAlarm { site, raised_at: *raised_at, reason, message });
             }
             JournalKind::Adjusted { .. }
             | JournalKind::Ordered { .. }
@@ -541,5 +539,11 @@ impl MoveStatus {
             | JournalKind::CommandFailed { .. }
             | JournalKind::Finished => {}
         }
+    }
+
+    fn raise(&mut self, alarm: RaisedAlarm) {
+        self.alarms_journaled = self.alarms_journaled.saturating_add(1);
+        self.alarms.push(alarm);
+        self.alarms.drain(..self.alarms.len().saturating_sub(ALARMS_SHOWN_MAX));
     }
 }

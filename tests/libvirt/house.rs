@@ -9,6 +9,7 @@ use muster_proto::v1::{self as pb, EvacuationState};
 use muster_proto::worker::v1::site_client::SiteClient;
 use muster_recovery::link::{Patience, SiteLink};
 use muster_store::sqlite::{SqliteJournal, SqliteLedger};
+use muster_tests::clock::Clock;
 use muster_tests::env::SimulatedEnv;
 use muster_tests::lab::{Lab, Role};
 use muster_tests::sites::libvirt_configuration;
@@ -239,5 +240,5 @@ fn file(directory: &TempDir, name: &str) -> std::path::PathBuf {
 }
 
 fn env(process: &str) -> Arc<dyn Env> {
-    Arc::new(SimulatedEnv::new(Instant::now(), 1, process, 1))
+    Arc::new(SimulatedEnv::new(Clock::right(Instant::now()), 1, process, 1))
 }

@@ -1,18 +1,15 @@
-//! Time and ids that repeat: the runtime's paused clock, and numbers counted from a seed.
+//! Time and ids that repeat: a clock of the stage, and numbers counted from a seed.
 
+use crate::clock::Clock;
 use muster_core::env::Env;
 use muster_core::time::Timestamp;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::time::Instant;
 use uuid::Uuid;
-
-/// Where a stage's clocks begin, in milliseconds since the Unix epoch.
-const BEGINNING_MS: u64 = 1_700_000_000_000;
 
 /// A process's time and ids.
 #[derive(Debug)]
 pub struct SimulatedEnv {
-    began: Instant,
+    clock: Clock,
     space: Uuid,
     drawn: AtomicU64,
 }
@@ -20,9 +17,9 @@ pub struct SimulatedEnv {
 impl SimulatedEnv {
     /// The env of one incarnation of a process.
     #[must_use]
-    pub fn new(began: Instant, seed: u64, process: &str, incarnation: u32) -> Self {
+    pub fn new(clock: Clock, seed: u64, process: &str, incarnation: u32) -> Self {
         let name = format!("{seed}/{process}/{incarnation}");
-        SimulatedEnv { began, space: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()), drawn: AtomicU64::new(0) }
+        SimulatedEnv { clock, space: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()), drawn: AtomicU64::new(0) }
     }
 
     fn draw(&self) -> Uuid {
@@ -33,8 +30,7 @@ impl SimulatedEnv {
 
 impl Env for SimulatedEnv {
     fn now(&self) -> Timestamp {
-        let passed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Timestamp(BEGINNING_MS + passed)
+        self.clock.now()
     }
 
     fn new_id(&self) -> Uuid {

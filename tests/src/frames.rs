@@ -2,6 +2,7 @@
 //! be killed before it is sent, or when its answer comes, and the answer can be lost with the connection.
 
 use crate::life::{Life, Moment};
+use crate::network::{Network, Port};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
@@ -13,6 +14,19 @@ const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
 const RESET: u8 = 0x3;
 const END_STREAM: u8 = 0x1;
+
+/// One direction of a connection.
+pub(crate) struct Way {
+    pub(crate) network: Network,
+    pub(crate) from: Port,
+    pub(crate) to: Port,
+}
+
+impl Way {
+    async fn pass(&self) {
+        self.network.pass(self.from, self.to).await;
+    }
+}
 
 /// The call whose answer is waited for, to be hit then.
 type Awaited = Arc<Mutex<Option<(u32, Moment)>>>;
@@ -47,15 +61,21 @@ impl Frame {
 }
 
 /// Carries a connection until one side closes it, or a call on it is hit.
-pub(crate) async fn carry(near: DuplexStream, far: DuplexStream, caller: &Life, name: &'static str) {
+pub(crate) async fn carry(
+    near: DuplexStream,
+    far: DuplexStream,
+    caller: &Life,
+    name: &'static str,
+    [there, back]: [&Way; 2],
+) {
     let (near_read, near_write) = tokio::io::split(near);
     let (far_read, far_write) = tokio::io::split(far);
     let awaited = Awaited::default();
     // An end of either direction is an end of both: nobody here sends on a connection that is half closed.
     tokio::select! {
         biased;
-        _ = answers(far_read, near_write, caller, &awaited) => {}
-        _ = calls(near_read, far_write, caller, name, &awaited) => {}
+        _ = answers(far_read, near_write, caller, &awaited, back) => {}
+        _ = calls(near_read, far_write, caller, name, &awaited, there) => {}
     }
 }
 
@@ -65,6 +85,7 @@ async fn calls(
     caller: &Life,
     name: &'static str,
     awaited: &Awaited,
+    way: &Way,
 ) -> io::Result<()> {
     let mut preface = [0; PREFACE_BYTES];
     from.read_exact(&mut preface).await?;
@@ -80,6 +101,7 @@ async fn calls(
                 }
             }
         }
+        way.pass().await;
         to.write_all(&frame.bytes).await?;
     }
 }
@@ -89,6 +111,7 @@ async fn answers(
     mut to: WriteHalf<DuplexStream>,
     caller: &Life,
     awaited: &Awaited,
+    way: &Way,
 ) -> io::Result<()> {
     loop {
         let frame = Frame::read(&mut from).await?;
@@ -100,6 +123,7 @@ async fn answers(
             caller.hit_answer(moment);
             return Ok(());
         }
+        way.pass().await;
         to.write_all(&frame.bytes).await?;
     }
 }

@@ -32,7 +32,7 @@ impl Line {
     /// Whether it is a claim's, a release's or a floor's: what looking and claiming leave behind, and no change of anything.
     #[must_use]
     pub fn is_of_claims(&self) -> bool {
-        matches!(self.kind, EventKind::Claimed { .. } | EventKind::ClaimReleased { .. } | EventKind::FloorRaised)
+        is_of_claims(&self.kind)
     }
 
     /// Whether it says that a mutation of this kind ended well.
@@ -46,6 +46,12 @@ impl Line {
     pub fn begun(&self, of: Mutation) -> bool {
         matches!(&self.kind, EventKind::MutationBegun { mutation } if *mutation == of)
     }
+}
+
+/// Whether it is a claim's, a release's or a floor's.
+#[must_use]
+pub fn is_of_claims(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Claimed { .. } | EventKind::ClaimReleased { .. } | EventKind::FloorRaised)
 }
 
 impl Stage {

@@ -7,6 +7,7 @@
 
 pub mod binary;
 pub mod circumstances;
+pub mod clock;
 pub mod daemon;
 pub mod env;
 pub mod faults;
@@ -18,11 +19,14 @@ pub mod lab;
 pub mod life;
 pub mod network;
 pub mod orders;
+pub mod post;
+mod process;
 pub mod roll_call;
 pub mod seams;
 pub mod seeds;
 pub mod sites;
 pub mod stage;
+pub mod trace;
 
 pub use hand::Hand;
 pub use stage::{Process, Stage, StageOptions};

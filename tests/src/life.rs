@@ -4,6 +4,8 @@
 //! plan names one of them and a moment. A dead process does nothing more: what it had under way never returns to it, its
 //! connections are gone, and what had reached the outside stays done.
 
+use crate::stage::Process;
+use crate::trace::{Trace, What};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,9 +36,10 @@ pub struct Hit {
 pub struct Life {
     ended: CancellationToken,
     struck: CancellationToken,
-    hit: Option<Hit>,
+    hit: Arc<Mutex<Option<Hit>>>,
     counted: Arc<AtomicU64>,
     names: Arc<Mutex<Vec<&'static str>>>,
+    traced: Option<(Process, Trace)>,
 }
 
 impl Life {
@@ -46,9 +49,41 @@ impl Life {
         Life {
             ended: CancellationToken::new(),
             struck: CancellationToken::new(),
-            hit,
+            hit: Arc::new(Mutex::new(hit)),
             counted: Arc::new(AtomicU64::new(0)),
             names: Arc::new(Mutex::default()),
+            traced: None,
+        }
+    }
+
+    /// The same life, whose writes and calls are traced as this process's.
+    #[must_use]
+    pub fn traced(self, process: Process, trace: Trace) -> Self {
+        Life { traced: Some((process, trace)), ..self }
+    }
+
+    /// It is to be hit at the point that comes so many after the ones passed so far.
+    pub fn arm(&self, ahead: u64, moment: Moment) {
+        let point = self.counted.load(Ordering::SeqCst) + ahead;
+        *self.hit.lock().unwrap_or_else(PoisonError::into_inner) = Some(Hit { point, moment });
+    }
+
+    /// Whether it is to be hit at a point that is still to come.
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        let hit = *self.hit.lock().unwrap_or_else(PoisonError::into_inner);
+        hit.is_some_and(|hit| hit.point > self.counted.load(Ordering::SeqCst))
+    }
+
+    /// Where its writes and calls are traced, and as whose.
+    pub(crate) fn trace(&self) -> Option<&(Process, Trace)> {
+        self.traced.as_ref()
+    }
+
+    /// Traces something that it does.
+    pub(crate) fn note(&self, what: impl FnOnce() -> What) {
+        if let Some((process, trace)) = &self.traced {
+            trace.add(*process, what());
         }
     }
 
@@ -120,7 +155,8 @@ impl Life {
     fn pass(&self, name: &'static str) -> Option<Moment> {
         let count = self.counted.fetch_add(1, Ordering::SeqCst) + 1;
         self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
-        self.hit.filter(|hit| hit.point == count).map(|hit| hit.moment)
+        let hit = *self.hit.lock().unwrap_or_else(PoisonError::into_inner);
+        hit.filter(|hit| hit.point == count).map(|hit| hit.moment)
     }
 
     fn strike(&self, moment: Moment) {

@@ -1,6 +1,7 @@
 //! The seams as a mortal process sees them: each write and call is a point of its life.
 
 use crate::life::Life;
+use crate::trace::What;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -60,7 +61,14 @@ impl Ledger for MortalLedger {
             Some(LedgerCommand::Fact(_)) => "ledger: fact",
             None => "ledger: nothing",
         };
-        self.life.point(name, self.inner.execute(commands), None).await
+        let written = async {
+            let answer = self.inner.execute(commands).await;
+            if let Some((process, trace)) = self.life.trace() {
+                trace.follow_ledger(*process, self.inner.as_ref()).await;
+            }
+            answer
+        };
+        self.life.point(name, written, None).await
     }
     async fn wait_past(&self, after_sequence: u64) -> Result<u64, StoreError> {
         self.life.alive(self.inner.wait_past(after_sequence)).await
@@ -90,7 +98,14 @@ impl MortalJournal {
 #[async_trait]
 impl Journal for MortalJournal {
     async fn append(&self, records: Vec<JournalRecord>) -> Result<u64, JournalError> {
-        self.life.point("journal: append", self.inner.append(records), None).await
+        let written = async {
+            let answer = self.inner.append(records).await;
+            if let Some((_, trace)) = self.life.trace() {
+                trace.follow_journal(self.inner.as_ref()).await;
+            }
+            answer
+        };
+        self.life.point("journal: append", written, None).await
     }
     async fn find_request(&self, request: RequestId) -> Result<Option<(u64, JournalRecord)>, StoreError> {
         self.life.alive(self.inner.find_request(request)).await
@@ -177,9 +192,16 @@ impl Hypervisor for MortalHypervisor {
         };
         let host = call.host.clone();
         // The call was sent: it goes on at the hypervisor even if its caller dies meanwhile.
-        let inner = Arc::clone(&self.inner);
+        let (inner, life) = (Arc::clone(&self.inner), self.life.clone());
         let sent = async move {
-            match tokio::spawn(async move { inner.call(call).await }).await {
+            let carried_out = async move {
+                let vm = call.vm;
+                life.note(|| What::Called(Box::new(call.clone())));
+                let answer = inner.call(call).await;
+                life.note(|| What::Answered(vm, answer.clone()));
+                answer
+            };
+            match tokio::spawn(carried_out).await {
                 Ok(answer) => answer,
                 Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             }

@@ -1,32 +1,25 @@
 //! A stage: a world with two sites, their workers and an orchestrator, each a process that can be killed and started again.
 
-use crate::env::SimulatedEnv;
-use crate::life::{Hit, Life};
-use crate::network::{Network, Port};
-use crate::seams::{MortalHypervisor, MortalJournal, MortalLedger};
+use crate::clock::Clock;
+use crate::life::Life;
+use crate::network::Network;
+pub use crate::process::Process;
+use crate::trace::Trace;
 use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::env::Env;
 use muster_core::ids::{HostName, SiteName, VmId, VmName};
 use muster_core::runbook::Deadlines;
-use muster_orchestrator::{Orchestrator, OrchestratorParts};
-use muster_proto::channel::SiteAddress;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_recovery::link::{Patience, SiteLink};
 use muster_recovery::recover::{RecoverOrder, Recovered, Sites, recover};
 use muster_recovery::roll_call::Wishes;
-use muster_store::memory::{JournalDisk, LedgerDisk, MemoryJournal, MemoryLedger};
-use muster_worker::hypervisor::sim::direct::DirectHypervisors;
+use muster_store::memory::{JournalDisk, LedgerDisk};
 use muster_worker::hypervisor::sim::engine::{self, WorldHandle};
 use muster_worker::hypervisor::sim::world::{Fault, Truth, VmSpec, WorldConfig};
-use muster_worker::peers::Peers;
-use muster_worker::service;
-use muster_worker::site::{Site, SiteParts};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use uuid::Uuid;
@@ -35,47 +28,6 @@ use uuid::Uuid;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How often it is looked at before it never comes to pass.
 const LOOKS_MAX: u32 = 30_000;
-
-/// The processes of a stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Process {
-    /// The source's worker.
-    Source,
-    /// The destination's worker.
-    Destination,
-    /// The orchestrator.
-    Orchestrator,
-    /// Whoever calls: a person's tool, or `muster recover`.
-    Caller,
-}
-
-impl Process {
-    /// Its port on the stage's network.
-    #[must_use]
-    pub fn port(self) -> Port {
-        match self {
-            Process::Source => 7701,
-            Process::Destination => 7702,
-            Process::Orchestrator => 7700,
-            Process::Caller => 7799,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Process::Source => "source",
-            Process::Destination => "destination",
-            Process::Orchestrator => "orchestrator",
-            Process::Caller => "caller",
-        }
-    }
-
-    /// Its address.
-    #[must_use]
-    pub fn address(self) -> SiteAddress {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port())).into()
-    }
-}
 
 /// How a stage is set.
 #[derive(Debug, Clone)]
@@ -88,13 +40,15 @@ pub struct StageOptions {
     pub host_memory_mib: u64,
     /// How things may take in recovery.
     pub deadlines: Deadlines,
+    /// What happens is traced.
+    pub traced: bool,
 }
 
 impl Default for StageOptions {
     fn default() -> Self {
         let deadlines =
             Deadlines { transfer_ms: Some(60_000), handover_ms: 3_000, silence_ms: 3_000, ..Deadlines::default() };
-        StageOptions { seed: 1, hosts: 2, host_memory_mib: 256 * 1024, deadlines }
+        StageOptions { seed: 1, hosts: 2, host_memory_mib: 256 * 1024, deadlines, traced: false }
     }
 }
 
@@ -108,12 +62,17 @@ pub struct Stage {
     pub source: SiteName,
     /// The destination.
     pub destination: SiteName,
-    options: StageOptions,
-    began: Instant,
-    ledgers: BTreeMap<Process, LedgerDisk>,
-    journal: JournalDisk,
-    lives: BTreeMap<Process, Life>,
-    incarnations: BTreeMap<Process, u32>,
+    /// The workers' ledgers, for faults.
+    pub ledgers: BTreeMap<Process, LedgerDisk>,
+    /// The orchestrator's journal, for faults.
+    pub journal: JournalDisk,
+    /// The processes' clocks, for faults.
+    pub clocks: BTreeMap<Process, Clock>,
+    /// What happens, if that is traced.
+    pub trace: Option<Trace>,
+    pub(crate) options: StageOptions,
+    pub(crate) lives: BTreeMap<Process, Life>,
+    pub(crate) incarnations: BTreeMap<Process, u32>,
     end: CancellationToken,
 }
 
@@ -144,13 +103,17 @@ impl Stage {
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().without_time().try_init();
         let end = CancellationToken::new();
         let world = engine::start(config, end.clone()).expect("a sane world");
+        let clock = || Clock::right(Instant::now());
         let mut stage = Stage {
             world,
             network: Network::default(),
             source: config.sites[0].name.clone(),
             destination: config.sites[1].name.clone(),
+            clocks: [Process::Source, Process::Destination, Process::Orchestrator, Process::Caller]
+                .map(|process| (process, clock()))
+                .into(),
+            trace: options.traced.then(Trace::begin),
             options,
-            began: Instant::now(),
             ledgers: BTreeMap::from([
                 (Process::Source, LedgerDisk::new("source.ledger")),
                 (Process::Destination, LedgerDisk::new("destination.ledger")),
@@ -202,102 +165,6 @@ impl Stage {
     #[must_use]
     pub fn destination_host(&self, number: u32) -> HostName {
         format!("{}-{number}", self.destination).parse().expect("a host's name")
-    }
-
-    /// Starts a worker on its ledger, as after a crash or for the first time; it is waited for until it works.
-    pub async fn start_worker(&mut self, process: Process, hit: Option<Hit>) -> Life {
-        let (life, env) = self.born(process, hit);
-        let name = match process {
-            Process::Destination => self.destination.clone(),
-            Process::Source | Process::Orchestrator | Process::Caller => self.source.clone(),
-        };
-        let peers = BTreeMap::from([
-            (self.source.clone(), Process::Source.address()),
-            (self.destination.clone(), Process::Destination.address()),
-        ]);
-        // Whatever was not synced when the last incarnation ended is lost.
-        self.ledgers[&process].crash(0);
-        let ledger = MemoryLedger::open(&self.ledgers[&process]).expect("a ledger");
-        let site = Site::start(SiteParts {
-            name: name.clone(),
-            ledger: Arc::new(MortalLedger::new(Arc::new(ledger), life.clone())),
-            hypervisor: Arc::new(MortalHypervisor::new(
-                Arc::new(DirectHypervisors::new(self.world.clone(), name)),
-                life.clone(),
-            )),
-            peers: Peers::new(self.network.dial_from(process.port(), life.clone()), peers),
-            env,
-        });
-        let incoming = self.network.listen(process.port(), life.clone());
-        let router = service::router(Arc::clone(&site), CancellationToken::new());
-        let served = life.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                biased;
-                () = served.until_ended() => {}
-                _ = router.serve_with_incoming(ReceiverStream::new(incoming)) => {}
-            }
-        });
-        let working = site.until_working();
-        tokio::select! {
-            biased;
-            () = life.until_ended() => {}
-            () = working => {}
-            // A site that is unplugged comes up later.
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
-        }
-        life
-    }
-
-    /// Starts the orchestrator on its journal.
-    ///
-    /// # Panics
-    /// If it can't start, which is the test's own fault.
-    pub async fn start_orchestrator(&mut self, hit: Option<Hit>) -> Life {
-        let (life, env) = self.born(Process::Orchestrator, hit);
-        let sites = BTreeMap::from([
-            (self.source.clone(), Process::Source.address()),
-            (self.destination.clone(), Process::Destination.address()),
-        ]);
-        self.journal.crash(0);
-        let journal = MemoryJournal::open(&self.journal).expect("a journal");
-        let parts = OrchestratorParts {
-            name: "orchestrator".to_owned(),
-            journal: Arc::new(MortalJournal::new(Arc::new(journal), life.clone())),
-            sites,
-            dial: self.network.dial_from(Process::Orchestrator.port(), life.clone()),
-            env,
-            patience: patience(),
-            commands: BTreeMap::new(),
-        };
-        let incoming = self.network.listen(Process::Orchestrator.port(), life.clone());
-        let lived = life.clone();
-        tokio::spawn(async move {
-            let serve = async move {
-                let orchestrator = Orchestrator::start(parts).await.expect("an orchestrator");
-                let router = muster_orchestrator::router(orchestrator);
-                let _ = router.serve_with_incoming(ReceiverStream::new(incoming)).await;
-            };
-            tokio::select! {
-                biased;
-                () = lived.until_ended() => {}
-                () = serve => {}
-            }
-        });
-        life
-    }
-
-    /// Kills a process as SIGKILL does: nothing that it had under way returns to it.
-    pub fn kill(&mut self, process: Process) {
-        if let Some(life) = self.lives.get(&process) {
-            life.end();
-        }
-        if let Some(ledger) = self.ledgers.get(&process) {
-            ledger.crash(0);
-        }
-        if process == Process::Orchestrator {
-            self.journal.crash(0);
-        }
     }
 
     /// A client of the orchestrator.
@@ -401,17 +268,6 @@ impl Stage {
         let truth = self.world.truth().await.expect("a world");
         truth.into_iter().map(|truth| (truth.vm, truth)).collect()
     }
-
-    fn born(&mut self, process: Process, hit: Option<Hit>) -> (Life, Arc<dyn Env>) {
-        let incarnation = self.incarnations.entry(process).or_default();
-        *incarnation += 1;
-        let life = Life::new(hit);
-        let env = SimulatedEnv::new(self.began, self.options.seed, process.word(), *incarnation);
-        if process != Process::Caller {
-            self.lives.insert(process, life.clone());
-        }
-        (life, Arc::new(env))
-    }
 }
 
 /// A definition with 1 GiB of memory and autostart.
@@ -442,6 +298,6 @@ pub fn mode_word(mode: Mode) -> &'static str {
 }
 
 /// Short enough for simulated faults, long enough for simulated work.
-fn patience() -> Patience {
+pub(crate) fn patience() -> Patience {
     Patience { call: Duration::from_secs(5), command: Duration::from_secs(30), alive: Duration::from_secs(3) }
 }

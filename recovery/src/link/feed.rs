@@ -157,9 +157,11 @@ impl Feed {
         self.keep(reading, |reading, known| age(reading) > age(known));
     }
 
-    /// Takes a reading that the site has told by itself. These come in order: of the same moment, the later one counts.
+    /// Takes a reading that the site has told by itself. These come in order, so the later one counts, whatever the worker's
+    /// clock shows: that may have been put back meanwhile. Only what raised the floor is newer than news that are still on
+    /// their way.
     fn hear(&self, reading: SiteReading) {
-        self.keep(reading, |reading, known| age(reading) >= age(known) && reading != known);
+        self.keep(reading, |reading, known| reading.floor >= known.floor && reading != known);
     }
 
     fn keep(&self, reading: SiteReading, is_newer: impl Fn(&SiteReading, &SiteReading) -> bool) {

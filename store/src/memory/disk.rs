@@ -123,6 +123,21 @@ impl<C: Contents> Disk<C> {
         self.platter().next = Some(failure);
     }
 
+    /// Ends every fault that is under way or still to come: no hold, no delay, no failure of the next write.
+    pub fn calm(&self) {
+        {
+            let mut platter = self.platter();
+            (platter.held, platter.delay, platter.next) = (false, Duration::ZERO, None);
+        }
+        self.moved.notify_waiters();
+    }
+
+    /// Whether its open store takes no more work.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        self.platter().pulse.as_ref().is_some_and(|pulse| !pulse.health().is_working())
+    }
+
     /// What was synced.
     pub(super) fn durable(&self) -> C {
         self.platter().durable.clone()
