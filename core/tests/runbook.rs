@@ -48,6 +48,7 @@ fn the_documented_example_parses() {
     );
     assert_eq!((runbook.transfer.bandwidth_mib_s, runbook.transfer.connections), (Some(500), Some(4)));
     assert!(runbook.transfer.needs_tls);
+    assert_eq!(runbook.retention.retired_copies_ms, Some(604_800_000));
 }
 
 #[test]
@@ -59,6 +60,7 @@ fn a_minimal_runbook_has_one_wave_and_the_defaults() {
     assert_eq!(runbook.failure_budget, FailureBudget::Unlimited);
     assert_eq!(runbook.recovery.cold_start, ColdStartPolicy::Never);
     assert_eq!(runbook.deadlines.transfer_ms, None);
+    assert_eq!(runbook.retention.retired_copies_ms, None);
 }
 
 #[test]
@@ -172,6 +174,9 @@ fn each_of_these_is_one_mistake() {
         ("select = [{ all = true }]\n[recovery]\ncold_start = \"always\"\n", "unknown cold_start"),
         ("select = [{ all = true }]\n[deadlines]\nhandover_ms = 99\n", "out of range"),
         ("select = [{ all = true }]\n[deadlines]\nsetup_ms = 99\n", "out of range"),
+        ("select = [{ all = true }]\n[retention]\nretired_copies_ms = 999\n", "out of range"),
+        ("select = [{ all = true }]\n[retention]\nretired_copies_ms = 315_360_000_001\n", "out of range"),
+        ("select = [{ all = true }]\n[retention]\nretired_copies = 1_000\n", "did you mean \"retired_copies_ms\"?"),
         ("select = [{ all = true }]\n[transfer]\nbandwidth_mib_s = 0\n", "out of range"),
         ("select = [{ all = true }]\n[transfer]\nconnections = 65\n", "out of range"),
         ("select = [{ all = true }]\n[transfer]\ntls = false\n", "no runbook can take TLS away"),

@@ -43,6 +43,7 @@ pub(crate) struct Move {
     pub(crate) expected_downtime_ms: Option<u64>,
     pub(crate) auto_converge: bool,
     pub(crate) source_copy: String,
+    pub(crate) source_copy_kept_until_ms: Option<u64>,
     /// The newest that either site raised about it, the newest first.
     pub(crate) alarms: Vec<Alarm>,
 }
@@ -103,6 +104,7 @@ impl From<wire::Move> for Move {
             expected_downtime_ms: message.expected_downtime_ms,
             auto_converge: message.auto_converge,
             source_copy: message.source_copy,
+            source_copy_kept_until_ms: message.source_copy_kept_until_ms,
             alarms: message.alarms.into_iter().map(Alarm::from).collect(),
         }
     }
@@ -150,6 +152,7 @@ pub(crate) fn vm_text(vm: &Vm) -> String {
             ("held", one.held_because.clone()),
             ("remedy", one.remedy.clone()),
             ("source's copy", given(&one.source_copy)),
+            ("kept until", one.source_copy_kept_until_ms.map(instant)),
         ];
         lines.extend(optional.iter().filter_map(|(what, text)| text.as_ref().map(|text| format!("  {what}: {text}"))));
         lines.extend(one.alarms.iter().map(|raised| format!("  {}", alarm(raised))));

@@ -5,7 +5,7 @@ use crate::seats::Live;
 use muster_core::definition::Mode;
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PauseReason, RaisedAlarm};
 use muster_core::ids::EvacuationId;
-use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
+use muster_core::ledger::{ArrivalRecord, RetiredCopy, SourceState, Standing};
 use muster_core::reading::{Instance, Job, Sighting, SiteReading, Stored};
 use muster_proto::v1 as pb;
 
@@ -101,6 +101,7 @@ pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: 
         expected_downtime_ms: job.and_then(|job| job.expected_downtime_ms),
         auto_converge: status.auto_converge,
         source_copy: source_copy(status, source.as_deref()).to_owned(),
+        source_copy_kept_until_ms: source.as_deref().and_then(|reading| kept_until(status, reading)),
         alarms: status.alarms.iter().rev().map(alarm).collect(),
     }
 }
@@ -174,11 +175,23 @@ fn arrival_host(evacuation: EvacuationId, reading: &SiteReading) -> Option<Strin
     }
 }
 
+/// When the source deletes its retired copy.
+fn kept_until(status: &MoveStatus, source: &SiteReading) -> Option<u64> {
+    match &source.standing {
+        Some(Standing::Source(at)) if at.evacuation == status.evacuation => match at.retired_copy {
+            RetiredCopy::KeptUntil { at, .. } => Some(at.0),
+            RetiredCopy::Kept | RetiredCopy::Deleted { .. } => None,
+        },
+        Some(Standing::Source(_) | Standing::Destination(_)) | None => None,
+    }
+}
+
 /// What the source's copy is: what its hypervisors show, else what its ledger says, else what the move's end proves.
 fn source_copy(status: &MoveStatus, source: Option<&SiteReading>) -> &'static str {
     const RUNNABLE: &str = "Runnable";
     const SEALED: &str = "Sealed";
     const NOT_RUNNABLE: &str = "Not Runnable";
+    const DELETED: &str = "Deleted";
     let stored = |sighting: &Sighting| match sighting.stored {
         Stored::Real => Some(RUNNABLE),
         Stored::Sealed => Some(SEALED),
@@ -189,10 +202,11 @@ fn source_copy(status: &MoveStatus, source: Option<&SiteReading>) -> &'static st
         return shown;
     }
     match source.and_then(|reading| reading.standing.as_ref()) {
-        Some(Standing::Source(at)) if at.evacuation == status.evacuation => match &at.state {
-            SourceState::Unsealed => RUNNABLE,
-            SourceState::Sealed { .. } | SourceState::Gone { .. } => SEALED,
-            SourceState::Retired => NOT_RUNNABLE,
+        Some(Standing::Source(at)) if at.evacuation == status.evacuation => match (&at.state, at.retired_copy) {
+            (SourceState::Unsealed, _) => RUNNABLE,
+            (SourceState::Sealed { .. } | SourceState::Gone { .. }, _) => SEALED,
+            (SourceState::Retired, RetiredCopy::Deleted { .. }) => DELETED,
+            (SourceState::Retired, RetiredCopy::Kept | RetiredCopy::KeptUntil { .. }) => NOT_RUNNABLE,
         },
         Some(Standing::Source(_) | Standing::Destination(_)) | None => match status.state {
             MoveState::Migrated => NOT_RUNNABLE,

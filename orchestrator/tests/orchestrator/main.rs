@@ -6,4 +6,5 @@ mod alarms;
 mod course;
 mod evacuations;
 mod faults;
+mod retention;
 mod stage;
