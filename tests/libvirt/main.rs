@@ -14,6 +14,7 @@ mod evacuation;
 mod house;
 mod inert;
 mod ladder;
+mod retention;
 mod retired;
 mod saved;
 mod stand;
