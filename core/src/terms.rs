@@ -4,7 +4,7 @@
 //! Plain values. What a site allows beyond them is the site's to say: the smaller bandwidth wins there.
 
 use crate::ladder::{AutoConverge, Ladder};
-use crate::runbook::{Deadlines, Runbook};
+use crate::runbook::{Deadlines, Retention, Runbook};
 use serde::{Deserialize, Serialize};
 
 /// How a transfer is made, as its site is told.
@@ -36,6 +36,8 @@ pub struct Terms {
     pub ladder: Ladder,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// What is kept afterwards.
+    pub retention: Retention,
 }
 
 impl Terms {
@@ -43,13 +45,15 @@ impl Terms {
     #[must_use]
     pub fn of(runbook: &Runbook) -> Self {
         let tuning = Tuning { auto_converge: runbook.ladder.auto_converge == AutoConverge::Always, ..runbook.transfer };
-        Terms { tuning, ladder: runbook.ladder.clone(), deadlines: runbook.deadlines }
+        let Runbook { ladder, deadlines, retention, .. } = runbook;
+        Terms { tuning, ladder: ladder.clone(), deadlines: *deadlines, retention: *retention }
     }
 
     /// Where no runbook says anything: the defaults, within these deadlines.
     #[must_use]
     pub fn within(deadlines: Deadlines) -> Self {
-        Terms { tuning: Tuning::default(), ladder: Ladder::default(), deadlines }
+        let (tuning, ladder, retention) = (Tuning::default(), Ladder::default(), Retention::default());
+        Terms { tuning, ladder, deadlines, retention }
     }
 
     /// The same with what was adjusted.

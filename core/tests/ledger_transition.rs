@@ -275,7 +275,7 @@ fn a_source_that_was_retired_runs_only_by_a_release() {
     ledger.ends();
     assert_eq!(ledger.fact(FactKind::Gone { attempt: Attempt::FIRST }), Execution::Now);
     ledger.refuses(VmOrder::BeginRelease);
-    ledger.does(VmOrder::BeginRetire);
+    ledger.does(VmOrder::BeginRetire { keep_ms: None });
     ledger.ends();
     for order in [VmOrder::BeginResume, VmOrder::BeginStart, VmOrder::BeginUnseal, seal()] {
         ledger.refuses(order);

@@ -5,13 +5,14 @@ use muster_core::claim::{Assertion, Claims, Fenced};
 use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder, decide};
 use muster_core::definition::{Disk, Mode};
 use muster_core::evidence::{
-    ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Record, Seal,
-    SourceEvidence, SourceInstance, TransferTrace,
+    ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Outcome, Record,
+    Seal, SourceEvidence, SourceInstance, TransferTrace,
 };
 use muster_core::ids::{Attempt, EvacuationId, HostName, VmId};
 use muster_core::ledger::weigh::Readings;
 use muster_core::ledger::{
-    ArrivalRecord, AtDestination, AtSource, Completed, Ran, SourceState, Standing, Started, Transfer,
+    ArrivalRecord, AtDestination, AtSource, Closed, Completed, Ran, RetiredCopy, SourceState, Standing, Started,
+    Transfer,
 };
 use muster_core::reading::{Instance, Mark, OffCause, Sight, Sighting, SiteReading, Stored};
 use muster_core::time::Timestamp;
@@ -52,7 +53,13 @@ fn at_destination(record: ArrivalRecord, disk: Disk) -> Option<Standing> {
 }
 
 fn at_source(state: SourceState) -> Option<Standing> {
-    Some(Standing::Source(AtSource { evacuation: EVACUATION, mode: Mode::Live, state, closed: false }))
+    Some(Standing::Source(AtSource {
+        evacuation: EVACUATION,
+        mode: Mode::Live,
+        state,
+        closed: false,
+        retired_copy: RetiredCopy::Kept,
+    }))
 }
 
 fn transfer(attempt: Attempt) -> Transfer {
@@ -339,6 +346,46 @@ fn two_running_hosts_of_the_source_are_several() {
     assert_eq!(source_of(sealed(second()), both.to_vec(), |_| {}).instance, SourceInstance::Several);
 }
 
+const ORDER: MoveOrder = MoveOrder {
+    mode: Mode::Live,
+    goal: Goal::Finish,
+    attempts_max: 3,
+    cold_start: ColdStart::Never,
+    refused: None,
+    leftovers: Leftovers::AreDiscarded,
+};
+
+/// Its time has come, and it is gone: nothing of what was proven changes.
+#[test]
+fn a_source_whose_retired_copy_was_deleted_weighs_like_one_that_has_it() {
+    let completed = Completed {
+        started: started(second()),
+        token: Token::new(3, 4),
+        at: AT,
+        late: false,
+        ran: Some(Ran { at: AT, downtime_ms: None }),
+    };
+    let closed = Closed { outcome: Outcome::Migrated, attempts: 2, at: AT, downtime_ms: None };
+    for record in [ArrivalRecord::Completed(completed), ArrivalRecord::Closed(closed)] {
+        let running = sighting("w1", Instance::Running, Stored::Real, Some(second()));
+        let destination = reading(at_destination(record, Disk::Shared), vec![running]);
+        for heard in [Heard::Silent, Heard::Answer(&destination)] {
+            let decided = [Vec::new(), vec![sighting("s1", Instance::Off(OffCause::Migrated), Stored::Retired, None)]]
+                .map(|sightings| {
+                    let is_gone = sightings.is_empty();
+                    let mut source = reading(at_source(SourceState::Retired), sightings);
+                    if let Some(Standing::Source(at)) = &mut source.standing {
+                        at.closed = true;
+                        at.retired_copy = if is_gone { RetiredCopy::Deleted { at: AT } } else { RetiredCopy::Kept };
+                    }
+                    decide(&ORDER, &weigh(heard, Heard::Answer(&source), &Claims::default()))
+                });
+            assert_eq!(decided[0], decided[1]);
+            assert_eq!(decided[0].verdict, Verdict::FullyMigrated);
+        }
+    }
+}
+
 /// The destination's word goes before the source's closed record; without it, only what was given back stays unknown.
 #[test]
 fn a_closed_and_retired_source_proves_its_event_to_a_silent_destination() {
@@ -348,16 +395,8 @@ fn a_closed_and_retired_source_proves_its_event_to_a_silent_destination() {
             at.closed = true;
         }
         let evidence = weigh(destination, Heard::Answer(&source), &Claims::default());
-        let order = MoveOrder {
-            mode: Mode::Live,
-            goal: Goal::Finish,
-            attempts_max: 3,
-            cold_start: ColdStart::Never,
-            refused: None,
-            leftovers: Leftovers::AreDiscarded,
-        };
         match evidence.source {
-            Heard::Answer(answer) => (answer.seal, decide(&order, &evidence).verdict),
+            Heard::Answer(answer) => (answer.seal, decide(&ORDER, &evidence).verdict),
             Heard::Silent => panic!("it answered"),
         }
     };
@@ -395,6 +434,7 @@ fn a_site_that_knows_only_another_evacuation_has_no_part_in_this_one() {
         mode: Mode::Live,
         state: SourceState::Unsealed,
         closed: false,
+        retired_copy: RetiredCopy::Kept,
     });
     let answer = reading(Some(other), Vec::new());
     let evidence = weigh(Heard::Answer(&answer), Heard::Answer(&answer), &Claims::default());

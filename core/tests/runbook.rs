@@ -59,6 +59,7 @@ fn the_documented_example_parses() {
     let guardian = runbook.guardian("pacemaker").expect("the example deals with one");
     assert_eq!((guardian.hands_off.as_str(), guardian.give_back.as_str()), ("pacemaker-unmanage", "pacemaker-manage"));
     assert_eq!(guardian.timeout_ms, Guardian::TIMEOUT_MS, "the example says that this is the default");
+    assert_eq!(runbook.retention.retired_copies_ms, Some(604_800_000));
 }
 
 #[test]
@@ -71,6 +72,7 @@ fn a_minimal_runbook_has_one_wave_and_the_defaults() {
     assert_eq!(runbook.recovery.cold_start, ColdStartPolicy::Never);
     assert_eq!(runbook.deadlines.transfer_ms, None);
     assert_eq!(runbook.guardians, []);
+    assert_eq!(runbook.retention.retired_copies_ms, None);
 }
 
 #[test]
@@ -184,6 +186,9 @@ fn each_of_these_is_one_mistake() {
         ("select = [{ all = true }]\n[recovery]\ncold_start = \"always\"\n", "unknown cold_start"),
         ("select = [{ all = true }]\n[deadlines]\nhandover_ms = 99\n", "out of range"),
         ("select = [{ all = true }]\n[deadlines]\nsetup_ms = 99\n", "out of range"),
+        ("select = [{ all = true }]\n[retention]\nretired_copies_ms = 999\n", "out of range"),
+        ("select = [{ all = true }]\n[retention]\nretired_copies_ms = 315_360_000_001\n", "out of range"),
+        ("select = [{ all = true }]\n[retention]\nretired_copies = 1_000\n", "did you mean \"retired_copies_ms\"?"),
         ("select = [{ all = true }]\n[transfer]\nbandwidth_mib_s = 0\n", "out of range"),
         ("select = [{ all = true }]\n[transfer]\nconnections = 65\n", "out of range"),
         ("select = [{ all = true }]\n[transfer]\ntls = false\n", "no runbook can take TLS away"),
@@ -193,6 +198,15 @@ fn each_of_these_is_one_mistake() {
         ("select = [{ all = true }]\n[ladder]\ndowntimes_ms = [500, 500]\n", "make each longer"),
         ("select = [{ all = true }]\n[ladder]\nauto_converge = \"yes\"\n", "unknown auto_converge"),
         ("select = [{ all = true }]\n[ladder]\nstalled_rounds = 1\n", "out of range"),
+        ("select = [{ all = true }]\ndescription = \"\\u0007\"\n", "control characters"),
+        (&format!("select = [{{ names = [{long_list}] }}]\n"), "257 entries with a '*'"),
+    ];
+    each_is_one(&cases);
+}
+
+#[test]
+fn each_of_these_is_one_mistake_about_a_guardian() {
+    let cases = [
         ("select = [{ all = true }]\nguardian = 1\n", "\"guardian\" in the runbook is an integer"),
         ("select = [{ all = true }]\n[guardian]\nname = \"a\"\n", "\"guardian\" in the runbook is a table"),
         ("select = [{ all = true }]\nguardian = [7]\n", "an entry of \"guardian\" is an integer"),
@@ -207,9 +221,11 @@ fn each_of_these_is_one_mistake() {
         (&guardian(&format!("{PAIR}[[guardian]]\nname = \"ha\"\n{PAIR}")), "a second guardian is named \"ha\""),
         (&guardian(PAIR).replace("\"ha\"", "\"h\\na\""), "\"name\" goes over several lines"),
         ("select = [{ all = true }]\n[[guardian]]\nhands_off = \"x\"\ngive_back = \"x\"\n", "has no \"name\""),
-        ("select = [{ all = true }]\ndescription = \"\\u0007\"\n", "control characters"),
-        (&format!("select = [{{ names = [{long_list}] }}]\n"), "257 entries with a '*'"),
     ];
+    each_is_one(&cases);
+}
+
+fn each_is_one(cases: &[(&str, &str)]) {
     for (rest, expected) in cases {
         let found = mistakes_of(rest);
         assert_eq!(found.len(), 1, "{rest}\n{found:#?}");

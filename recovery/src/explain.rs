@@ -3,7 +3,7 @@
 use crate::roll_call::RollCallLine;
 use muster_core::evidence::{Heard, Outcome};
 use muster_core::ids::HostName;
-use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
+use muster_core::ledger::{ArrivalRecord, RetiredCopy, SourceState, Standing};
 use muster_core::reading::{Instance, OffCause, Sighting, SiteReading, Stored};
 use muster_core::step::{Side, Step};
 use muster_core::verdict::Verdict;
@@ -117,7 +117,13 @@ fn ledger(standing: Option<&Standing>) -> String {
                     Some(error) => format!("sealed, transfer of attempt {} failed: {error}", transfer.attempt),
                 },
                 SourceState::Gone { transfer } => format!("proven gone by attempt {}", transfer.attempt),
-                SourceState::Retired => "retired: Not Runnable".to_owned(),
+                SourceState::Retired => match at.retired_copy {
+                    RetiredCopy::Kept => "retired: Not Runnable".to_owned(),
+                    RetiredCopy::KeptUntil { at, .. } => {
+                        format!("retired: Not Runnable, to be deleted at {} ms since 1970", at.0)
+                    }
+                    RetiredCopy::Deleted { .. } => "retired, and deleted when its time had come".to_owned(),
+                },
             };
             if at.closed { format!("{state}; closed") } else { state }
         }

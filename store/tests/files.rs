@@ -6,8 +6,8 @@ mod support;
 
 use muster_core::class::Class;
 use muster_core::evacuation::{EvacuationState, JournalKind, MoveState, PauseReason};
-use muster_core::ledger::ArrivalRecord;
-use muster_core::ledger::{Mutation, Standing};
+use muster_core::ledger::command::EventKind;
+use muster_core::ledger::{ArrivalRecord, Mutation, RetiredCopy, Standing};
 use muster_core::token::{Epoch, Token};
 use muster_store::sqlite::{SqliteJournal, SqliteLedger};
 use muster_store::{FileKind, Journal, JournalQuery, Ledger, ReadLedger, RowQuery, StoreError};
@@ -71,6 +71,8 @@ fn made_by(fixture: &str, path: &Path) {
 async fn a_ledger_of_version_1_opens_and_goes_on() {
     let (_directory, path) = place();
     made_by(include_str!("fixtures/ledger_1.sql"), &path);
+    let retired = r#"UPDATE event SET kind = '{"event":"retired"}' WHERE sequence = 20"#;
+    Connection::open(&path).unwrap().execute_batch(retired).unwrap();
     let ledger = SqliteLedger::open(&path).unwrap();
     assert_eq!(ledger.rows(RowQuery::of(evacuation(1))).await.unwrap().len(), 2);
     let arrived = ledger.row(vm(1)).await.unwrap();
@@ -80,11 +82,15 @@ async fn a_ledger_of_version_1_opens_and_goes_on() {
     let under_way = ledger.row(vm(2)).await.unwrap().intent.map(|intent| intent.mutation);
     assert_eq!(under_way, Some(Mutation::Discard));
     assert_eq!(ledger.row(vm(4)).await.unwrap().floor, Token::new(1, 9));
+    // Written before a retired copy could be deleted.
+    let row = ledger.row(vm(3)).await.unwrap();
+    assert!(matches!(row.standing(), Some(Standing::Source(at)) if at.retired_copy == RetiredCopy::Kept), "{row:?}");
     let claims = ledger.claims(evacuation(1)).await.unwrap();
     assert_eq!((claims.epoch, claims.assertions.len()), (Epoch(7), 1));
     assert_eq!(ledger.evacuations().await.unwrap().iter().map(|one| one.open).collect::<Vec<_>>(), [2, 1]);
     let history = ledger.events(0, 100).await.unwrap();
     assert_eq!(history.last().map(|(sequence, _)| *sequence), Some(21));
+    assert_eq!(history[19].1.kind, EventKind::Retired { kept_until: None });
     ledger.execute(vec![raise(4, 10)]).await.unwrap()[0].as_ref().unwrap();
     assert_eq!(ledger.newest(), 22);
 }

@@ -30,7 +30,7 @@ fn everything(hand: &Hand) -> Vec<SiteAction> {
         SiteAction::AdjustTransfer { bandwidth_mib_s: None, downtime_ms: Some(1_000) },
         SiteAction::Commit { attempt },
         SiteAction::Run,
-        SiteAction::Retire,
+        SiteAction::Retire { keep_ms: None },
         SiteAction::Abandon { attempt },
         SiteAction::Reopen { attempt },
         SiteAction::Discard,

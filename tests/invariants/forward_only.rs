@@ -53,7 +53,7 @@ async fn no_order_runs_the_source_after_the_event() {
         assert_only_there(&stage, vm).await;
     }
     // Retired, not even the destination has to be asked.
-    hand.act(vm, SiteAction::Retire).await.expect("a retired copy");
+    hand.act(vm, SiteAction::Retire { keep_ms: None }).await.expect("a retired copy");
     stage.network.cut(Process::Source.port(), Process::Destination.port());
     for action in ways_back {
         assert!(hand.act(vm, action.clone()).await.is_err(), "{action:?}");

@@ -35,7 +35,7 @@ async fn every_command_repeated_under_its_token_changes_nothing() {
         SiteAction::MakePlaceholder { attempt },
         SiteAction::Seal,
         hand.transfer(attempt),
-        SiteAction::Retire,
+        SiteAction::Retire { keep_ms: None },
         SiteAction::CloseSource,
         SiteAction::CloseDestination(Outcome::Migrated),
     ];

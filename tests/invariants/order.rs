@@ -39,7 +39,7 @@ async fn lines(stage: &Stage, vm: VmId) -> Vec<(&'static str, Place)> {
         ("event", last(there, &|line| matches!(line.kind, EventKind::Completed { .. }))),
         ("run begun", last(there, &|line| line.begun(Mutation::Run))),
         ("ran", last(there, &|line| matches!(line.kind, EventKind::Ran { .. }))),
-        ("retired", last(here, &|line| matches!(line.kind, EventKind::Retired))),
+        ("retired", last(here, &|line| matches!(line.kind, EventKind::Retired { .. }))),
         ("retired indeed", last(here, &|line| line.ended(Mutation::Retire))),
         ("closed here", last(here, &|line| matches!(line.kind, EventKind::SourceClosed))),
         ("closed there", last(there, &|line| matches!(line.kind, EventKind::DestinationClosed { .. }))),

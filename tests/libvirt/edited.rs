@@ -50,7 +50,7 @@ impl Scene {
         let (guest, real) = (guest.name, guest.definition.display().to_string());
         let mut scene = Scene { stand, house, source, destination, vm, guest, real, there, sequence: 0 };
         let claim = ClaimEvacuation {
-            request: RequestId(vm.0),
+            request: RequestId(Scene::EVACUATION.0),
             evacuation: Scene::EVACUATION,
             holder: Holder::new("a test", HolderKind::Orchestrator),
             expected: Epoch(0),

@@ -17,6 +17,7 @@ mod inspect;
 mod ladder;
 mod preflight;
 mod remote;
+mod retention;
 mod retired;
 mod saved;
 mod stand;

@@ -174,6 +174,8 @@ pub(crate) fn carry_out(protocol: &Protocol, state: &mut State, call: Call) -> M
             state.source.stored = Stored::Retired;
             true
         }
+        // The model keeps retired copies: a worker's own deletion follows the end of every move in it.
+        Mutation::Delete => true,
         Mutation::Place => place(state, call.attempt),
         Mutation::Run => return run(state, call.attempt),
         Mutation::Discard => return discard(state),

@@ -45,7 +45,8 @@ pub(crate) fn deliver(protocol: &Protocol, state: &mut State, message: &Message)
             | Mutation::Start
             | Mutation::Unseal
             | Mutation::Retire
-            | Mutation::Release => None,
+            | Mutation::Release
+            | Mutation::Delete => None,
         };
         *call(state, side) = Some(Call { mutation, attempt, watched: true, half_done: false });
     }
@@ -254,7 +255,7 @@ fn vm_order(order: Order) -> VmOrder {
         Order::Resume => VmOrder::BeginResume,
         Order::Start => VmOrder::BeginStart,
         Order::Unseal => VmOrder::BeginUnseal,
-        Order::Retire => VmOrder::BeginRetire,
+        Order::Retire => VmOrder::BeginRetire { keep_ms: None },
         Order::CloseSource => VmOrder::CloseSource,
     }
 }

@@ -180,6 +180,7 @@ impl Hypervisor for MortalHypervisor {
             VmChange::DefinePlaceholder { .. } => "hypervisor: define placeholder",
             VmChange::DefineSealed { .. } => "hypervisor: define sealed",
             VmChange::DefineRetired { .. } => "hypervisor: define retired",
+            VmChange::DeleteRetired => "hypervisor: delete retired",
             VmChange::DefineReal { .. } => "hypervisor: define real",
             VmChange::BeginTransfer { .. } => "hypervisor: begin transfer",
             VmChange::BeginDiskCopy { .. } => "hypervisor: begin disk copy",

@@ -1,6 +1,6 @@
 //! What preflight found.
 
-use super::{given, table};
+use super::{given, span, table};
 use muster_proto::v1 as wire;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ pub(crate) struct Check {
     pub(crate) destination_site: String,
     /// How many VMs would move; 0 if anything blocks.
     pub(crate) moves: u32,
+    /// How long the source keeps retired copies without disks of their own; none for ever.
+    pub(crate) retired_copies_kept_ms: Option<u64>,
     pub(crate) blocking: usize,
     pub(crate) warnings: usize,
     pub(crate) findings: Vec<Finding>,
@@ -43,6 +45,7 @@ impl From<wire::CheckRunbookResponse> for Check {
             source_site: message.source_site,
             destination_site: message.destination_site,
             moves: message.moves,
+            retired_copies_kept_ms: message.retired_copies_kept_ms,
             blocking,
             warnings: findings.len() - blocking,
             findings,
@@ -108,5 +111,9 @@ pub(crate) fn text(check: &Check) -> String {
         0 => format!("{name}: ready, VMs to move from {source_site} to {destination_site}: {moves}; {found}"),
         _ => format!("{name}: not ready to leave {source_site} for {destination_site}; {found}"),
     });
+    if let Some(kept_ms) = check.retired_copies_kept_ms {
+        let kept = span(kept_ms);
+        lines.push(format!("retired copies without disks of their own are deleted from {source_site} after {kept}"));
+    }
     lines.join("\n")
 }

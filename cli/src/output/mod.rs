@@ -27,7 +27,9 @@ pub(crate) fn span(span_ms: u64) -> String {
     match span_ms {
         0..1_000 => format!("{span_ms} ms"),
         1_000..120_000 => format!("{}.{} s", span_ms / 1_000, span_ms % 1_000 / 100),
-        _ => format!("{} min {} s", span_ms / 60_000, span_ms % 60_000 / 1_000),
+        120_000..7_200_000 => format!("{} min {} s", span_ms / 60_000, span_ms % 60_000 / 1_000),
+        7_200_000..172_800_000 => format!("{} h {} min", span_ms / 3_600_000, span_ms % 3_600_000 / 60_000),
+        _ => format!("{} d {} h", span_ms / 86_400_000, span_ms % 86_400_000 / 3_600_000),
     }
 }
 
@@ -72,5 +74,6 @@ mod tests {
     #[test]
     fn spans_are_short() {
         assert_eq!([span(7), span(1_250), span(125_000)], ["7 ms", "1.2 s", "2 min 5 s"]);
+        assert_eq!([span(9_000_000), span(612_000_000)], ["2 h 30 min", "7 d 2 h"]);
     }
 }

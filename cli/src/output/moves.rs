@@ -46,6 +46,7 @@ pub(crate) struct Move {
     pub(crate) guardian: Option<String>,
     pub(crate) guardian_state: Option<GuardianState>,
     pub(crate) guardian_error: Option<String>,
+    pub(crate) source_copy_kept_until_ms: Option<u64>,
     /// The newest that either site raised about it, the newest first.
     pub(crate) alarms: Vec<Alarm>,
 }
@@ -119,6 +120,7 @@ impl From<wire::Move> for Move {
             expected_downtime_ms: message.expected_downtime_ms,
             auto_converge: message.auto_converge,
             source_copy: message.source_copy,
+            source_copy_kept_until_ms: message.source_copy_kept_until_ms,
             alarms: message.alarms.into_iter().map(Alarm::from).collect(),
         }
     }
@@ -167,6 +169,7 @@ pub(crate) fn vm_text(vm: &Vm) -> String {
             ("remedy", one.remedy.clone()),
             ("source's copy", given(&one.source_copy)),
             ("guardian", guardian(one)),
+            ("kept until", one.source_copy_kept_until_ms.map(instant)),
         ];
         lines.extend(optional.iter().filter_map(|(what, text)| text.as_ref().map(|text| format!("  {what}: {text}"))));
         lines.extend(one.alarms.iter().map(|raised| format!("  {}", alarm(raised))));

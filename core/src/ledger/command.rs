@@ -1,8 +1,11 @@
 //! What may be asked of a ledger, what comes of it, and why it may be refused.
 
+mod refusal;
+
+pub use refusal::Refusal;
+
 use super::{Mutation, RollEntry, VmRow};
 use crate::claim::{Fenced, Holder};
-use crate::class::Class;
 use crate::definition::Definition;
 use crate::evidence::{ArrivalKind, Outcome};
 use crate::ids::{Attempt, EvacuationId, HostName, VmId};
@@ -152,9 +155,14 @@ pub enum VmOrder {
     /// Source: about to unseal.
     BeginUnseal,
     /// Source: about to make the copy Not Runnable, after the event.
-    BeginRetire,
+    BeginRetire {
+        /// How long it is kept from now on, in milliseconds; none for ever. A copy with disks of its own is kept for ever.
+        keep_ms: Option<u64>,
+    },
     /// Source: about to take Not Runnable back, by an admin's order.
     BeginRelease,
+    /// Source: about to delete the retired copy, whose time has come. The site's own doing.
+    BeginDelete,
     /// Source: this side's part is over.
     CloseSource,
 }
@@ -353,7 +361,13 @@ pub enum EventKind {
     /// The real definition is what the source has stored: it is back, or a seal did not come through.
     Unsealed,
     /// The source's copy is Not Runnable.
-    Retired,
+    Retired {
+        /// When its site will delete it; none for never. Ledgers of before it could be deleted lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept_until: Option<Timestamp>,
+    },
+    /// The retired copy's time had come, and it is gone.
+    RetiredCopyDeleted,
     /// Not Runnable was taken back by order.
     Released,
     /// An inert definition had been changed and was made inert again.
@@ -392,121 +406,4 @@ pub enum Execution {
     Now,
     /// Before: its token equals the floor, or its effect stands. Answer it; do nothing.
     Before,
-}
-
-/// Why a ledger refuses.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// An older command.
-    #[error("token {token} is below the floor {floor} of VM {vm}: somebody newer has taken over")]
-    BelowFloor {
-        /// The VM.
-        vm: VmId,
-        /// The command's token.
-        token: Token,
-        /// The floor.
-        floor: Token,
-    },
-    /// A mutation is under way.
-    #[error("a mutation ({mutation:?}) of VM {vm} is still under way; observe and try again")]
-    Busy {
-        /// The VM.
-        vm: VmId,
-        /// Which.
-        mutation: Mutation,
-    },
-    /// Another evacuation has it.
-    #[error("VM {vm} is in the open evacuation {other}; finish, cancel or recover that one first")]
-    InAnotherEvacuation {
-        /// The VM.
-        vm: VmId,
-        /// The evacuation that has it.
-        other: EvacuationId,
-    },
-    /// It isn't on this evacuation's roll here.
-    #[error("VM {vm} is not on the roll of evacuation {evacuation} at this site as its {side}")]
-    NotOnRoll {
-        /// The VM.
-        vm: VmId,
-        /// The evacuation.
-        evacuation: EvacuationId,
-        /// As which side it was looked for.
-        side: Side,
-    },
-    /// The row's state doesn't allow it.
-    #[error("VM {vm}: {wanted} is not allowed here: {because}")]
-    NotInOrder {
-        /// The VM.
-        vm: VmId,
-        /// What was wanted.
-        wanted: &'static str,
-        /// Why not.
-        because: &'static str,
-    },
-    /// Too many leftovers.
-    #[error("VM {vm} has {LEFTOVERS} given-up attempts that aren't cleaned up; bring their hosts back first", LEFTOVERS = super::LEFTOVERS_MAX)]
-    TooManyLeftovers {
-        /// The VM.
-        vm: VmId,
-    },
-    /// Somebody claimed in between.
-    #[error("evacuation {evacuation} was claimed by somebody else: epoch {found}, expected {expected}", found = found.0, expected = expected.0)]
-    ClaimedInBetween {
-        /// The evacuation.
-        evacuation: EvacuationId,
-        /// What the claimant had read.
-        expected: Epoch,
-        /// What stands.
-        found: Epoch,
-    },
-    /// A recovery holds the claim.
-    #[error(
-        "evacuation {evacuation} is held by the recovery {holder:?}; release it there, or take it over with a reason"
-    )]
-    HeldByRecovery {
-        /// The evacuation.
-        evacuation: EvacuationId,
-        /// The recovery's name.
-        holder: String,
-    },
-    /// Too many assertions.
-    #[error("evacuation {evacuation} has as many assertions as it can keep")]
-    TooManyAssertions {
-        /// The evacuation.
-        evacuation: EvacuationId,
-    },
-}
-
-impl Refusal {
-    /// What the caller may do now.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        match self {
-            Refusal::Busy { .. } => Class::Retry,
-            Refusal::BelowFloor { .. }
-            | Refusal::InAnotherEvacuation { .. }
-            | Refusal::NotOnRoll { .. }
-            | Refusal::NotInOrder { .. }
-            | Refusal::TooManyLeftovers { .. }
-            | Refusal::ClaimedInBetween { .. }
-            | Refusal::HeldByRecovery { .. }
-            | Refusal::TooManyAssertions { .. } => Class::Refused,
-        }
-    }
-
-    /// The reason as it goes over the wire: stable, for programs.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Refusal::BelowFloor { .. } => "BELOW_FLOOR",
-            Refusal::Busy { .. } => "BUSY",
-            Refusal::InAnotherEvacuation { .. } => "IN_ANOTHER_EVACUATION",
-            Refusal::NotOnRoll { .. } => "NOT_ON_ROLL",
-            Refusal::NotInOrder { .. } => "NOT_IN_ORDER",
-            Refusal::TooManyLeftovers { .. } => "TOO_MANY_LEFTOVERS",
-            Refusal::ClaimedInBetween { .. } => "CLAIMED_IN_BETWEEN",
-            Refusal::HeldByRecovery { .. } => "HELD_BY_RECOVERY",
-            Refusal::TooManyAssertions { .. } => "TOO_MANY_ASSERTIONS",
-        }
-    }
 }

@@ -10,7 +10,7 @@
 //!                  │       Abandoned n ─▶ Started n+1 …
 //!                  └──────────┴──────────▶ Closed(StayedAtSource)
 //!
-//! source:       Unsealed ─▶ Sealed ─▶ Gone ─▶ Retired ─▶ closed
+//! source:       Unsealed ─▶ Sealed ─▶ Gone ─▶ Retired ─▶ closed ─▶ its copy deleted, if it isn't kept for ever
 //!                  ▲           │        │
 //!                  └───────────┴────────┘ unsealed, only after the attempt was abandoned, or never sealed in truth
 //! ```
@@ -206,6 +206,41 @@ pub struct AtSource {
     pub state: SourceState,
     /// This side's part is over.
     pub closed: bool,
+    /// What becomes of its copy once that is retired. Ledgers of before it could be deleted lack it.
+    #[serde(default)]
+    pub retired_copy: RetiredCopy,
+}
+
+impl AtSource {
+    /// Whether its retired copy's time has come: this side's part is over, and the copy isn't kept for ever.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        match (&self.state, self.retired_copy) {
+            (SourceState::Retired, RetiredCopy::KeptUntil { at, .. }) => self.closed && at <= now,
+            (SourceState::Retired, RetiredCopy::Kept | RetiredCopy::Deleted { .. })
+            | (SourceState::Unsealed | SourceState::Sealed { .. } | SourceState::Gone { .. }, _) => false,
+        }
+    }
+}
+
+/// What becomes of a source's retired copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum RetiredCopy {
+    /// It is kept until a person deletes it.
+    #[default]
+    Kept,
+    /// Its site deletes it when this time has come.
+    KeptUntil {
+        /// When, by the clock of its site's worker.
+        at: Timestamp,
+        /// How long that was after it was retired, or last made inert again, in milliseconds: 1,000 to 315,360,000,000.
+        keep_ms: u64,
+    },
+    /// Its site has deleted it, or a person had before its time came.
+    Deleted {
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// How far the source has let go of a VM.
@@ -278,4 +313,6 @@ pub enum Mutation {
     Retire,
     /// Take Not Runnable back, by an admin's explicit order.
     Release,
+    /// Delete the retired copy: its time has come.
+    Delete,
 }

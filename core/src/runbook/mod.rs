@@ -71,6 +71,8 @@ pub struct Runbook {
     pub recovery: Recovery,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// What is kept afterwards.
+    pub retention: Retention,
     /// How transfers are made. What it says of auto-converge stands in `ladder`.
     pub transfer: Tuning,
     /// What is done with transfers that don't converge.
@@ -297,4 +299,19 @@ impl Default for Deadlines {
     fn default() -> Self {
         Deadlines { setup_ms: 60_000, transfer_ms: None, handover_ms: 30_000, finish_ms: 30_000, silence_ms: 30_000 }
     }
+}
+
+/// What is kept after a VM has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+pub struct Retention {
+    /// How long the source keeps a retired copy without disks of its own, in milliseconds: 1,000 to 315,360,000,000 (ten
+    /// years). By default for ever.
+    pub retired_copies_ms: Option<u64>,
+}
+
+impl Retention {
+    /// Shortest time that a retired copy can be kept, in milliseconds.
+    pub const MIN_MS: u64 = 1_000;
+    /// Longest time, in milliseconds: ten years.
+    pub const MAX_MS: u64 = 3_650 * 24 * 3_600_000;
 }

@@ -7,13 +7,13 @@ use super::reader::{At, Section};
 use super::select::selections;
 use super::tuning;
 use super::{
-    ColdStartPolicy, Deadlines, FailureBudget, Limits, ONLY_WAVE, RUNBOOK_MAX_BYTES, Recovery, Retry, Runbook,
-    TITLE_MAX_BYTES, WAVES_MAX, Wave,
+    ColdStartPolicy, Deadlines, FailureBudget, Limits, ONLY_WAVE, RUNBOOK_MAX_BYTES, Recovery, Retention, Retry,
+    Runbook, TITLE_MAX_BYTES, WAVES_MAX, Wave,
 };
 use crate::ids::{SiteName, TEXT_MAX_BYTES, clip};
 use toml_edit::{Document, TomlError};
 
-const TOP_KEYS: [&str; 14] = [
+const TOP_KEYS: [&str; 15] = [
     "name",
     "description",
     "source",
@@ -25,6 +25,7 @@ const TOP_KEYS: [&str; 14] = [
     "failure_budget",
     "recovery",
     "deadlines",
+    "retention",
     "transfer",
     "ladder",
     "guardian",
@@ -78,6 +79,7 @@ fn read(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Option<Runbook> {
     let failure_budget = failure_budget(top, mistakes);
     let recovery = recovery(top, mistakes);
     let deadlines = deadlines(top, mistakes);
+    let retention = retention(top, mistakes);
     let transfer = tuning::transfer(top, mistakes);
     let ladder = tuning::ladder(top, mistakes);
     let guardians = guardians(top, mistakes);
@@ -92,6 +94,7 @@ fn read(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Option<Runbook> {
         failure_budget,
         recovery,
         deadlines,
+        retention,
         transfer,
         ladder,
         guardians,
@@ -239,4 +242,11 @@ fn deadlines(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Deadlines {
         finish_ms: span("finish_ms").unwrap_or(usual.finish_ms),
         silence_ms: span("silence_ms").unwrap_or(usual.silence_ms),
     }
+}
+
+fn retention(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Retention {
+    let Some(section) = top.section("retention", mistakes) else { return Retention::default() };
+    section.knows(&["retired_copies_ms"], mistakes);
+    let range = Retention::MIN_MS..=Retention::MAX_MS;
+    Retention { retired_copies_ms: section.number("retired_copies_ms", &range, mistakes).map(|at| at.value) }
 }

@@ -19,6 +19,7 @@ impl Api {
             Err(findings) => (0, findings),
         };
         Ok(pb::CheckRunbookResponse {
+            retired_copies_kept_ms: runbook.retention.retired_copies_ms,
             name: runbook.name,
             source_site: runbook.source.into(),
             destination_site: runbook.destination.into(),

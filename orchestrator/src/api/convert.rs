@@ -6,7 +6,7 @@ use crate::seats::Live;
 use muster_core::definition::Mode;
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PauseReason, RaisedAlarm};
 use muster_core::guardian::{Custody, CustodyState};
-use muster_core::ledger::{SourceState, Standing};
+use muster_core::ledger::{RetiredCopy, SourceState, Standing};
 use muster_core::reading::{Job, Sighting, SiteReading, Stored};
 use muster_proto::v1 as pb;
 
@@ -125,6 +125,7 @@ pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: 
         guardian_state: custody.map_or(pb::GuardianState::Unspecified, guardian_state).into(),
         guardian_error: custody.and_then(|custody| custody.error.clone()).unwrap_or_default(),
         source_copy: source_copy(status, source.as_deref()).to_owned(),
+        source_copy_kept_until_ms: source.as_deref().and_then(|reading| kept_until(status, reading)),
         alarms: status.alarms.iter().rev().map(alarm).collect(),
     }
 }
@@ -193,11 +194,23 @@ pub(super) fn mode(mode: Mode) -> &'static str {
     }
 }
 
+/// When the source deletes its retired copy.
+fn kept_until(status: &MoveStatus, source: &SiteReading) -> Option<u64> {
+    match &source.standing {
+        Some(Standing::Source(at)) if at.evacuation == status.evacuation => match at.retired_copy {
+            RetiredCopy::KeptUntil { at, .. } => Some(at.0),
+            RetiredCopy::Kept | RetiredCopy::Deleted { .. } => None,
+        },
+        Some(Standing::Source(_) | Standing::Destination(_)) | None => None,
+    }
+}
+
 /// What the source's copy is: what its hypervisors show, else what its ledger says, else what the move's end proves.
 fn source_copy(status: &MoveStatus, source: Option<&SiteReading>) -> &'static str {
     const RUNNABLE: &str = "Runnable";
     const SEALED: &str = "Sealed";
     const NOT_RUNNABLE: &str = "Not Runnable";
+    const DELETED: &str = "Deleted";
     let stored = |sighting: &Sighting| match sighting.stored {
         Stored::Real => Some(RUNNABLE),
         Stored::Sealed => Some(SEALED),
@@ -208,10 +221,11 @@ fn source_copy(status: &MoveStatus, source: Option<&SiteReading>) -> &'static st
         return shown;
     }
     match source.and_then(|reading| reading.standing.as_ref()) {
-        Some(Standing::Source(at)) if at.evacuation == status.evacuation => match &at.state {
-            SourceState::Unsealed => RUNNABLE,
-            SourceState::Sealed { .. } | SourceState::Gone { .. } => SEALED,
-            SourceState::Retired => NOT_RUNNABLE,
+        Some(Standing::Source(at)) if at.evacuation == status.evacuation => match (&at.state, at.retired_copy) {
+            (SourceState::Unsealed, _) => RUNNABLE,
+            (SourceState::Sealed { .. } | SourceState::Gone { .. }, _) => SEALED,
+            (SourceState::Retired, RetiredCopy::Deleted { .. }) => DELETED,
+            (SourceState::Retired, RetiredCopy::Kept | RetiredCopy::KeptUntil { .. }) => NOT_RUNNABLE,
         },
         Some(Standing::Source(_) | Standing::Destination(_)) | None => match status.state {
             MoveState::Migrated => NOT_RUNNABLE,

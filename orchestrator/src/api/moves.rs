@@ -174,7 +174,16 @@ impl Api {
         let held = self.house.seats.of(evacuation).live().epoch.filter(|epoch| reading.floor.epoch <= *epoch);
         if let Some(epoch) = held {
             let token = token_above(epoch, reading.floor);
-            pair.source.execute(evacuation, SiteCommand { vm, token, action }).await?;
+            let shown = pair.source.execute(evacuation, SiteCommand { vm, token, action }).await?;
+            // Its worker's own deletion may have taken that number in between; then the order was answered, not executed.
+            if is_retired(evacuation, &shown) {
+                let what = format!("VM {vm} was not released: something else was done with its copy in that moment");
+                return Err(OrchestratorError::OutOfOrder {
+                    reason: "NOT_RELEASED",
+                    what,
+                    mend: "look at it, and call again",
+                });
+            }
             return Ok(());
         }
         let env = self.house.env().as_ref();

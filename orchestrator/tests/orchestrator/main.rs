@@ -7,4 +7,5 @@ mod course;
 mod evacuations;
 mod faults;
 mod guardians;
+mod retention;
 mod stage;

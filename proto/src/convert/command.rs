@@ -1,8 +1,8 @@
 //! Commands on VMs as they go to a site.
 
-use super::invalid::InvalidMessage;
+use super::invalid::{InvalidMessage, Problem};
 use super::read::{attempt, marked, nested, parsed, present, text, within_range};
-use super::standing::{arrival_kind, outcome};
+use super::standing::{arrival_kind, kept_ms, outcome};
 use super::token::issued_token;
 use crate::worker::v1 as pb;
 use muster_core::evidence::{ArrivalKind, Outcome};
@@ -68,7 +68,10 @@ pub enum SiteAction {
     /// Destination: let it run, after its event.
     Run,
     /// Source: Not Runnable for good, after the event.
-    Retire,
+    Retire {
+        /// How long the copy is kept until the site deletes it, in milliseconds: 1,000 to 315,360,000,000; none for ever.
+        keep_ms: Option<u64>,
+    },
     /// Destination: this attempt can never get an event.
     Abandon {
         /// The attempt.
@@ -115,7 +118,7 @@ impl SiteAction {
             | SiteAction::Transfer { .. }
             | SiteAction::AbortTransfer
             | SiteAction::AdjustTransfer { .. }
-            | SiteAction::Retire
+            | SiteAction::Retire { .. }
             | SiteAction::ResumeSource
             | SiteAction::StartSource
             | SiteAction::Unseal
@@ -127,7 +130,9 @@ impl SiteAction {
 
 impl From<SiteCommand> for pb::Command {
     fn from(command: SiteCommand) -> Self {
+        let retired_copy_kept_ms = if let SiteAction::Retire { keep_ms } = &command.action { *keep_ms } else { None };
         pb::Command {
+            retired_copy_kept_ms,
             vm: command.vm.to_string(),
             token: Some(command.token.into()),
             action: Some(command.action.into()),
@@ -138,11 +143,15 @@ impl From<SiteCommand> for pb::Command {
 impl TryFrom<pb::Command> for SiteCommand {
     type Error = InvalidMessage;
     fn try_from(message: pb::Command) -> Result<Self, InvalidMessage> {
-        Ok(SiteCommand {
-            vm: parsed("vm", &message.vm)?,
-            token: issued_token("token", message.token)?,
-            action: present("action", message.action)?.try_into()?,
-        })
+        let mut action = present("action", message.action)?.try_into()?;
+        if let Some(given) = message.retired_copy_kept_ms {
+            const FIELD: &str = "retired_copy_kept_ms";
+            let SiteAction::Retire { keep_ms } = &mut action else {
+                return Err(InvalidMessage::new(FIELD, Problem::Disagrees { other: "action" }));
+            };
+            *keep_ms = Some(kept_ms(FIELD, given)?);
+        }
+        Ok(SiteCommand { vm: parsed("vm", &message.vm)?, token: issued_token("token", message.token)?, action })
     }
 }
 
@@ -172,7 +181,8 @@ impl From<SiteAction> for pb::command::Action {
             }
             SiteAction::Commit { attempt } => Action::Commit(attempt.count()),
             SiteAction::Run => Action::Run(true),
-            SiteAction::Retire => Action::Retire(true),
+            // How long is said beside it.
+            SiteAction::Retire { keep_ms: _ } => Action::Retire(true),
             SiteAction::Abandon { attempt } => Action::Abandon(attempt.count()),
             SiteAction::Reopen { attempt } => Action::Reopen(attempt.count()),
             SiteAction::Discard => Action::Discard(true),
@@ -201,7 +211,7 @@ impl TryFrom<pb::command::Action> for SiteAction {
             Action::AdjustTransfer(adjust) => nested("adjust_transfer", adjust)?,
             Action::Commit(count) => SiteAction::Commit { attempt: attempt("commit", count)? },
             Action::Run(given) => marked("run", given, SiteAction::Run)?,
-            Action::Retire(given) => marked("retire", given, SiteAction::Retire)?,
+            Action::Retire(given) => marked("retire", given, SiteAction::Retire { keep_ms: None })?,
             Action::Abandon(count) => SiteAction::Abandon { attempt: attempt("abandon", count)? },
             Action::Reopen(count) => SiteAction::Reopen { attempt: attempt("reopen", count)? },
             Action::Discard(given) => marked("discard", given, SiteAction::Discard)?,

@@ -2,14 +2,15 @@
 
 use super::definition::{disk, local_disk_mib, mode};
 use super::invalid::InvalidMessage;
-use super::read::{attempt, each, enumerated, marked, nested, optional, parsed, present, required};
+use super::read::{attempt, each, enumerated, marked, nested, optional, parsed, present, required, within_range};
 use crate::worker::v1 as pb;
 use muster_core::evidence::{ArrivalKind, Outcome};
 use muster_core::ids::clip;
 use muster_core::ledger::{
-    ArrivalRecord, AtDestination, AtSource, Closed, Completed, LEFTOVERS_MAX, Ran, SourceState, Standing, Started,
-    Transfer,
+    ArrivalRecord, AtDestination, AtSource, Closed, Completed, LEFTOVERS_MAX, Ran, RetiredCopy, SourceState, Standing,
+    Started, Transfer,
 };
+use muster_core::runbook::Retention;
 use muster_core::time::Timestamp;
 
 impl From<Standing> for pb::site_reading::Standing {
@@ -161,11 +162,18 @@ impl From<AtSource> for pb::AtSource {
             SourceState::Gone { transfer } => State::Gone(transfer.into()),
             SourceState::Retired => State::Retired(true),
         };
+        use pb::at_source::RetiredCopy as Copy;
+        let retired_copy = match at.retired_copy {
+            RetiredCopy::Kept => None,
+            RetiredCopy::KeptUntil { at, keep_ms } => Some(Copy::KeptUntil(pb::KeptUntil { at_ms: at.0, keep_ms })),
+            RetiredCopy::Deleted { at } => Some(Copy::DeletedAtMs(at.0)),
+        };
         pb::AtSource {
             evacuation: at.evacuation.to_string(),
             mode: pb::Mode::from(at.mode).into(),
             state: Some(state),
             closed: at.closed,
+            retired_copy,
         }
     }
 }
@@ -185,8 +193,22 @@ impl TryFrom<pb::AtSource> for AtSource {
             mode: mode("mode", message.mode)?,
             state,
             closed: message.closed,
+            retired_copy: match message.retired_copy {
+                None => RetiredCopy::Kept,
+                Some(pb::at_source::RetiredCopy::KeptUntil(kept)) => {
+                    let keep_ms = kept_ms("kept_until.keep_ms", kept.keep_ms)?;
+                    RetiredCopy::KeptUntil { at: Timestamp(kept.at_ms), keep_ms }
+                }
+                Some(pb::at_source::RetiredCopy::DeletedAtMs(at_ms)) => RetiredCopy::Deleted { at: Timestamp(at_ms) },
+            },
         })
     }
+}
+
+/// How long a retired copy is kept.
+pub(super) fn kept_ms(field: &str, given: u64) -> Result<u64, InvalidMessage> {
+    within_range(field, given, Retention::MIN_MS, Retention::MAX_MS)?;
+    Ok(given)
 }
 
 impl From<Transfer> for pb::Transfer {

@@ -1,24 +1,25 @@
 //! Random values of the core's types, the same for the same seed.
 
+mod told;
+
 use muster_core::claim::{Assertion, Claims, Fenced, Holder, HolderKind};
 use muster_core::class::Class;
 use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::evidence::{ArrivalKind, Outcome};
 use muster_core::ids::{Attempt, EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use muster_core::ledger::{
-    ArrivalRecord, AtDestination, AtSource, Closed, Completed, Ran, RollEntry, SourceState, Standing, Started, Transfer,
+    ArrivalRecord, AtDestination, AtSource, Closed, Completed, Ran, RetiredCopy, RollEntry, SourceState, Standing,
+    Started, Transfer,
 };
-use muster_core::reading::{
-    HostListing, Instance, Job, Mark, OffCause, Phase, Sight, Sighting, SiteReading, Stored, VmListing,
-};
+use muster_core::reading::{Instance, Job, Mark, OffCause, Phase, Sight, Sighting, SiteReading, Stored};
+use muster_core::runbook::Retention;
 use muster_core::step::Side;
 use muster_core::terms::Tuning;
 use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Token};
 use muster_proto::convert::{
-    Alarm, AssertFenced, ClaimEvacuation, CommitArrival, EvacuationClaims, Execute, GreatestEpoch, InventoryEntry,
-    LedgerLine, News, Observe, PathProof, ProvePath, ReleaseClaim, SiteAction, SiteCommand, SiteFailure, SiteNews,
-    SiteStatus, VmAnswer, VmToken, WriteRoll,
+    AssertFenced, ClaimEvacuation, CommitArrival, EvacuationClaims, Execute, GreatestEpoch, Observe, PathProof,
+    ProvePath, ReleaseClaim, SiteAction, SiteCommand, SiteFailure, VmAnswer, VmToken, WriteRoll,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -96,6 +97,10 @@ impl Generator {
 
     pub(crate) fn token(&mut self) -> Token {
         Token::new(self.number().max(1), self.number())
+    }
+
+    fn kept_ms(&mut self) -> u64 {
+        self.0.random_range(Retention::MIN_MS..=Retention::MAX_MS)
     }
 
     fn at(&mut self) -> Timestamp {
@@ -215,7 +220,12 @@ impl Generator {
             2 => SourceState::Gone { transfer: self.transfer() },
             _ => SourceState::Retired,
         };
-        AtSource { evacuation: self.evacuation(), mode: self.mode(), state, closed: self.yes() }
+        let retired_copy = match self.0.random_range(0..3) {
+            0 => RetiredCopy::Kept,
+            1 => RetiredCopy::KeptUntil { at: self.at(), keep_ms: self.kept_ms() },
+            _ => RetiredCopy::Deleted { at: self.at() },
+        };
+        AtSource { evacuation: self.evacuation(), mode: self.mode(), state, closed: self.yes(), retired_copy }
     }
 
     pub(crate) fn mark(&mut self) -> Mark {
@@ -325,7 +335,7 @@ impl Generator {
             },
             SiteAction::Commit { attempt: self.attempt() },
             SiteAction::Run,
-            SiteAction::Retire,
+            SiteAction::Retire { keep_ms: self.maybe(Self::kept_ms) },
             SiteAction::Abandon { attempt: self.attempt() },
             SiteAction::Reopen { attempt: self.attempt() },
             SiteAction::Discard,
@@ -428,69 +438,5 @@ impl Generator {
 
     pub(crate) fn path_proof(&mut self) -> PathProof {
         PathProof { nonce: self.uuid().to_string(), site: self.site(), working: self.yes() }
-    }
-
-    pub(crate) fn host_listing(&mut self) -> HostListing {
-        HostListing {
-            host: self.host(),
-            answers: self.yes(),
-            memory_mib: self.mib(),
-            used_mib: self.mib(),
-            cores: self.small(),
-        }
-    }
-
-    pub(crate) fn vm_listing(&mut self) -> VmListing {
-        VmListing {
-            vm: self.vm(),
-            host: self.host(),
-            definition: self.definition(),
-            instance: self.instance(),
-            stored: self.stored(),
-        }
-    }
-
-    pub(crate) fn inventory_entry(&mut self) -> InventoryEntry {
-        if self.yes() {
-            InventoryEntry::Host(self.host_listing())
-        } else {
-            InventoryEntry::Vm(Box::new(self.vm_listing()))
-        }
-    }
-
-    pub(crate) fn status(&mut self) -> SiteStatus {
-        SiteStatus {
-            site: self.site(),
-            working: if self.yes() { Ok(()) } else { Err(self.words()) },
-            now: self.at(),
-            version: "0.1.0".to_owned(),
-            newest_sequence: self.number(),
-        }
-    }
-
-    pub(crate) fn alarm(&mut self) -> Alarm {
-        Alarm { vm: self.maybe(Self::vm), reason: "COMMIT_WAITS".to_owned(), message: self.words() }
-    }
-
-    pub(crate) fn news(&mut self) -> SiteNews {
-        let news = match self.0.random_range(0..4) {
-            0 => News::Reading(Box::new(self.reading())),
-            1 => News::Claims(self.claims()),
-            2 => News::Alarm(self.alarm()),
-            _ => News::Alive,
-        };
-        SiteNews { sequence: self.number(), news }
-    }
-
-    pub(crate) fn line(&mut self) -> LedgerLine {
-        LedgerLine {
-            sequence: self.number(),
-            at: self.at(),
-            evacuation: self.maybe(Self::evacuation),
-            vm: self.maybe(Self::vm),
-            token: self.maybe(Self::token),
-            event: "attempt_opened".to_owned(),
-            detail_json: format!("{{\"attempt\":{}}}", self.small()),
-        }
     }
 }

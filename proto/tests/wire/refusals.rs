@@ -6,8 +6,8 @@ use muster_core::ids::{IdError, NAME_MAX_BYTES, TEXT_MAX_BYTES};
 use muster_core::ledger::{LEFTOVERS_MAX, RollEntry};
 use muster_proto::convert::{
     AssertFenced, ClaimEvacuation, CommitArrival, EvacuationClaims, Execute, GreatestEpoch, InvalidMessage,
-    InventoryEntry, LedgerLine, Observe, Problem, ProvePath, ReleaseClaim, SiteAction, SiteNews, SiteStatus, VmAnswer,
-    WriteRoll, page_size,
+    InventoryEntry, LedgerLine, Observe, Problem, ProvePath, ReleaseClaim, SiteAction, SiteCommand, SiteNews,
+    SiteStatus, VmAnswer, WriteRoll, page_size,
 };
 use muster_proto::limits;
 use muster_proto::worker::v1 as pb;
@@ -198,6 +198,20 @@ fn an_action_that_says_nothing() {
         assert_eq!(invalid.field, field, "{action:?}");
         assert!(expected(&invalid.problem), "{invalid}");
     }
+    let kept = |action, kept_ms| {
+        let token = Some(pb::Token { epoch: 1, sequence: 1 });
+        let vm = uuid::Uuid::nil().to_string();
+        SiteCommand::try_from(pb::Command { vm, token, action: Some(action), retired_copy_kept_ms: Some(kept_ms) })
+    };
+    for (action, kept_ms, expected) in [
+        (Action::Retire(true), 999, out_of_range as Expected),
+        (Action::Retire(true), 315_360_000_001, out_of_range),
+        (Action::Seal(true), 1_000, |problem| matches!(problem, Problem::Disagrees { .. })),
+    ] {
+        let invalid = kept(action, kept_ms).unwrap_err();
+        assert_eq!(invalid.field, "retired_copy_kept_ms");
+        assert!(expected(&invalid.problem), "{invalid}");
+    }
 }
 
 /// A reading with something in every place.
@@ -319,6 +333,8 @@ fn a_standing_that_cannot_be_one() {
     check("sealed.transfer.attempt", attempt_zero, Some(State::Sealed(pb::Sealed { transfer: Some(no_attempt) })));
     check("gone.host", not_name, Some(State::Gone(pb::Transfer { host: String::new(), ..transfer.clone() })));
     check("gone.token", missing, Some(State::Gone(pb::Transfer { token: None, ..transfer })));
+    let kept = pb::at_source::RetiredCopy::KeptUntil(pb::KeptUntil { at_ms: 1, keep_ms: 999 });
+    refused::<_, AtSource>(&valid, "kept_until.keep_ms", out_of_range, |at| at.retired_copy = Some(kept));
 }
 
 #[test]

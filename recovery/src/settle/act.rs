@@ -79,7 +79,7 @@ impl Settler {
             Action::AbortTransfer => SiteAction::AbortTransfer,
             Action::Commit => SiteAction::Commit { attempt: attempt? },
             Action::Run => SiteAction::Run,
-            Action::Retire => SiteAction::Retire,
+            Action::Retire => SiteAction::Retire { keep_ms: self.terms.of(subject.vm).retention.retired_copies_ms },
             Action::Abandon => SiteAction::Abandon { attempt: attempt? },
             Action::Reopen => SiteAction::Reopen { attempt: attempt? },
             Action::Discard => SiteAction::Discard,

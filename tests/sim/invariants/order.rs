@@ -67,10 +67,11 @@ impl Course {
                 }
             }
             EventKind::Ran { .. } => (!self.completed).then_some("the event"),
-            EventKind::Retired => {
+            EventKind::Retired { kept_until: _ } => {
                 self.retired = true;
                 (!self.completed).then_some("the event")
             }
+            EventKind::RetiredCopyDeleted => (!self.retired).then_some("the retirement"),
             EventKind::SourceClosed => {
                 self.source_closed = true;
                 (self.completed && !self.retired).then_some("the retirement")
@@ -115,11 +116,13 @@ impl Course {
                 (!self.completed).then_some("the event")
             }
             (Side::Source, VmChange::DefineRetired { .. }) => (!self.completed).then_some("the event"),
+            (Side::Source, VmChange::DeleteRetired) => (!self.retired).then_some("the retirement"),
             (
                 Side::Source | Side::Destination,
                 VmChange::DefinePlaceholder { .. }
                 | VmChange::DefineSealed { .. }
                 | VmChange::DefineRetired { .. }
+                | VmChange::DeleteRetired
                 | VmChange::DefineReal { .. }
                 | VmChange::BeginTransfer { .. }
                 | VmChange::BeginDiskCopy { .. }

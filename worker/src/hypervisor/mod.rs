@@ -157,6 +157,9 @@ pub enum VmChange {
     Start,
     /// Let its paused instance run on, and announce its addresses to the network.
     Resume,
+    /// Delete the stored definition of a retired copy; its disks stay. Deleting what is not there succeeds. Refused where
+    /// what is stored is no retired one, where its instance is, and where its memory is in a saved image.
+    DeleteRetired,
     /// End its instance, if any, and delete its stored definition and the disk copy of its mark. Removing what is
     /// not there succeeds. Refused where its guest runs, and where what is there is another attempt's or nobody's.
     Remove {

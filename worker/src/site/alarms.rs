@@ -12,17 +12,65 @@ use muster_core::time::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-/// How long until an alarm of the same reason about the same VM is raised again, in milliseconds.
+/// How long until an alarm of what somebody has done is raised again for the same VM, in milliseconds.
 pub const ALARM_AGAIN_AFTER_MS: u64 = 60_000;
+/// How long until an alarm of what goes on by itself is raised again for the same VM, in milliseconds.
+pub const LASTING_ALARM_AGAIN_AFTER_MS: u64 = 600_000;
 /// Most alarms whose time is remembered before those that may be raised again are forgotten.
 pub const ALARMS_REMEMBERED_MAX: usize = 4_096;
 
+/// The alarms that a site raises about a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Alarm {
+    /// It was handed over, and its commit gets no answer.
+    CommitWaits,
+    /// Whether the copy of its disk is complete can't be learnt.
+    DiskUnproven,
+    /// It runs, and its own definition is not back.
+    DefinitionOwed,
+    /// It should be inert, and can't be made so.
+    NotInert,
+    /// What stands where its placeholder should can be started, and isn't proven to be this site's.
+    NotItsPlaceholder,
+    /// An inert definition had been changed.
+    MadeInertAgain,
+    /// Autostart had been switched on over an inert definition.
+    AutostartOffAgain,
+}
+
+impl Alarm {
+    /// Stable, for programs.
+    fn reason(self) -> &'static str {
+        match self {
+            Alarm::CommitWaits => "COMMIT_WAITS",
+            Alarm::DiskUnproven => "DISK_UNPROVEN",
+            Alarm::DefinitionOwed => "DEFINITION_OWED",
+            Alarm::NotInert => "NOT_INERT",
+            Alarm::NotItsPlaceholder => "NOT_ITS_PLACEHOLDER",
+            Alarm::MadeInertAgain => "MADE_INERT_AGAIN",
+            Alarm::AutostartOffAgain => "AUTOSTART_OFF_AGAIN",
+        }
+    }
+
+    fn again_after_ms(self) -> u64 {
+        match self {
+            Alarm::MadeInertAgain | Alarm::AutostartOffAgain => ALARM_AGAIN_AFTER_MS,
+            Alarm::CommitWaits
+            | Alarm::DiskUnproven
+            | Alarm::DefinitionOwed
+            | Alarm::NotInert
+            | Alarm::NotItsPlaceholder => LASTING_ALARM_AGAIN_AFTER_MS,
+        }
+    }
+}
+
 impl Site {
     /// Raises an alarm: into the ledger, in a task of its own, and from there to whoever watches.
-    pub(super) fn alarm(self: &Arc<Self>, vm: VmId, reason: &'static str, message: String) {
-        if !self.is_due(vm, reason) {
+    pub(super) fn alarm(self: &Arc<Self>, vm: VmId, alarm: Alarm, message: String) {
+        if !self.is_due(vm, alarm) {
             return;
         }
+        let reason = alarm.reason();
         tracing::warn!(site = %self.name, %vm, reason, message, "alarm");
         let site = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -33,17 +81,17 @@ impl Site {
         });
     }
 
-    fn is_due(&self, vm: VmId, reason: &'static str) -> bool {
+    fn is_due(&self, vm: VmId, alarm: Alarm) -> bool {
         let now = self.env.now();
         let mut alarmed = self.alarmed.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_recent = |at: &Timestamp| now.since_ms(*at) < ALARM_AGAIN_AFTER_MS;
-        if alarmed.get(&(vm, reason)).is_some_and(is_recent) {
+        let is_recent = |alarm: Alarm, at: Timestamp| now.since_ms(at) < alarm.again_after_ms();
+        if alarmed.get(&(vm, alarm)).is_some_and(|at| is_recent(alarm, *at)) {
             return false;
         }
         if alarmed.len() >= ALARMS_REMEMBERED_MAX {
-            alarmed.retain(|_, at| is_recent(at));
+            alarmed.retain(|(_, alarm), at| is_recent(*alarm, *at));
         }
-        alarmed.insert((vm, reason), now);
+        alarmed.insert((vm, alarm), now);
         true
     }
 

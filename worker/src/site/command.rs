@@ -44,7 +44,7 @@ impl Site {
             SiteAction::ResumeSource => self.resume(place).await?,
             SiteAction::StartSource => self.start_source(place).await?,
             SiteAction::Unseal => self.unseal(place).await?,
-            SiteAction::Retire => self.retire(place).await?,
+            SiteAction::Retire { keep_ms } => self.retire(place, keep_ms).await?,
             SiteAction::Release { reason } => self.release(place, &reason).await?,
         }
         self.read_one(place.vm).await

@@ -14,7 +14,7 @@ use muster_core::evidence::Outcome;
 use muster_core::ids::{Attempt, HostName, SiteName, VmId};
 use muster_core::ledger::command::{FactKind, MutationResult, VmOrder};
 use muster_core::ledger::weigh::was_taken_away;
-use muster_core::ledger::{ArrivalRecord, Enrolled, RollEntry, Standing, VmRow};
+use muster_core::ledger::{ArrivalRecord, AtSource, Enrolled, RetiredCopy, RollEntry, Standing, VmRow};
 use muster_core::reading::{Instance, Mark, OffCause, Sight, Sighting, Stored};
 use muster_core::terms::Tuning;
 use std::sync::Arc;
@@ -166,7 +166,7 @@ impl Site {
         self.mutate(place, Box::new(planner)).await
     }
 
-    pub(super) async fn retire(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+    pub(super) async fn retire(self: &Arc<Self>, place: Place, keep_ms: Option<u64>) -> Result<(), SiteError> {
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let reason = retired_reason(entry(&row, place)?);
@@ -182,7 +182,7 @@ impl Site {
                     }
                     Ok(MutationResult::Done)
                 };
-                Ok(Planned { order: VmOrder::BeginRetire, work: work.boxed() })
+                Ok(Planned { order: VmOrder::BeginRetire { keep_ms }, work: work.boxed() })
             }
             .boxed()
         };
@@ -195,6 +195,7 @@ impl Site {
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let definition = Definition { autostart: false, ..entry(&row, place)?.definition.clone() };
+                must_not_be_deleted(&row)?;
                 let seen = site.seen_here(place.vm).await?;
                 let work = async move {
                     site.define_real(&seen.host, place.vm, definition).await?;
@@ -408,6 +409,14 @@ fn must_not_be_taken(row: &VmRow, seen: &Sighting) -> Result<(), SiteError> {
     Ok(())
 }
 
+fn must_not_be_deleted(row: &VmRow) -> Result<(), SiteError> {
+    if let Some(Standing::Source(AtSource { retired_copy: RetiredCopy::Deleted { .. }, .. })) = row.standing() {
+        let because = "its retired copy was deleted when its time had come; the VM is at its destination";
+        return Err(SiteError::NotAsNeeded { vm: row.vm, because });
+    }
+    Ok(())
+}
+
 fn must_not_be_saved(vm: VmId, seen: &Sighting) -> Result<(), SiteError> {
     if seen.instance == Instance::Off(OffCause::Saved) {
         let because =
@@ -417,7 +426,7 @@ fn must_not_be_saved(vm: VmId, seen: &Sighting) -> Result<(), SiteError> {
     Ok(())
 }
 
-fn must_be_off(vm: VmId, seen: &Sighting) -> Result<(), SiteError> {
+pub(super) fn must_be_off(vm: VmId, seen: &Sighting) -> Result<(), SiteError> {
     must_not_be_saved(vm, seen)?;
     match seen.instance {
         Instance::Off(_) => Ok(()),

@@ -9,6 +9,7 @@
 //! Invariants 1 and 3 (One runner, Order). It must never take "paused" or "off" for "gone", and never commit with any token but the transfer's.
 
 use super::Site;
+use super::alarms::Alarm;
 use crate::error::SiteError;
 use crate::peers::PeerError;
 use backon::{ExponentialBuilder, Retryable};
@@ -198,7 +199,7 @@ impl Site {
                 tries += 1;
                 if tries == COMMIT_ALARM_TRIES {
                     let message = format!("VM {} was handed over and waits for its commit: {error}", arrival.vm);
-                    self.alarm(arrival.vm, "COMMIT_WAITS", message);
+                    self.alarm(arrival.vm, Alarm::CommitWaits, message);
                 }
             })
             .await;
@@ -228,7 +229,7 @@ impl Site {
             Ok(is_complete) => is_complete,
             Err(error) => {
                 let message = format!("whether the copy of VM {vm}'s disk is complete can't be learnt: {error}");
-                return self.alarm(vm, "DISK_UNPROVEN", message);
+                return self.alarm(vm, Alarm::DiskUnproven, message);
             }
         };
         // The answer may have taken long: by now somebody could have unsealed and started it here.

@@ -5,6 +5,7 @@
 //! in turn, a few at a time. No intent stands for what is made inert: landing late, it could only make something inert. It
 //! never touches a guest that holds memory at a destination, nor a definition there that isn't proven to be this site's own.
 
+use super::alarms::Alarm;
 use super::arrivals::holds_memory;
 use super::departures::{retired_reason, sealed_reason};
 use super::follow::{LOOK_AGAIN_EVERY, LOOK_BATCH_MAX};
@@ -15,7 +16,9 @@ use crate::hypervisor::{HypervisorError, VmChange};
 use muster_core::definition::Definition;
 use muster_core::ids::{HostName, VmId};
 use muster_core::ledger::command::FactKind;
-use muster_core::ledger::{ArrivalRecord, AtDestination, AtSource, Enrolled, RollEntry, SourceState, Standing, VmRow};
+use muster_core::ledger::{
+    ArrivalRecord, AtDestination, AtSource, Enrolled, RetiredCopy, RollEntry, SourceState, Standing, VmRow,
+};
 use muster_core::reading::{Instance, Mark, Sight, Sighting, Stored};
 use muster_store::RowQuery;
 use std::collections::BTreeSet;
@@ -66,7 +69,7 @@ impl Site {
             let (vm, host) = (row.vm, &loose.host);
             if let Err(error) = site.make_inert(&row, &loose).await {
                 let message = format!("VM {vm} on {host} should be inert, and it can't be made so: {error}");
-                site.alarm(vm, "NOT_INERT", message);
+                site.alarm(vm, Alarm::NotInert, message);
             }
             // Held on for a moment, so that somebody who changes it again and again can't keep this site busy.
             tokio::time::sleep(LOOK_AGAIN_EVERY).await;
@@ -97,7 +100,7 @@ impl Site {
                     "VM {vm} on {host}: what is defined there can be started, and nothing proves that it is a placeholder of \
                      muster's; see whose it is, and delete it, or give it another UUID"
                 );
-                self.alarm(vm, "NOT_ITS_PLACEHOLDER", message);
+                self.alarm(vm, Alarm::NotItsPlaceholder, message);
                 return Ok(());
             }
         }
@@ -106,13 +109,13 @@ impl Site {
             return Ok(());
         }
         self.write_fact(vm, FactKind::MadeInertAgain).await?;
-        let (reason, what) = match loose.how {
+        let (alarm, what) = match loose.how {
             How::Startable | How::OfAnotherKind => {
-                ("MADE_INERT_AGAIN", "definition had been changed; it was made inert")
+                (Alarm::MadeInertAgain, "definition had been changed; it was made inert")
             }
-            How::Autostart => ("AUTOSTART_OFF_AGAIN", "autostart had been switched on; it was switched off"),
+            How::Autostart => (Alarm::AutostartOffAgain, "autostart had been switched on; it was switched off"),
         };
-        self.alarm(vm, reason, format!("VM {vm} on {host} is to be inert, and its {what} again"));
+        self.alarm(vm, alarm, format!("VM {vm} on {host} is to be inert, and its {what} again"));
         Ok(())
     }
 
@@ -154,13 +157,14 @@ impl Site {
     /// Looks at the next VMs, after this one, of which something should be inert. Those of which something isn't are to
     /// be looked into. Returns the last one that was looked at; none to begin anew.
     pub(super) async fn patrol(
-        &self,
+        self: &Arc<Self>,
         after: Option<VmId>,
         again: &mut BTreeSet<VmId>,
     ) -> Result<Option<VmId>, SiteError> {
         let query = RowQuery { after, limit: LOOK_BATCH_MAX, ..RowQuery::all() };
         let mut rows = self.records.page(query).await?;
         let last = rows.last().map(|row| row.vm);
+        self.delete_some(&rows);
         rows.retain(|row| arrival(row).is_some() || is_let_go(row));
         let vms: Vec<VmId> = rows.iter().map(|row| row.vm).collect();
         let sights = self.look(&vms).await?;
@@ -195,6 +199,8 @@ fn loose_at_source(row: &VmRow, entry: &RollEntry, at: &AtSource, sight: &Sight)
             let found = still.find_map(|seen| Some((seen, how(seen, Stored::Sealed)?)))?;
             Some((found, VmChange::DefineSealed { reason: sealed_reason(place) }))
         }
+        // It is gone; what somebody has put there since is theirs.
+        SourceState::Retired if is_deleted(at) => None,
         // One that runs after it was retired is for a person; the verdict says so.
         SourceState::Retired => {
             let mut off = still.filter(|seen| matches!(seen.instance, Instance::Off(_)));
@@ -257,11 +263,19 @@ fn is_current(at: &AtDestination, mark: Mark) -> bool {
     }
 }
 
+fn is_deleted(at: &AtSource) -> bool {
+    match at.retired_copy {
+        RetiredCopy::Deleted { .. } => true,
+        RetiredCopy::Kept | RetiredCopy::KeptUntil { .. } => false,
+    }
+}
+
 fn is_let_go(row: &VmRow) -> bool {
     match row.standing() {
         Some(Standing::Source(at)) => match at.state {
             SourceState::Unsealed => false,
-            SourceState::Sealed { .. } | SourceState::Gone { .. } | SourceState::Retired => true,
+            SourceState::Retired => !is_deleted(at),
+            SourceState::Sealed { .. } | SourceState::Gone { .. } => true,
         },
         Some(Standing::Destination(_)) | None => false,
     }

@@ -2,6 +2,7 @@
 //!
 //! It never ends a mutation that may still land, and never makes anything runnable.
 
+use super::alarms::Alarm;
 use super::departures::sealed_reason;
 use super::follow::LOOK_AGAIN_EVERY;
 use super::mutation::Place;
@@ -93,7 +94,7 @@ impl Site {
                 }
                 Ok(Err(error)) => {
                     let message = format!("VM {vm} runs, and its own definition is not back yet: {error}");
-                    site.alarm(vm, "DEFINITION_OWED", message);
+                    site.alarm(vm, Alarm::DefinitionOwed, message);
                     site.rest(site.next_pause(vm)).await;
                 }
                 // It may still land.
@@ -180,6 +181,8 @@ fn seen_result(row: &VmRow, intent: &Intent, sight: &Sight) -> MutationResult {
             MutationResult::Done
         }
         Mutation::Release if sight.sightings.iter().any(is_real) => MutationResult::Done,
+        // Every host answers, and none has it.
+        Mutation::Delete if sight.sightings.is_empty() && sight.silent_hosts.is_empty() => MutationResult::Done,
         Mutation::Unseal
         | Mutation::Start
         | Mutation::Release
@@ -190,7 +193,8 @@ fn seen_result(row: &VmRow, intent: &Intent, sight: &Sight) -> MutationResult {
         | Mutation::Abort
         | Mutation::Adjust
         | Mutation::Resume
-        | Mutation::Retire => MutationResult::Unseen,
+        | Mutation::Retire
+        | Mutation::Delete => MutationResult::Unseen,
     }
 }
 
@@ -207,7 +211,8 @@ fn given_back_by_half<'a>(intent: &Intent, sight: &'a Sight) -> Option<&'a Sight
         | Mutation::Adjust
         | Mutation::Resume
         | Mutation::Retire
-        | Mutation::Release => None,
+        | Mutation::Release
+        | Mutation::Delete => None,
     }
 }
 
@@ -242,6 +247,7 @@ fn may_have_gone_to(row: &VmRow, intent: &Intent, sight: &Sight, host: &HostName
         | Mutation::Start
         | Mutation::Unseal
         | Mutation::Retire
-        | Mutation::Release => sight.sightings.is_empty(),
+        | Mutation::Release
+        | Mutation::Delete => sight.sightings.is_empty(),
     }
 }

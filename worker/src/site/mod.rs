@@ -14,6 +14,7 @@
 //!  follow.rs       follow the hypervisors and the ledger; compare the one with the other
 //!  mend.rs         what one VM's sight calls for
 //!  inert.rs        what is inert stays inert
+//!  retention.rs    source: retired copies whose time has come are deleted
 //!  leftovers.rs    destination: what given-up attempts left after their move was over
 //!  survey.rs       what preflight asks for
 //!  watch.rs        tell who watches
@@ -33,6 +34,7 @@ pub mod mend;
 mod mutation;
 mod observe;
 mod records;
+pub mod retention;
 mod sections;
 mod survey;
 mod watch;
@@ -105,10 +107,12 @@ pub struct Site {
     unfinished: Mutex<BTreeSet<VmId>>,
     /// The placeholders that were seen, of attempts that are open or were given up last.
     placeholders: Mutex<BTreeMap<VmId, Mark>>,
-    /// When an alarm was last raised, by VM and reason.
-    alarmed: Mutex<BTreeMap<(VmId, &'static str), Timestamp>>,
+    /// When an alarm was last raised.
+    alarmed: Mutex<BTreeMap<(VmId, alarms::Alarm), Timestamp>>,
     /// The pauses that are left between tries to end half-done mutations.
     mend_pauses: Mutex<BTreeMap<VmId, ExponentialBackoff>>,
+    /// Retired copies that could not be deleted, and when that is tried again.
+    retention_pauses: Mutex<BTreeMap<VmId, retention::Pause>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -159,6 +163,7 @@ impl Site {
             placeholders: Mutex::default(),
             alarmed: Mutex::default(),
             mend_pauses: Mutex::default(),
+            retention_pauses: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });

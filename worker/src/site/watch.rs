@@ -9,8 +9,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use muster_core::claim::Claims;
 use muster_core::ids::{EvacuationId, VmId};
-use muster_core::ledger::VmRow;
 use muster_core::ledger::command::LedgerEvent;
+use muster_core::ledger::{RetiredCopy, Standing, VmRow};
 use muster_core::reading::SiteReading;
 use muster_proto::limits::ALIVE_INTERVAL;
 use muster_store::RowQuery;
@@ -59,8 +59,8 @@ struct Watcher {
 }
 
 impl Site {
-    /// News from a mark on: first a reading of every VM of an open evacuation, and of every VM that has changed since,
-    /// then whatever changes. A watcher that is too slow is told anew how things stand.
+    /// News from a mark on: first a reading of every VM of an open evacuation, of every VM that has changed since, and of every
+    /// one whose retired copy isn't kept for ever; then whatever changes. A watcher that is too slow is told anew how things stand.
     pub fn watch(self: &Arc<Self>, after_sequence: u64) -> NewsStream {
         // Subscribed before anything is read, so that nothing falls in between.
         let news = self.news.subscribe();
@@ -98,7 +98,7 @@ impl Site {
         let changed = self.changed_since(mark).await?;
         let is_wanted = |row: &VmRow| {
             let is_open = row.standing().is_some_and(|standing| open.contains(&standing.evacuation()));
-            is_open || changed.contains(&row.vm)
+            is_open || changed.contains(&row.vm) || is_kept_for_a_while(row)
         };
         let mut query = RowQuery { limit: CATCH_UP_BATCH, ..RowQuery::all() };
         loop {
@@ -142,6 +142,17 @@ impl Site {
             events.into_iter().for_each(|(_, event)| hear(event));
         }
         Ok(())
+    }
+}
+
+/// Its retired copy is to be deleted, or has been: that goes on after the end of its move.
+fn is_kept_for_a_while(row: &VmRow) -> bool {
+    match row.standing() {
+        Some(Standing::Source(at)) => match at.retired_copy {
+            RetiredCopy::Kept => false,
+            RetiredCopy::KeptUntil { .. } | RetiredCopy::Deleted { .. } => true,
+        },
+        Some(Standing::Destination(_)) | None => false,
     }
 }
 

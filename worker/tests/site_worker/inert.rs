@@ -126,9 +126,12 @@ async fn nobody_s_definition_is_taken_for_a_placeholder_that_was_never_made() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_holds_memory_is_not_touched() {
-    let (stage, definition) = placed().await;
+    let (mut stage, definition) = placed().await;
+    // Before its worker could see it, it runs already.
+    let disk = stage.kill(Side::Destination);
     by_hand(&stage, Side::Destination, Deed::Edit(boxed(&definition))).await;
     by_hand(&stage, Side::Destination, Deed::Start).await;
+    stage.start_again(Side::Destination, disk).await;
     tokio::time::sleep(PATROL_EVERY * 4).await;
     let reading = stage.seen(Side::Destination, VM).await;
     assert_eq!((stored(&reading), reading.sight.sightings[0].instance), (Some(Stored::Real), Instance::Running));

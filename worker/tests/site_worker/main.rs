@@ -8,6 +8,7 @@ mod fence;
 mod inert;
 mod mend;
 mod moves;
+mod retention;
 mod seams;
 mod stage;
 mod watch;

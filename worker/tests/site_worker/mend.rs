@@ -94,7 +94,7 @@ async fn a_retired_copy_stays_not_runnable_also_after_the_move_was_closed() {
             reading.sight.sightings.iter().any(|seen| seen.instance == Instance::Running) && !reading.mutation_under_way
         })
         .await;
-    stage.act(VM, SiteAction::Retire).await.unwrap();
+    stage.act(VM, SiteAction::Retire { keep_ms: None }).await.unwrap();
     stage.act(VM, SiteAction::CloseSource).await.unwrap();
     stage.act(VM, SiteAction::CloseDestination(Outcome::Migrated)).await.unwrap();
     stage.world.inject(changed_by_hand(definition)).await.unwrap();
@@ -130,7 +130,7 @@ async fn an_order_that_failed_is_finished_without_a_false_alarm() {
     stage.act(VM, transfer()).await.unwrap();
     let runs = |reading: &SiteReading| reading.sight.sightings.iter().any(|seen| seen.instance == Instance::Running);
     stage.until(Side::Destination, VM, |reading| runs(reading) && !reading.mutation_under_way).await;
-    stage.act(VM, SiteAction::Retire).await.unwrap_err();
+    stage.act(VM, SiteAction::Retire { keep_ms: None }).await.unwrap_err();
     stage.until(Side::Source, VM, |reading| stored(reading) == Some(Stored::Retired)).await;
     assert_eq!(count(&stage.history(Side::Source, VM).await, "made_inert_again"), 0);
 }
@@ -168,10 +168,10 @@ async fn a_source_copy_that_was_deleted_by_hand_can_be_retired() {
     // While its host is silent nobody can say that it is not there.
     let silent = Fault::Host(site(Side::Source), host(Side::Source, 1), HostFault::Silent { for_ms: 5_000 });
     stage.world.inject(silent).await.unwrap();
-    assert_eq!(stage.act(VM, SiteAction::Retire).await.unwrap_err().reason, "HOST_SILENT");
+    assert_eq!(stage.act(VM, SiteAction::Retire { keep_ms: None }).await.unwrap_err().reason, "HOST_SILENT");
     tokio::time::sleep(Duration::from_secs(6)).await;
     stage.delete_at_source(VM).await;
-    stage.act(VM, SiteAction::Retire).await.unwrap();
+    stage.act(VM, SiteAction::Retire { keep_ms: None }).await.unwrap();
     stage.act(VM, SiteAction::CloseSource).await.unwrap();
 }
 

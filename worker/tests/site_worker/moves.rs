@@ -26,7 +26,7 @@ fn is_gone(reading: &SiteReading) -> bool {
 }
 
 async fn closed(stage: &mut Stage) {
-    stage.act(VM, SiteAction::Retire).await.unwrap();
+    stage.act(VM, SiteAction::Retire { keep_ms: None }).await.unwrap();
     stage.act(VM, SiteAction::CloseSource).await.unwrap();
     let last = stage.act(VM, SiteAction::CloseDestination(Outcome::Migrated)).await.unwrap();
     assert!(last.standing.unwrap().is_closed());

@@ -22,6 +22,7 @@ fn seal() -> pb::Command {
         vm: VM.to_string(),
         token: Some(pb::Token { epoch: 1, sequence: 9 }),
         action: Some(pb::command::Action::Seal(true)),
+        ..pb::Command::default()
     }
 }
 

@@ -50,8 +50,9 @@ pub(super) fn order(row: &VmRow, command: &VmCommand) -> Result<Legal, Refusal> 
         | VmOrder::BeginResume
         | VmOrder::BeginStart
         | VmOrder::BeginUnseal
-        | VmOrder::BeginRetire
+        | VmOrder::BeginRetire { .. }
         | VmOrder::BeginRelease
+        | VmOrder::BeginDelete
         | VmOrder::CloseSource => Err(out_of_order("a source's order", "this site is the destination")),
     }
 }

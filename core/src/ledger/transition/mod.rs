@@ -10,7 +10,8 @@ use super::command::{
     VmFact, VmOrder,
 };
 use super::{
-    ArrivalRecord, AtDestination, AtSource, Enrolled, Intent, Mutation, RollEntry, SourceState, Standing, VmRow,
+    ArrivalRecord, AtDestination, AtSource, Enrolled, Intent, Mutation, RetiredCopy, RollEntry, SourceState, Standing,
+    VmRow,
 };
 use crate::claim::{Assertion, Claims, HolderKind};
 use crate::definition::Definition;
@@ -101,7 +102,7 @@ pub fn fact(row: &VmRow, fact: &VmFact) -> Applied {
         FactKind::Gone { attempt } => seen::gone(&mut next, *attempt),
         FactKind::Cleaned { attempts } => seen::cleaned(&mut next, attempts).into_iter().collect(),
         FactKind::NotSealed => seen::not_sealed(&mut next),
-        FactKind::MadeInertAgain => vec![EventKind::MadeInertAgain],
+        FactKind::MadeInertAgain => seen::made_inert_again(&mut next, fact.at),
         FactKind::Alarmed { reason, message } => {
             vec![EventKind::Alarmed { reason: clip(reason), message: clip(message) }]
         }
@@ -197,8 +198,9 @@ fn order_kind(row: &VmRow, command: &VmCommand) -> Result<Legal, Refusal> {
         | VmOrder::BeginResume
         | VmOrder::BeginStart
         | VmOrder::BeginUnseal
-        | VmOrder::BeginRetire
+        | VmOrder::BeginRetire { .. }
         | VmOrder::BeginRelease
+        | VmOrder::BeginDelete
         | VmOrder::CloseSource => source::order(row, command),
     }
 }
@@ -227,6 +229,7 @@ fn enrol(row: &VmRow, entry: &RollEntry, side: Side) -> Result<Legal, Refusal> {
             mode: entry.mode,
             state: SourceState::Unsealed,
             closed: false,
+            retired_copy: RetiredCopy::Kept,
         }),
     };
     let enrolled = Enrolled { entry: entry.clone(), standing };

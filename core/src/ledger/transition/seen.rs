@@ -3,8 +3,10 @@
 use crate::ids::{Attempt, clip};
 use crate::ledger::command::{EventKind, MutationResult, VmFact};
 use crate::ledger::{
-    ArrivalRecord, AtDestination, AtSource, Enrolled, Mutation, Ran, SourceState, Standing, Transfer, VmRow,
+    ArrivalRecord, AtDestination, AtSource, Enrolled, Mutation, Ran, RetiredCopy, SourceState, Standing, Transfer,
+    VmRow,
 };
+use crate::time::Timestamp;
 use crate::token::Token;
 
 pub(super) fn mutation_ended(row: &mut VmRow, token: Token, result: &MutationResult, fact: &VmFact) -> Vec<EventKind> {
@@ -18,7 +20,7 @@ pub(super) fn mutation_ended(row: &mut VmRow, token: Token, result: &MutationRes
     };
     let mut kinds = vec![EventKind::MutationEnded { mutation: intent.mutation, error }];
     match result {
-        MutationResult::Done => kinds.extend(done(row, intent.mutation)),
+        MutationResult::Done => kinds.extend(done(row, intent.mutation, fact.at)),
         MutationResult::Ran { downtime_ms } => kinds.extend(ran(row, fact, *downtime_ms)),
         MutationResult::Cleaned { attempts } => kinds.extend(cleaned(row, attempts)),
         MutationResult::Failed { .. } | MutationResult::Unseen => {}
@@ -77,7 +79,17 @@ pub(super) fn gone(row: &mut VmRow, attempt: Attempt) -> Vec<EventKind> {
     }
 }
 
-fn done(row: &mut VmRow, mutation: Mutation) -> Option<EventKind> {
+/// Somebody may want the copy: who deletes it when its time has come gives them all of that time.
+pub(super) fn made_inert_again(row: &mut VmRow, now: Timestamp) -> Vec<EventKind> {
+    if let Some(at) = at_source(row)
+        && let RetiredCopy::KeptUntil { keep_ms, .. } = at.retired_copy
+    {
+        at.retired_copy = RetiredCopy::KeptUntil { at: now.plus_ms(keep_ms), keep_ms };
+    }
+    vec![EventKind::MadeInertAgain]
+}
+
+fn done(row: &mut VmRow, mutation: Mutation, now: Timestamp) -> Option<EventKind> {
     match mutation {
         Mutation::Unseal | Mutation::Start => {
             let state = source_state(row)?;
@@ -85,9 +97,15 @@ fn done(row: &mut VmRow, mutation: Mutation) -> Option<EventKind> {
             Some(EventKind::Unsealed)
         }
         Mutation::Release => {
-            let state = source_state(row)?;
-            *state = SourceState::Unsealed;
+            let at = at_source(row)?;
+            at.state = SourceState::Unsealed;
+            at.retired_copy = RetiredCopy::Kept;
             Some(EventKind::Released)
+        }
+        Mutation::Delete => {
+            let at = at_source(row)?;
+            at.retired_copy = RetiredCopy::Deleted { at: now };
+            Some(EventKind::RetiredCopyDeleted)
         }
         Mutation::Place
         | Mutation::Resume
@@ -119,8 +137,12 @@ pub(super) fn cleaned(row: &mut VmRow, attempts: &[Attempt]) -> Option<EventKind
 }
 
 fn source_state(row: &mut VmRow) -> Option<&mut SourceState> {
+    at_source(row).map(|at| &mut at.state)
+}
+
+fn at_source(row: &mut VmRow) -> Option<&mut AtSource> {
     match row.enrolled.as_mut() {
-        Some(Enrolled { standing: Standing::Source(AtSource { state, .. }), .. }) => Some(state),
+        Some(Enrolled { standing: Standing::Source(at), .. }) => Some(at),
         Some(Enrolled { standing: Standing::Destination(_), .. }) | None => None,
     }
 }

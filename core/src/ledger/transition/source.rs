@@ -1,9 +1,10 @@
 //! The source's rows: sealing, letting go, taking back.
 
 use super::Legal;
+use crate::definition::Disk;
 use crate::ids::{Attempt, HostName};
 use crate::ledger::command::{EventKind, Refusal, VmCommand, VmOrder};
-use crate::ledger::{AtSource, Enrolled, Mutation, SourceState, Standing, Transfer, VmRow};
+use crate::ledger::{AtSource, Enrolled, Mutation, RetiredCopy, SourceState, Standing, Transfer, VmRow};
 use crate::step::Side;
 
 pub(super) fn order(row: &VmRow, command: &VmCommand) -> Result<Legal, Refusal> {
@@ -14,8 +15,8 @@ pub(super) fn order(row: &VmRow, command: &VmCommand) -> Result<Legal, Refusal> 
         Standing::Source(_) | Standing::Destination(_) => return Err(not_on_roll()),
     };
     let out_of_order = |wanted, because| Refusal::NotInOrder { vm: row.vm, wanted, because };
-    let released = matches!(command.order, VmOrder::BeginRelease);
-    if at.closed && !released {
+    let is_about_retired_copy = matches!(command.order, VmOrder::BeginRelease | VmOrder::BeginDelete);
+    if at.closed && !is_about_retired_copy {
         return Err(out_of_order("a change at the source", "the source's part of this move is over"));
     }
     match &command.order {
@@ -39,16 +40,23 @@ pub(super) fn order(row: &VmRow, command: &VmCommand) -> Result<Legal, Refusal> 
         VmOrder::BeginResume => not_retired(row, at, Mutation::Resume),
         VmOrder::BeginStart => not_retired(row, at, Mutation::Start),
         VmOrder::BeginUnseal => not_retired(row, at, Mutation::Unseal),
-        VmOrder::BeginRetire => {
-            let standing = AtSource { state: SourceState::Retired, ..at.clone() };
-            Ok(Legal::record(enrolled, Standing::Source(standing), EventKind::Retired).and_mutation(Mutation::Retire))
-        }
-        VmOrder::BeginRelease => match &at.state {
-            SourceState::Retired => Ok(Legal::mutation(Mutation::Release)),
-            SourceState::Unsealed | SourceState::Sealed { .. } | SourceState::Gone { .. } => {
+        VmOrder::BeginRetire { keep_ms } => Ok(retire(enrolled, at, command, *keep_ms)),
+        VmOrder::BeginRelease => match (&at.state, at.retired_copy) {
+            (SourceState::Retired, RetiredCopy::Kept | RetiredCopy::KeptUntil { .. }) => {
+                Ok(Legal::mutation(Mutation::Release))
+            }
+            (SourceState::Retired, RetiredCopy::Deleted { .. }) => {
+                Err(out_of_order("a release", "the retired copy was deleted when its time had come"))
+            }
+            (SourceState::Unsealed | SourceState::Sealed { .. } | SourceState::Gone { .. }, _) => {
                 Err(out_of_order("a release", "the copy is not retired"))
             }
         },
+        VmOrder::BeginDelete if at.is_due(command.at) => Ok(Legal::mutation(Mutation::Delete)),
+        VmOrder::BeginDelete => {
+            let because = "it is not retired, its part in the move is not over, or its time has not come";
+            Err(out_of_order("deleting the retired copy", because))
+        }
         VmOrder::CloseSource => close(row, enrolled, at),
         VmOrder::Enrol { .. }
         | VmOrder::RaiseFloor
@@ -66,6 +74,32 @@ pub(super) fn order(row: &VmRow, command: &VmCommand) -> Result<Legal, Refusal> 
 fn sealed(enrolled: &Enrolled, at: &AtSource, transfer: Option<Transfer>) -> Legal {
     let standing = AtSource { state: SourceState::Sealed { transfer }, ..at.clone() };
     Legal::silent(enrolled, Standing::Source(standing)).and_mutation(Mutation::Seal)
+}
+
+/// An order that is repeated under another token changes nothing of how long the copy is kept.
+fn retire(enrolled: &Enrolled, at: &AtSource, command: &VmCommand, keep_ms: Option<u64>) -> Legal {
+    let retired_copy = match (&at.state, keep_ms, enrolled.entry.definition.disk) {
+        (SourceState::Retired, _, _) => at.retired_copy,
+        (
+            SourceState::Unsealed | SourceState::Sealed { .. } | SourceState::Gone { .. },
+            Some(keep_ms),
+            Disk::Shared,
+        ) => RetiredCopy::KeptUntil { at: command.at.plus_ms(keep_ms), keep_ms },
+        // Its definition is the only record of whose the files are that it leaves.
+        (SourceState::Unsealed | SourceState::Sealed { .. } | SourceState::Gone { .. }, None, _)
+        | (
+            SourceState::Unsealed | SourceState::Sealed { .. } | SourceState::Gone { .. },
+            Some(_),
+            Disk::Local { .. },
+        ) => RetiredCopy::Kept,
+    };
+    let kept_until = match retired_copy {
+        RetiredCopy::KeptUntil { at, .. } => Some(at),
+        RetiredCopy::Kept | RetiredCopy::Deleted { .. } => None,
+    };
+    let standing = AtSource { state: SourceState::Retired, retired_copy, ..at.clone() };
+    Legal::record(enrolled, Standing::Source(standing), EventKind::Retired { kept_until })
+        .and_mutation(Mutation::Retire)
 }
 
 fn begin_transfer(

@@ -250,6 +250,12 @@ async fn transfer(stage: &Stage) -> Seen {
     hold(seen.stored == Stored::Retired, "the source is not retired", &seen)?;
     let reason = stage.must_be_refused(Source, VmChange::Start).await?;
     hold(reason.contains("retired by the suite"), "the reason is not given", &reason)?;
+    stage.must_be_refused(Destination, VmChange::DeleteRetired).await?;
+    for _ in 0..2 {
+        stage.must(Source, VmChange::DeleteRetired).await?;
+        let shown = stage.sighting(Source).await?;
+        hold(shown.is_none(), "the retired copy is still there", &shown)?;
+    }
     stage.must_be_refused(Destination, stage.remove(Attempt::FIRST)).await?;
     let seen = stage.seen(Destination).await?;
     hold(seen.instance == Instance::Running, "a running VM was removed", &seen)
@@ -270,6 +276,8 @@ async fn transfer_with_disk(stage: &Stage) -> Seen {
 
 async fn transfer_without_placeholder(stage: &Stage) -> Seen {
     stage.must(Source, stage.seal()).await?;
+    // A sealed one is no retired one.
+    stage.must_be_refused(Source, VmChange::DeleteRetired).await?;
     stage.must_be_refused(Source, stage.transfer(Attempt::FIRST)).await?;
     stage.must(Destination, stage.placeholder(Attempt::FIRST)).await?;
     stage.must_be_refused(Source, stage.transfer(Attempt::FIRST.next())).await?;

@@ -83,6 +83,7 @@ impl Drivers {
                 self.under_way.resumed(&place);
                 Ok(())
             }
+            VmChange::DeleteRetired => make(host, vm, &guard, move |at| define::delete_retired(at, vm)).await,
             VmChange::Remove { mark, may_hold_memory } => {
                 make(host, vm, &guard, move |at| define::remove(at, vm, mark, may_hold_memory)).await?;
                 self.under_way.forget(&place);

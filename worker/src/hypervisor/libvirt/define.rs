@@ -161,6 +161,23 @@ pub(super) fn remove(connection: &Connect, vm: VmId, mark: Mark, may_hold_memory
     Ok(())
 }
 
+/// Takes a retired copy's definition away, with what libvirt keeps of its snapshots and checkpoints. An image of its memory is
+/// nobody's to take: it is not that of a copy whose event stands, but of what somebody has run since.
+pub(super) fn delete_retired(connection: &Connect, vm: VmId) -> Result<(), Trouble> {
+    let Some(view) = view::read(connection, vm)? else { return Ok(()) };
+    if view.job != JobView::Nothing {
+        return Err(Trouble::Busy);
+    }
+    if view.stored() != Stored::Retired {
+        return Err(Trouble::Refused("what is here is no retired copy".to_owned()));
+    }
+    if view.is_active() {
+        return Err(Trouble::Refused("its guest is here".to_owned()));
+    }
+    view.must_have_no_image()?;
+    undefine(&view.domain, Image::Stays)
+}
+
 fn may_be_removed(view: &View, mark: Mark, may_hold_memory: bool) -> Result<(), Trouble> {
     let refused = |why: &str| Err(Trouble::Refused(why.to_owned()));
     let is_its = |old: Mark| (old.evacuation, old.attempt) == (mark.evacuation, mark.attempt);

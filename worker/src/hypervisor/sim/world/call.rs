@@ -37,6 +37,8 @@ pub enum CallKind {
     Start,
     /// `Resume`.
     Resume,
+    /// `DeleteRetired`.
+    DeleteRetired,
     /// `Remove`.
     Remove,
 }
@@ -57,6 +59,7 @@ impl CallKind {
             VmChange::ShutDown => CallKind::ShutDown,
             VmChange::Start => CallKind::Start,
             VmChange::Resume => CallKind::Resume,
+            VmChange::DeleteRetired => CallKind::DeleteRetired,
             VmChange::Remove { .. } => CallKind::Remove,
         }
     }

@@ -39,6 +39,7 @@ impl World {
             VmChange::ShutDown => self.shut_down(host, vm),
             VmChange::Start => self.start(host, vm),
             VmChange::Resume => self.resume(host, vm),
+            VmChange::DeleteRetired => self.delete_retired(host, vm),
             VmChange::Remove { mark, may_hold_memory } => self.remove(host, vm, *mark, *may_hold_memory),
         }
     }
@@ -267,6 +268,15 @@ impl World {
                 Ok(Landed::Done)
             }
         }
+    }
+
+    fn delete_retired(&mut self, host: HostId, vm: VmId) -> Outcome {
+        let Some(entry) = self.entry(host, vm) else { return Ok(Landed::Done) };
+        if entry.stored != Stored::Retired || !entry.guest.is_off() {
+            return Err(self.refused(host, "what is here is no retired copy, or its guest is"));
+        }
+        self.delete_entry(host, vm);
+        Ok(Landed::Done)
     }
 
     fn remove(&mut self, host: HostId, vm: VmId, mark: Mark, may_hold_memory: bool) -> Outcome {
