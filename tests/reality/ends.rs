@@ -66,6 +66,7 @@ impl Row<'_> {
             let opinion = opinions.iter().find(|opinion| opinion.guest == *guest).ok_or("a guest is not judged")?;
             let boots = opinion.newest().map_or(0, |newest| newest.boot);
             let end = if boots == 2 && *end == End::Migrated && self.at_stake.contains(guest) {
+                self.figures.memory_lost += 1;
                 self.note(&format!(
                     "{guest} has lost its memory with the source's libvirtd, and was started from its disk"
                 ));
