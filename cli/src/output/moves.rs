@@ -244,7 +244,7 @@ fn remarks(one: &Move) -> String {
 fn guardian(one: &Move) -> Option<String> {
     let name = one.guardian.as_ref()?;
     let stands = match one.guardian_state? {
-        GuardianState::TakingOff if one.guardian_error.is_some() => format!("{name}'s hands could not be taken off it"),
+        GuardianState::TakingOff if one.guardian_error.is_some() => format!("asking {name} failed"),
         GuardianState::TakingOff => format!("{name}'s hands are being taken off it"),
         GuardianState::HandsOff => format!("{name}'s hands are off it"),
         GuardianState::GiveBackOwed => format!("still to be given back to {name}"),

@@ -89,8 +89,10 @@ async fn a_guarded_vm_is_taken_out_of_its_guardian_s_hands_and_given_back_whatev
     // Where the hands stay on, that move alone is held, and a person reads why.
     fs::write(folder.join("locked"), "").unwrap();
     land.json(&["evacuate", &runbook]);
-    let why = "ha's hands could not be taken off it: command off ended with exit status: 4; it said last: the cluster is locked";
-    until("it is held", || land.ask(&["status"]).stdout.contains(why).then_some(())).await;
+    let why = "guardian: asking ha failed: command off ended with exit status: 4; it said last: the cluster is locked";
+    until("it is held", || land.ask(&["show", "shop"]).stdout.contains(why).then_some(())).await;
+    let status = land.ask(&["status"]).stdout;
+    assert!(status.contains("1 held") && status.contains("asking ha"), "{status}");
     fs::remove_file(folder.join("locked")).unwrap();
 
     // Killed while the command runs, it runs it again.
