@@ -319,6 +319,7 @@ async fn settle_one(
         destination_host: line.entry.destination_host.clone(),
         opening: Opening::Once,
         sequence: Sequence(0),
+        is_fenced: false,
         auto_converge: false,
     };
     for _ in 0..=FURTHER_ATTEMPTS {

@@ -1,26 +1,26 @@
 //! Somebody who settles: observe → decide → act, with the shipped weighing and the shipped `decide`.
 
 use crate::check;
-use crate::model::{Floors, Protocol};
-use crate::state::{Broken, EVACUATION, Glance, Kept, Message, Order, Phase, Sender, State};
+use crate::claiming;
+use crate::deciding::{self, Looked};
+use crate::kept::Kept;
+use crate::message::{Message, Sender};
+use crate::protocol::{BadRule, IN_FLIGHT_MAX, Protocol};
+use crate::reading;
+use crate::state::{Broken, Glance, Phase, Reach, State};
 use crate::worker;
-use muster_core::claim::{Holder, HolderKind};
-use muster_core::decide::{ColdStart, Leftovers, MoveOrder, decide};
-use muster_core::definition::Mode;
+use muster_core::decide::Goal;
 use muster_core::evidence::{Freshness, Heard};
-use muster_core::ids::Attempt;
-use muster_core::ledger::ArrivalRecord;
-use muster_core::ledger::command::{EvacuationCommand, EvacuationOrder};
-use muster_core::ledger::transition;
-use muster_core::ledger::weigh::Readings;
+use muster_core::ledger::weigh::is_busy;
 use muster_core::reading::SiteReading;
-use muster_core::step::{Action, Decision, Side, Step};
-use muster_core::time::Timestamp;
-use muster_core::token::{Sequence, Token};
+use muster_core::step::{Action, Side, Step};
+use muster_core::token::Token;
 
 /// What an actor may do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Move {
+    /// Read what a claim of the evacuation needs.
+    ReadClaims,
     /// Claim the evacuation.
     Claim,
     /// Take one side's streamed reading; with both, decide.
@@ -30,9 +30,11 @@ pub(crate) enum Move {
         /// The handover's deadline has passed.
         late: bool,
     },
+    /// Look behind raised floors: a site's stream has ended.
+    Doubt,
     /// Raise the source's floor.
     FenceSource {
-        /// It doesn't answer. A fault.
+        /// It doesn't answer. A fault, unless its site is dead.
         silent: bool,
     },
     /// Raise the destination's floor.
@@ -47,105 +49,155 @@ pub(crate) enum Move {
         /// The handover's deadline has passed.
         late: bool,
     },
+    /// Hear from a person that the move is to be undone.
+    Cancel,
+    /// Die, and be started again. A fault.
+    Restart,
 }
 
 /// The moves of an actor, and whether each is a fault.
 pub(crate) fn moves(protocol: &Protocol, state: &State, actor: usize, moves: &mut Vec<(Move, bool)>) {
-    let both = |late| [(Side::Source, late), (Side::Destination, late)];
+    let late_or_not = |made: fn(bool) -> Move| [(made(false), false), (made(true), false)];
+    let site_is_dead = state.source.reach == Reach::SiteDead;
     match &state.actors[actor].phase {
-        Phase::Unclaimed => moves.push((Move::Claim, false)),
+        Phase::Unclaimed => moves.push((Move::ReadClaims, false)),
+        Phase::Claiming { .. } => moves.push((Move::Claim, false)),
+        // It has given up waiting for what it sent last.
+        Phase::Idle if site_is_dead => moves.push((Move::Doubt, has_sent(state, actor))),
         Phase::Idle => {
-            // It has given up waiting for what it sent last.
-            let impatient = has_sent(state, actor);
-            moves.extend(both(false).map(|(side, late)| (Move::Glance { side, late }, impatient)));
+            let sides = [Side::Source, Side::Destination];
+            moves.extend(sides.map(|side| (Move::Glance { side, late: false }, has_sent(state, actor))));
         }
         Phase::Glanced(Glance::Source(_)) => {
-            moves.extend([false, true].map(|late| (Move::Glance { side: Side::Destination, late }, false)));
+            moves.extend(late_or_not(|late| Move::Glance { side: Side::Destination, late }));
         }
+        Phase::Glanced(Glance::Destination(_)) if site_is_dead => moves.push((Move::Doubt, false)),
         Phase::Glanced(Glance::Destination(_)) => {
-            moves.extend([false, true].map(|late| (Move::Glance { side: Side::Source, late }, false)));
+            moves.extend(late_or_not(|late| Move::Glance { side: Side::Source, late }));
         }
         Phase::Doubting => {
             moves.push((Move::FenceDestination { silent: false }, has_sent(state, actor)));
             moves.push((Move::FenceDestination { silent: true }, true));
         }
         Phase::DestinationFenced { silent } => {
-            moves.push((Move::FenceSource { silent: false }, false));
-            if !silent {
-                moves.push((Move::FenceSource { silent: true }, true));
+            if !site_is_dead {
+                moves.push((Move::FenceSource { silent: false }, false));
+            }
+            if !silent && may_be_silent(protocol, state) {
+                moves.push((Move::FenceSource { silent: true }, !site_is_dead));
             }
         }
         // The source is all that it will hear of.
         Phase::BothFenced { silent: Some(Side::Destination) } => {
-            moves.extend([false, true].map(|late| (Move::Read { side: Side::Source, late }, false)));
+            moves.extend(late_or_not(|late| Move::Read { side: Side::Source, late }));
         }
         Phase::BothFenced { silent: Some(Side::Source) | None } => {
-            let side = if protocol.destination_first { Side::Destination } else { Side::Source };
+            let destination_first = protocol.is(BadRule::DestinationFirst);
+            let side = if destination_first { Side::Destination } else { Side::Source };
             moves.push((Move::Read { side, late: false }, false));
         }
-        Phase::Read(first) => {
-            let side = match first {
-                Glance::Source(_) => Side::Destination,
-                Glance::Destination(_) => Side::Source,
-            };
-            moves.extend([false, true].map(|late| (Move::Read { side, late }, false)));
+        Phase::Read(Glance::Source(_)) => {
+            moves.extend(late_or_not(|late| Move::Read { side: Side::Destination, late }));
+        }
+        Phase::Read(Glance::Destination(_)) => {
+            moves.extend(late_or_not(|late| Move::Read { side: Side::Source, late }));
         }
         Phase::Over => {}
+    }
+    orders_and_deaths(protocol, state, actor, moves);
+}
+
+/// What was sworn to be fenced is silent because it is, or not at all: see [`Protocol::sworn_vanishes_again`].
+fn may_be_silent(protocol: &Protocol, state: &State) -> bool {
+    state.source.reach == Reach::SiteDead || !state.is_sworn() || protocol.sworn_vanishes_again
+}
+
+/// A cancel counts from the next decision on, so it is heard right before an actor begins to look.
+fn orders_and_deaths(protocol: &Protocol, state: &State, actor: usize, moves: &mut Vec<(Move, bool)>) {
+    let phase = &state.actors[actor].phase;
+    let begins = matches!(phase, Phase::Idle | Phase::Doubting);
+    let is_orchestrator = actor < protocol.orchestrators;
+    if protocol.may_cancel && is_orchestrator && begins && state.actors[actor].goal == Goal::Finish {
+        moves.push((Move::Cancel, false));
+    }
+    let has_claimed = !matches!(phase, Phase::Unclaimed | Phase::Claiming { .. });
+    if has_claimed && check::closed(state).is_none() {
+        moves.push((Move::Restart, true));
     }
 }
 
 /// Makes a move; false if it changes nothing.
 pub(crate) fn make(protocol: &Protocol, state: &mut State, actor: usize, made: Move) -> bool {
-    match made {
-        Move::Claim => claim(protocol, state, actor),
+    let acted = match made {
+        Move::ReadClaims => {
+            claiming::read(state, actor);
+            true
+        }
+        Move::Claim => {
+            if let Phase::Claiming { expected, at_least } = state.actors[actor].phase {
+                claiming::claim(protocol, state, actor, expected, at_least);
+            }
+            true
+        }
         Move::Glance { side, late } => glance(protocol, state, actor, side, late),
+        Move::Doubt => {
+            state.actors[actor].phase = Phase::Doubting;
+            true
+        }
         Move::FenceDestination { silent } => {
-            let token = state.actors[actor].last.next();
-            state.actors[actor].last = token;
-            let refused = !silent && worker::raise_floor(protocol, state, Side::Destination, token).is_err();
-            state.actors[actor].phase = if refused { Phase::Over } else { Phase::DestinationFenced { silent } };
+            fence_destination(protocol, state, actor, silent);
             true
         }
         Move::FenceSource { silent } => {
-            let token = state.actors[actor].last;
-            let refused = !silent && worker::raise_floor(protocol, state, Side::Source, token).is_err();
-            let destination_is_silent = state.actors[actor].phase == Phase::DestinationFenced { silent: true };
-            let silent = if destination_is_silent { Some(Side::Destination) } else { silent.then_some(Side::Source) };
-            state.actors[actor].phase = if refused { Phase::Over } else { Phase::BothFenced { silent } };
+            fence_source(protocol, state, actor, silent);
             true
         }
         Move::Read { side, late } => read(protocol, state, actor, side, late),
+        Move::Cancel => {
+            state.actors[actor].goal = Goal::Undo;
+            true
+        }
+        Move::Restart => {
+            state.actors[actor].phase = Phase::Unclaimed;
+            true
+        }
+    };
+    if matches!(state.actors[actor].phase, Phase::Unclaimed | Phase::Over) {
+        state.actors[actor].last = Token::ZERO;
+        state.actors[actor].is_fenced = false;
     }
+    acted
 }
 
-/// Claims by compare-and-set at the destination's ledger, above every floor.
-pub(crate) fn claim(protocol: &Protocol, state: &mut State, actor: usize) -> bool {
-    let kind = if actor == 0 { HolderKind::Orchestrator } else { HolderKind::Recovery };
-    let at_least = state.source.row.floor.epoch.max(state.destination.row.floor.epoch);
-    let expected = state.claims.epoch;
-    let order = EvacuationOrder::Claim { holder: Holder::new("h", kind), expected, at_least, take_over: None };
-    let command = EvacuationCommand { evacuation: EVACUATION, at: Timestamp::default(), order };
-    let Ok((claims, _)) = transition::evacuation(&state.claims, &command) else { return false };
-    state.actors[actor].last = Token { epoch: claims.epoch, sequence: Sequence(1) };
-    state.actors[actor].phase = if protocol.claim_doubts { Phase::Doubting } else { Phase::Idle };
-    state.claims = claims;
-    true
+fn fence_destination(protocol: &Protocol, state: &mut State, actor: usize, silent: bool) {
+    let token = state.actors[actor].last.next();
+    state.actors[actor].last = token;
+    let refused = !silent && worker::raise_floor(protocol, state, Side::Destination, token).is_err();
+    state.actors[actor].phase = if refused { Phase::Over } else { Phase::DestinationFenced { silent } };
+}
+
+fn fence_source(protocol: &Protocol, state: &mut State, actor: usize, silent: bool) {
+    let token = state.actors[actor].last;
+    let refused = !silent && worker::raise_floor(protocol, state, Side::Source, token).is_err();
+    let destination_is_silent = state.actors[actor].phase == Phase::DestinationFenced { silent: true };
+    let silent = if destination_is_silent { Some(Side::Destination) } else { silent.then_some(Side::Source) };
+    state.actors[actor].phase = if refused { Phase::Over } else { Phase::BothFenced { silent } };
 }
 
 fn has_sent(state: &State, actor: usize) -> bool {
-    state.bag.iter().any(|message| message.sender == sender(actor))
+    state.bag.iter().any(|message| message.sender == sender(actor) && message.leg == state.leg)
 }
 
 fn sender(actor: usize) -> Sender {
-    Sender::Actor(u8::from(actor == 1))
+    Sender::Actor(u8::try_from(actor).expect("three actors at most"))
 }
 
 fn glance(protocol: &Protocol, state: &mut State, actor: usize, side: Side, late: bool) -> bool {
     let taken = match side {
-        Side::Source => Glance::Source(Heard::Answer(Kept::new(read_source(protocol, state)))),
-        Side::Destination => Glance::Destination(Heard::Answer(Kept::new(worker::read_destination(state)))),
+        Side::Source => Glance::Source(Heard::Answer(Kept::new(reading::source(protocol, state)))),
+        Side::Destination => Glance::Destination(Heard::Answer(Kept::new(reading::destination(protocol, state)))),
     };
-    let freshness = if protocol.fenced { Freshness::Streamed } else { Freshness::Fenced };
+    let freshness = if protocol.is(BadRule::Unfenced) { Freshness::Fenced } else { Freshness::Streamed };
     match (state.actors[actor].phase.clone(), taken) {
         (Phase::Idle, taken) => {
             state.actors[actor].phase = Phase::Glanced(taken);
@@ -153,7 +205,7 @@ fn glance(protocol: &Protocol, state: &mut State, actor: usize, side: Side, late
         }
         (Phase::Glanced(Glance::Source(source)), Glance::Destination(destination))
         | (Phase::Glanced(Glance::Destination(destination)), Glance::Source(source)) => {
-            settle(protocol, state, actor, Looked { source, destination, freshness, late })
+            settle(protocol, state, actor, &Looked { source, destination, freshness, late, refused: None })
         }
         _ => false,
     }
@@ -161,23 +213,38 @@ fn glance(protocol: &Protocol, state: &mut State, actor: usize, side: Side, late
 
 fn read(protocol: &Protocol, state: &mut State, actor: usize, side: Side, late: bool) -> bool {
     let phase = state.actors[actor].phase.clone();
-    if side == Side::Source && !prepare_source(protocol, state, actor, &phase) {
-        return false;
+    let hears_nothing = phase == Phase::BothFenced { silent: Some(Side::Source) };
+    if side == Side::Source && !hears_nothing {
+        if state.source.reach == Reach::SiteDead {
+            // It has died since its floor was raised: silent now.
+            return take(protocol, state, actor, Glance::Source(Heard::Silent), late);
+        }
+        if !prepare_source(protocol, state, actor, &phase) {
+            return false;
+        }
     }
     if is_overtaken(protocol, state, actor, side) {
         state.actors[actor].phase = Phase::Over;
         return true;
     }
-    let taken = match (side, &phase) {
-        (Side::Source, Phase::BothFenced { silent: Some(Side::Source) }) => Glance::Source(Heard::Silent),
-        (Side::Source, _) => Glance::Source(Heard::Answer(Kept::new(read_source(protocol, state)))),
-        (Side::Destination, _) => Glance::Destination(Heard::Answer(Kept::new(worker::read_destination(state)))),
+    let taken = match side {
+        Side::Source if hears_nothing => Glance::Source(Heard::Silent),
+        Side::Source => Glance::Source(Heard::Answer(Kept::new(reading::source(protocol, state)))),
+        Side::Destination => Glance::Destination(Heard::Answer(Kept::new(reading::destination(protocol, state)))),
     };
+    take(protocol, state, actor, taken, late)
+}
+
+/// Takes one reading behind the raised floors; with both, decides.
+fn take(protocol: &Protocol, state: &mut State, actor: usize, taken: Glance, late: bool) -> bool {
     let freshness = Freshness::Fenced;
-    match (phase, taken) {
-        (Phase::BothFenced { silent: Some(Side::Destination) }, Glance::Source(source)) => {
-            settle(protocol, state, actor, Looked { source, destination: Heard::Silent, freshness, late })
-        }
+    match (state.actors[actor].phase.clone(), taken) {
+        (Phase::BothFenced { silent: Some(Side::Destination) }, Glance::Source(source)) => settle(
+            protocol,
+            state,
+            actor,
+            &Looked { source, destination: Heard::Silent, freshness, late, refused: None },
+        ),
         (Phase::BothFenced { .. }, taken) => {
             state.actors[actor].phase = Phase::Read(taken);
             true
@@ -185,155 +252,78 @@ fn read(protocol: &Protocol, state: &mut State, actor: usize, side: Side, late: 
         (Phase::Read(Glance::Source(source)), Glance::Destination(destination)) => {
             let first_is_busy = matches!(&source, Heard::Answer(source) if is_busy(source));
             (first_is_busy || !matches!(&destination, Heard::Answer(destination) if is_busy(destination)))
-                && settle(protocol, state, actor, Looked { source, destination, freshness, late })
+                && settle(protocol, state, actor, &Looked { source, destination, freshness, late, refused: None })
         }
         (Phase::Read(Glance::Destination(destination)), Glance::Source(source)) => {
-            settle(protocol, state, actor, Looked { source, destination, freshness, late })
+            settle(protocol, state, actor, &Looked { source, destination, freshness, late, refused: None })
         }
         _ => false,
     }
 }
 
 /// The source is read until it has no job, or is silent. One who wants the move undone, or can't hear the destination, reads
-/// a busy one as well, to find that there is a job to end. Its worker writes down what it can prove before it answers.
+/// a busy one as well, to find that there is a job to end; and so does everybody where its host can't be looked at. Its
+/// worker writes down what it can prove before it answers.
 fn prepare_source(protocol: &Protocol, state: &mut State, actor: usize, phase: &Phase) -> bool {
-    if matches!(phase, Phase::BothFenced { silent: Some(Side::Source) }) {
-        return true;
-    }
-    if protocol.proof_before_answer {
+    if !protocol.is(BadRule::AnswersBeforeProof) {
         worker::report_gone(protocol, state);
     }
     let alone = matches!(phase, Phase::BothFenced { silent: Some(Side::Destination) });
-    let wants_back = protocol.goals[actor] == muster_core::decide::Goal::Undo;
-    alone || wants_back || !is_busy(&worker::read_source(state))
+    let wants_back = state.actors[actor].goal == Goal::Undo;
+    let unseen = state.source.reach != Reach::Answers;
+    alone || wants_back || unseen || !is_busy(&reading::source(protocol, state))
 }
 
 /// The destination shows a greater floor than this actor's own: somebody newer has fenced it since. Whoever fences begins
 /// there, so that the last reading tells.
 fn is_overtaken(protocol: &Protocol, state: &State, actor: usize, side: Side) -> bool {
     let overtaken = state.destination.row.floor > state.actors[actor].last;
-    side == Side::Destination && protocol.floors == Floors::Full && overtaken
+    side == Side::Destination && protocol.has_floors() && overtaken
 }
 
-/// Both readings, and how they came about.
-struct Looked {
-    source: Heard<Kept<SiteReading>>,
-    destination: Heard<Kept<SiteReading>>,
-    freshness: Freshness,
-    late: bool,
-}
-
-fn settle(protocol: &Protocol, state: &mut State, actor: usize, looked: Looked) -> bool {
-    let decide_when = |late| {
-        let (source, destination) = (borrowed(&looked.source), borrowed(&looked.destination));
-        decide_on(protocol, state, actor, source, destination, looked.freshness, late)
-    };
-    let decision = decide_when(looked.late);
-    if looked.late && decision == decide_when(false) {
-        return false;
+fn settle(protocol: &Protocol, state: &mut State, actor: usize, looked: &Looked) -> bool {
+    let goal = state.actors[actor].goal;
+    let decision = deciding::decide_on(protocol, state, goal, looked);
+    if looked.late {
+        let in_time = Looked { late: false, ..looked.clone() };
+        if decision == deciding::decide_on(protocol, state, goal, &in_time) {
+            return false;
+        }
     }
-    if looked.freshness == Freshness::Fenced && !check::is_true(state, decision.verdict, &looked.source) {
+    if looked.freshness == Freshness::Fenced && !check::is_true(state, decision.verdict, looked) {
         state.breaks(Broken::Verdict(decision.verdict));
     }
     if let (Freshness::Fenced, Step::Hold(hold)) = (looked.freshness, decision.step)
-        && !check::has_cause(hold, &looked.source, &looked.destination)
+        && !check::has_cause(state, hold, looked)
     {
         state.breaks(Broken::Hold(hold));
     }
     let next = match decision.step {
         Step::ObserveFenced => Phase::Doubting,
         Step::Wait(_) | Step::Hold(_) => Phase::Idle,
-        Step::Settled(_) => Phase::Over,
-        Step::Act(action) if act(protocol, state, actor, action, &looked.destination) => Phase::Idle,
+        Step::Settled(_) => {
+            claiming::release(protocol, state, actor);
+            Phase::Over
+        }
+        Step::Act(action) if act(state, actor, action, &looked.destination) => Phase::Idle,
         Step::Act(_) => return false,
     };
-    state.actors[actor].phase = next;
+    // Only a fence that both sides have heard keeps older commands from taking effect: until then no streams.
+    let is_whole = looked.source != Heard::Silent && looked.destination != Heard::Silent;
+    state.actors[actor].is_fenced |= is_whole || protocol.is(BadRule::HalfAFence);
+    let doubts = next == Phase::Idle && !state.actors[actor].is_fenced;
+    state.actors[actor].phase = if doubts { Phase::Doubting } else { next };
     true
 }
 
-fn borrowed(heard: &Heard<Kept<SiteReading>>) -> Heard<&SiteReading> {
-    match heard {
-        Heard::Answer(reading) => Heard::Answer(reading),
-        Heard::Silent => Heard::Silent,
-    }
-}
-
-fn act(protocol: &Protocol, state: &mut State, actor: usize, action: Action, read: &Heard<Kept<SiteReading>>) -> bool {
-    if state.bag.len() >= protocol.in_flight_max {
+fn act(state: &mut State, actor: usize, action: Action, read: &Heard<Kept<SiteReading>>) -> bool {
+    let under_way = state.bag.iter().filter(|message| message.leg == state.leg).count();
+    if under_way >= IN_FLIGHT_MAX {
         return false;
     }
     let token = state.actors[actor].last.next();
     state.actors[actor].last = token;
-    state.send(Message { sender: sender(actor), token, order: order(action, borrowed(read)) });
+    let order = deciding::order(action, deciding::borrowed(read));
+    state.send(Message { leg: state.leg, sender: sender(actor), token, order, allowed: false });
     true
-}
-
-/// Decides on two readings.
-pub(crate) fn decide_on(
-    protocol: &Protocol,
-    state: &State,
-    actor: usize,
-    source: Heard<&SiteReading>,
-    destination: Heard<&SiteReading>,
-    freshness: Freshness,
-    past_deadline: bool,
-) -> Decision {
-    let readings =
-        Readings { evacuation: EVACUATION, freshness, destination, source, claims: &state.claims, past_deadline };
-    let order = MoveOrder {
-        mode: Mode::Live,
-        goal: protocol.goals[actor],
-        attempts_max: protocol.attempts_max,
-        cold_start: ColdStart::Never,
-        refused: None,
-        leftovers: Leftovers::AreDiscarded,
-    };
-    decide(&order, &readings.weigh())
-}
-
-/// The command that an action becomes, for the attempt that was read.
-pub(crate) fn order(action: Action, read: Heard<&SiteReading>) -> Order {
-    let (current, next) = attempts(read);
-    match action {
-        Action::OpenAttempt(_) => Order::Open(next),
-        Action::MakePlaceholder => Order::Place(current),
-        Action::Seal => Order::Seal,
-        Action::Transfer => Order::Transfer(current),
-        Action::AbortTransfer => Order::Abort,
-        Action::Commit => Order::Commit(current),
-        Action::Run => Order::Run,
-        Action::Retire => Order::Retire,
-        Action::Abandon => Order::Abandon(current),
-        Action::Reopen => Order::Reopen(current),
-        Action::Discard => Order::Discard,
-        Action::ResumeSource => Order::Resume,
-        Action::StartSource => Order::Start,
-        Action::Unseal => Order::Unseal,
-        Action::CloseSource => Order::CloseSource,
-        Action::CloseDestination(outcome) => Order::CloseDestination(outcome),
-    }
-}
-
-fn attempts(read: Heard<&SiteReading>) -> (Attempt, Attempt) {
-    use muster_core::ledger::Standing;
-    let Heard::Answer(SiteReading { standing: Some(Standing::Destination(at)), .. }) = read else {
-        return (Attempt::FIRST, Attempt::FIRST);
-    };
-    match &at.record {
-        ArrivalRecord::Started(started) | ArrivalRecord::Abandoned(started) => {
-            (started.attempt, started.attempt.next())
-        }
-        ArrivalRecord::Completed(completed) => (completed.started.attempt, completed.started.attempt.next()),
-        ArrivalRecord::Enrolled | ArrivalRecord::Closed(_) => (Attempt::FIRST, Attempt::FIRST),
-    }
-}
-
-/// What the source's worker shows, in this protocol.
-pub(crate) fn read_source(protocol: &Protocol, state: &State) -> SiteReading {
-    if protocol.seals { worker::read_source(state) } else { worker::read_unsealed_source(state) }
-}
-
-fn is_busy(reading: &SiteReading) -> bool {
-    let has_job = reading.sight.sightings.iter().any(|sighting| sighting.job.is_some());
-    has_job || reading.mutation_under_way || reading.sight.call_under_way
 }

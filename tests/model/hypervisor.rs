@@ -1,10 +1,12 @@
 //! The hypervisors of both sites: what a call does, and what they do by themselves. They know nothing of ledgers.
 
-use crate::model::Protocol;
-use crate::state::{Broken, Call, Copy, Stage, State, Transfer};
+use crate::hosts;
+use crate::protocol::{BadRule, Protocol};
+use crate::state::{Broken, Call, Copy, Reach, Stage, State, Transfer, placeholder};
+use muster_core::evidence::ArrivalKind;
 use muster_core::ids::Attempt;
 use muster_core::ledger::command::MutationResult;
-use muster_core::ledger::{ArrivalRecord, Mutation, SourceState};
+use muster_core::ledger::{ArrivalRecord, Completed, Mutation};
 use muster_core::reading::{Instance, OffCause, Stored};
 
 /// What a hypervisor does without being asked.
@@ -28,10 +30,24 @@ pub(crate) enum Event {
     SourceDaemonRestarts,
     /// The source's host restarts and boots what has autostart. A fault.
     SourceHostRestarts,
+    /// The source's host is cut off from its worker, and goes on. A fault.
+    SourceHostIsCut,
+    /// The source's host dies. A fault.
+    SourceHostDies,
+    /// The whole source site dies. A fault.
+    SourceSiteDies,
+    /// It is heard again; if it was dead it boots what has autostart.
+    SourceComesBack,
     /// A copy that nobody sends to any more is dropped.
     IncomingIsDropped(Attempt),
-    /// The host of an attempt restarts; nothing there has autostart. A fault.
-    DestinationHostRestarts(Attempt),
+    /// A host of the destination restarts and boots what has its event. A fault.
+    DestinationHostRestarts(usize),
+    /// A host of the destination is cut off from its worker, and goes on. A fault.
+    DestinationHostIsCut(usize),
+    /// A host of the destination dies. A fault.
+    DestinationHostDies(usize),
+    /// It is heard again; if it was dead it boots what has its event.
+    DestinationHostComesBack(usize),
 }
 
 impl Event {
@@ -41,13 +57,20 @@ impl Event {
             | Event::OwnerShutsDown
             | Event::SourceDaemonRestarts
             | Event::SourceHostRestarts
-            | Event::DestinationHostRestarts(_) => true,
+            | Event::SourceHostIsCut
+            | Event::SourceHostDies
+            | Event::SourceSiteDies
+            | Event::DestinationHostRestarts(_)
+            | Event::DestinationHostIsCut(_)
+            | Event::DestinationHostDies(_) => true,
             Event::MemoryArrives
             | Event::DestinationFinishes
             | Event::SourceLetsGo
             | Event::SourceResumes
             | Event::SourceLetsGoLate
-            | Event::IncomingIsDropped(_) => false,
+            | Event::SourceComesBack
+            | Event::IncomingIsDropped(_)
+            | Event::DestinationHostComesBack(_) => false,
         }
     }
 }
@@ -72,48 +95,24 @@ pub(crate) fn events(state: &State, events: &mut Vec<Event>) {
     if state.source.instance == Instance::Running {
         events.push(Event::OwnerShutsDown);
     }
-    let reboot_shows = match state.source.instance {
-        Instance::Running | Instance::Paused | Instance::Incoming | Instance::Off(OffCause::Migrated) => true,
-        Instance::Off(OffCause::ShutDown) => true,
-        Instance::Off(_) => state.source.stored == Stored::Real,
-    };
-    if reboot_shows {
-        events.push(Event::SourceHostRestarts);
-    }
     for copy in &state.destination.copies {
         let sent_to = state.source.job.is_some_and(|job| job.attempt == copy.attempt);
         if copy.instance == Instance::Incoming && !sent_to {
             events.push(Event::IncomingIsDropped(copy.attempt));
         }
-        if !matches!(copy.instance, Instance::Off(_)) {
-            events.push(Event::DestinationHostRestarts(copy.attempt));
-        }
     }
 }
 
 /// It happens.
-pub(crate) fn happen(state: &mut State, event: Event) {
+pub(crate) fn happen(protocol: &Protocol, state: &mut State, event: Event) {
     match event {
         Event::MemoryArrives => memory_arrives(state),
-        Event::DestinationFinishes => {
-            if let Some(job) = state.source.job
-                && let Some(copy) = state.copy_mut(job.attempt)
-                && is_whole(copy)
-            {
-                copy.job = false;
-                state.source.job = Some(Transfer { stage: Stage::Finishing, ..job });
-            } else {
-                // It has no copy to finish: the transfer fails, the guest is the source's.
-                state.source.job = None;
-                state.source.instance = Instance::Running;
-                state.source_ran();
-            }
-        }
+        Event::DestinationFinishes => destination_finishes(protocol, state),
         Event::SourceLetsGo => {
             let arrived = state.source.job.take().and_then(|job| state.copy(job.attempt).copied());
             state.source.instance = Instance::Off(OffCause::Migrated);
             // The other host has crashed with it while the answer was on its way.
-            state.memory_lost |= !arrived.is_some_and(|copy| is_whole(&copy));
+            state.memory_lost |= !arrived.is_some_and(|copy| copy.holds_newest());
         }
         Event::FinishIsLost => {
             let attempt = state.source.job.take().map(|job| job.attempt);
@@ -133,9 +132,16 @@ pub(crate) fn happen(state: &mut State, event: Event) {
             state.shut_down = true;
         }
         Event::SourceDaemonRestarts => cancel_job(state),
-        Event::SourceHostRestarts => source_host_restarts(state),
+        Event::SourceHostRestarts => hosts::source_restarts(state),
+        Event::SourceHostIsCut => state.source.reach = Reach::Cut,
+        Event::SourceHostDies => hosts::source_goes(state, Reach::Dead),
+        Event::SourceSiteDies => hosts::source_goes(state, Reach::SiteDead),
+        Event::SourceComesBack => hosts::source_comes_back(state),
         Event::IncomingIsDropped(attempt) => drop_incoming(state, attempt),
-        Event::DestinationHostRestarts(attempt) => destination_host_restarts(state, attempt),
+        Event::DestinationHostRestarts(host) => hosts::destination_restarts(state, host),
+        Event::DestinationHostIsCut(host) => state.destination.hosts[host] = Reach::Cut,
+        Event::DestinationHostDies(host) => hosts::destination_goes(state, host),
+        Event::DestinationHostComesBack(host) => hosts::destination_comes_back(state, host),
     }
 }
 
@@ -148,7 +154,7 @@ pub(crate) fn define_real(state: &mut State) {
 pub(crate) fn carry_out(protocol: &Protocol, state: &mut State, call: Call) -> MutationResult {
     let done = match call.mutation {
         Mutation::Seal => {
-            if protocol.seals {
+            if !protocol.is(BadRule::NoSeal) {
                 state.source.stored = Stored::Sealed;
             }
             true
@@ -193,15 +199,34 @@ pub(crate) fn is_whole(copy: &Copy) -> bool {
 
 fn begin_transfer(state: &mut State, attempt: Option<Attempt>) -> bool {
     let runs = state.source.instance == Instance::Running && state.source.job.is_none();
+    let is_up = attempt.is_some_and(|attempt| !state.host_reach(attempt).is_dead());
     let Some(copy) = attempt.and_then(|attempt| state.copy_mut(attempt)) else { return false };
-    let receives = copy.stored == Stored::Placeholder && matches!(copy.instance, Instance::Off(_));
-    if runs && receives {
+    let begins = runs && is_up && copy.stored == Stored::Placeholder && copy.is_off();
+    if begins {
         copy.instance = Instance::Incoming;
         copy.job = true;
         let attempt = copy.attempt;
         state.source.job = Some(Transfer { attempt, stage: Stage::PreCopy });
     }
-    runs && receives
+    begins
+}
+
+fn destination_finishes(protocol: &Protocol, state: &mut State) {
+    if let Some(job) = state.source.job
+        && let Some(copy) = state.copy_mut(job.attempt)
+        && is_whole(copy)
+    {
+        copy.job = false;
+        if protocol.is(BadRule::RunsInFinish) {
+            copy.instance = Instance::Running;
+        }
+        state.source.job = Some(Transfer { stage: Stage::Finishing, ..job });
+    } else {
+        // It has no copy to finish: the transfer fails, the guest is the source's.
+        state.source.job = None;
+        state.source.instance = Instance::Running;
+        state.source_ran();
+    }
 }
 
 fn memory_arrives(state: &mut State) {
@@ -236,47 +261,6 @@ fn drop_incoming(state: &mut State, attempt: Attempt) {
     }
 }
 
-fn source_host_restarts(state: &mut State) {
-    let proven = matches!(state.at_source().state, SourceState::Gone { .. } | SourceState::Retired);
-    state.memory_lost |= match state.source.instance {
-        Instance::Running | Instance::Paused | Instance::Incoming => true,
-        // Nor what its owner wanted.
-        Instance::Off(OffCause::ShutDown) => true,
-        // After the restart nothing tells an arrival from a crash: nobody can prove any more where the memory is.
-        Instance::Off(OffCause::Migrated) => !proven && !state.has_event(),
-        Instance::Off(_) => false,
-    };
-    if let Some(job) = state.source.job.take()
-        && let Some(copy) = state.copy_mut(job.attempt)
-        && is_whole(copy)
-    {
-        copy.job = false;
-    }
-    state.source.instance = Instance::Off(OffCause::Unknown);
-    state.shut_down = false;
-    if state.source.stored == Stored::Real {
-        boot_source(state);
-    }
-}
-
-fn boot_source(state: &mut State) {
-    if state.newest_is_there() && !state.memory_lost {
-        state.breaks(Broken::MemoryThrownAway);
-    }
-    state.source.instance = Instance::Running;
-    (state.memory_lost, state.shut_down) = (false, false);
-    state.source_ran();
-}
-
-fn destination_host_restarts(state: &mut State, attempt: Attempt) {
-    let source_is_alive = state.source_is_alive();
-    let Some(copy) = state.copy_mut(attempt) else { return };
-    let newest = !copy.stale && matches!(copy.instance, Instance::Paused | Instance::Running);
-    copy.instance = Instance::Off(OffCause::Unknown);
-    copy.job = false;
-    state.memory_lost |= newest && !source_is_alive;
-}
-
 fn resume_source(state: &mut State) -> bool {
     let paused = state.source.instance == Instance::Paused && state.source.job.is_none();
     if paused {
@@ -288,44 +272,60 @@ fn resume_source(state: &mut State) -> bool {
 
 fn start_source(state: &mut State) -> bool {
     if matches!(state.source.instance, Instance::Off(_)) {
-        boot_source(state);
+        hosts::boot_source(state);
     }
     state.source.instance == Instance::Running
 }
 
+/// A host has one copy at most: what can't run gives way to the new placeholder.
 fn place(state: &mut State, attempt: Option<Attempt>) -> bool {
     let Some(attempt) = attempt else { return false };
-    match state.copy_mut(attempt) {
-        Some(copy) if matches!(copy.instance, Instance::Off(_)) => copy.stored = Stored::Placeholder,
-        Some(_) => return false,
-        None => {
-            let instance = Instance::Off(OffCause::ShutDown);
-            let copy = Copy { attempt, stored: Stored::Placeholder, instance, job: false, stale: false };
-            state.destination.copies.push(copy);
-            state.destination.copies.sort_unstable_by_key(|copy| copy.attempt);
-        }
+    let host = state.host(attempt);
+    let (here, elsewhere): (Vec<Copy>, Vec<Copy>) =
+        state.destination.copies.iter().partition(|copy| state.host(copy.attempt) == host);
+    if here.iter().any(|copy| !copy.is_off()) {
+        return false;
     }
+    let mut copies = elsewhere;
+    copies.push(placeholder(attempt));
+    copies.sort_unstable_by_key(|copy| copy.attempt);
+    state.destination.copies = copies;
+    state.destination.has_retired &= host != 0;
     true
 }
 
 fn run(state: &mut State, attempt: Option<Attempt>) -> MutationResult {
+    let from_disk = match state.record() {
+        ArrivalRecord::Completed(Completed { started, .. }) => started.kind == ArrivalKind::ColdStart,
+        ArrivalRecord::Enrolled
+        | ArrivalRecord::Started(_)
+        | ArrivalRecord::Abandoned(_)
+        | ArrivalRecord::Closed(_) => false,
+    };
+    let newest_is_there = state.newest_is_there();
     let Some(copy) = attempt.and_then(|attempt| state.copy_mut(attempt)) else { return failed() };
     let fresh = match (copy.instance, copy.stored) {
         (Instance::Paused | Instance::Running, _) => false,
         (Instance::Off(_), Stored::Real | Stored::Arrived) => true,
+        (Instance::Off(_), Stored::Placeholder) if from_disk => true,
         (Instance::Off(_) | Instance::Incoming, _) => return failed(),
     };
     (copy.instance, copy.stored) = (Instance::Running, Stored::Real);
     if fresh {
         copy.stale = false;
+        if newest_is_there && !state.memory_lost {
+            state.breaks(Broken::MemoryThrownAway);
+        }
         state.memory_lost = false;
     }
     MutationResult::Ran { downtime_ms: None }
 }
 
-/// Removes what given-up attempts left: those that the ledger names.
+/// Removes what given-up attempts left: those that the ledger names, on hosts that answer.
 fn discard(state: &mut State) -> MutationResult {
+    let answers = |attempt: &Attempt| state.host_reach(*attempt) == Reach::Answers;
     let mut attempts: Vec<Attempt> = state.at_destination().leftovers.iter().map(|left| left.attempt).collect();
+    attempts.retain(answers);
     if let ArrivalRecord::Started(started) = state.record() {
         attempts.retain(|attempt| *attempt != started.attempt);
     }

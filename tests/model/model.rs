@@ -2,90 +2,23 @@
 
 use crate::actor::{self, Move};
 use crate::check;
+use crate::claiming;
+use crate::hosts;
 use crate::hypervisor::{self, Event};
-use crate::state::State;
+use crate::protocol::Protocol;
+use crate::state::{Reach, State};
 use crate::worker;
-use muster_core::decide::Goal;
 use muster_core::step::Side;
 use muster_core::token::TokenStanding;
 use stateright::{Model, Property};
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
-
-/// The protocol with its bounds; the broken variants differ from [`Protocol::shipped`] in one switch each.
-#[derive(Debug, Clone)]
-pub(crate) struct Protocol {
-    /// What workers make of floors.
-    pub(crate) floors: Floors,
-    /// What needs a fenced observe gets one.
-    pub(crate) fenced: bool,
-    /// The fenced observe reads the destination before the source.
-    pub(crate) destination_first: bool,
-    /// The source's worker takes a paused guest for a proof that it is gone.
-    pub(crate) paused_is_gone: bool,
-    /// Sealing changes the stored definition.
-    pub(crate) seals: bool,
-    /// The source's worker writes its proof of "gone" before it answers a fenced observe.
-    pub(crate) proof_before_answer: bool,
-    /// The source's worker calls an unsealing done only if the guest still has its instance afterwards.
-    pub(crate) unseal_looks: bool,
-    /// A worker makes what should be inert so again before it lets a mutation end that did not go well.
-    pub(crate) inert_before_end: bool,
-    /// A new claim begins with a fenced observe.
-    pub(crate) claim_doubts: bool,
-    /// Which end each actor wants.
-    pub(crate) goals: [Goal; 2],
-    /// Most attempts.
-    pub(crate) attempts_max: u32,
-    /// Most faults in one history.
-    pub(crate) faults: u8,
-    /// Most commands under way at once.
-    pub(crate) in_flight_max: usize,
-    /// The second actor takes part.
-    pub(crate) successor: bool,
-    /// What was already found to settle.
-    pub(crate) settled: Arc<Mutex<HashSet<u64>>>,
-}
-
-/// What a worker makes of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Floors {
-    /// As shipped.
-    Full,
-    /// Only an older epoch is refused.
-    EpochOnly,
-    /// Nothing is refused.
-    Ignored,
-}
-
-impl Protocol {
-    /// The protocol as it is shipped, within these bounds.
-    pub(crate) fn shipped(faults: u8, attempts_max: u32) -> Self {
-        Protocol {
-            floors: Floors::Full,
-            fenced: true,
-            destination_first: false,
-            paused_is_gone: false,
-            seals: true,
-            proof_before_answer: true,
-            unseal_looks: true,
-            inert_before_end: true,
-            claim_doubts: true,
-            goals: [Goal::Finish; 2],
-            attempts_max,
-            faults,
-            in_flight_max: 2,
-            successor: true,
-            settled: Arc::default(),
-        }
-    }
-}
 
 /// One step of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// Somebody who settles makes a move.
     Actor { actor: usize, made: Move },
+    /// The source's worker asks the destination's whether its copy may run, as this command would have it.
+    Asks { index: usize },
     /// A command arrives; it may arrive once more.
     Deliver { index: usize, again: bool },
     /// A hypervisor call takes effect.
@@ -100,8 +33,14 @@ pub(crate) enum Step {
     MakesInert,
     /// The source's worker finds its proof, writes it down and calls.
     ReportsGone,
-    /// A hypervisor acts by itself.
+    /// The destination's worker removes what given-up attempts left, once the move is over.
+    CleansUp,
+    /// A hypervisor acts by itself, or a host comes or goes.
     Happens(Event),
+    /// A person swears that the source can't run anything, and sees to it that it is so.
+    Swears,
+    /// Another evacuation begins to bring it back.
+    MovesBack,
 }
 
 impl Model for Protocol {
@@ -109,48 +48,28 @@ impl Model for Protocol {
     type Action = (Step, bool);
 
     fn init_states(&self) -> Vec<State> {
-        let mut start = State::start(self.faults);
-        actor::claim(self, &mut start, 0);
-        vec![start.canonical()]
+        vec![State::start(self.faults, self.hosts, claiming::unclaimed(self)).canonical(self)]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<(Step, bool)>) {
-        let actors = if self.successor { 2 } else { 1 };
         let mut moves = Vec::new();
-        for actor in 0..actors {
+        for actor in 0..state.actors.len() {
             moves.clear();
             actor::moves(self, state, actor, &mut moves);
             actions.extend(moves.iter().map(|(made, is_fault)| (Step::Actor { actor, made: *made }, *is_fault)));
         }
-        for index in 0..state.bag.len() {
-            actions.push((Step::Deliver { index, again: false }, false));
-            actions.push((Step::Deliver { index, again: true }, true));
-        }
-        let sites = [
-            (Side::Source, &state.source.row, state.source.call),
-            (Side::Destination, &state.destination.row, state.destination.call),
-        ];
-        for (side, row, call) in sites {
-            if let Some(call) = call {
-                actions.push((Step::CallLands(side), false));
-                actions.push((Step::CallFails(side), true));
-                actions.push((Step::WorkerCrashes { side, call_lost: true }, true));
-                if call.watched {
-                    actions.push((Step::WorkerCrashes { side, call_lost: false }, true));
-                }
-            } else if row.intent.is_some() {
-                actions.push((Step::EndsUnseen(side), false));
-            }
-        }
-        if worker::provable_gone(self, state).is_some() {
-            actions.push((Step::ReportsGone, false));
-        }
-        if worker::should_be_inert(state) {
-            actions.push((Step::MakesInert, false));
-        }
+        self.deliveries(state, actions);
+        self.calls(state, actions);
         let mut events = Vec::new();
         hypervisor::events(state, &mut events);
+        hosts::events(self, state, &mut events);
         actions.extend(events.into_iter().map(|event| (Step::Happens(event), event.is_fault())));
+        if self.sworn.is_some() && state.source.reach.is_dead() && !state.is_sworn() {
+            actions.push((Step::Swears, false));
+        }
+        if self.moves_back && state.may_move_back() {
+            actions.push((Step::MovesBack, false));
+        }
         if state.faults == 0 {
             actions.retain(|(_, is_fault)| !is_fault);
         }
@@ -164,21 +83,73 @@ impl Model for Protocol {
         if !self.take(&mut state, step) {
             return None;
         }
-        if self.floors == Floors::Full {
+        if self.has_floors() {
             forget_refused(&mut state);
         }
-        Some(state.canonical())
+        Some(state.canonical(self))
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        check::properties()
+        let shown = check::sights().into_iter().filter(|sight| self.shows.contains(&sight.name));
+        check::properties().into_iter().chain(shown).collect()
     }
 }
 
 impl Protocol {
+    fn deliveries(&self, state: &State, actions: &mut Vec<(Step, bool)>) {
+        for (index, message) in state.bag.iter().enumerate() {
+            if message.side(state.leg) == Side::Source && state.source.reach == Reach::SiteDead {
+                continue;
+            }
+            if self.asks_destination && message.order.runs_the_source() && !message.allowed {
+                actions.push((Step::Asks { index }, false));
+                continue;
+            }
+            actions.push((Step::Deliver { index, again: false }, false));
+            actions.push((Step::Deliver { index, again: true }, true));
+        }
+    }
+
+    fn calls(&self, state: &State, actions: &mut Vec<(Step, bool)>) {
+        let sites = [
+            (Side::Source, &state.source.row, state.source.call),
+            (Side::Destination, &state.destination.row, state.destination.call),
+        ];
+        for (side, row, call) in sites {
+            if let Some(call) = call {
+                if !worker::call_reach(state, side).is_dead() {
+                    actions.push((Step::CallLands(side), false));
+                }
+                actions.push((Step::CallFails(side), true));
+                actions.push((Step::WorkerCrashes { side, call_lost: true }, true));
+                if call.watched {
+                    actions.push((Step::WorkerCrashes { side, call_lost: false }, true));
+                }
+            } else if row.intent.is_some() && worker::call_reach(state, side) == Reach::Answers {
+                actions.push((Step::EndsUnseen(side), false));
+            }
+        }
+        if worker::provable_gone(self, state).is_some() {
+            actions.push((Step::ReportsGone, false));
+        }
+        if worker::should_be_inert(state) {
+            actions.push((Step::MakesInert, false));
+        }
+        if worker::may_clean_up(state) {
+            actions.push((Step::CleansUp, false));
+        }
+    }
+
     fn take(&self, state: &mut State, step: Step) -> bool {
         match step {
             Step::Actor { actor, made } => return actor::make(self, state, actor, made),
+            Step::Asks { index } => {
+                if worker::may_run_here(state) {
+                    state.bag[index].allowed = true;
+                } else {
+                    state.bag.remove(index);
+                }
+            }
             Step::Deliver { index, again } => {
                 let message = state.bag[index];
                 let changed = worker::deliver(self, state, &message);
@@ -193,7 +164,10 @@ impl Protocol {
             Step::EndsUnseen(side) => worker::end_unseen(self, state, side),
             Step::MakesInert => worker::make_inert_again(state, Side::Source),
             Step::ReportsGone => return worker::report_gone(self, state),
-            Step::Happens(event) => hypervisor::happen(state, event),
+            Step::CleansUp => worker::clean_up(state),
+            Step::Happens(event) => hypervisor::happen(self, state, event),
+            Step::Swears => return claiming::swear(state),
+            Step::MovesBack => state.move_back(claiming::unclaimed(self)),
         }
         true
     }
@@ -202,8 +176,9 @@ impl Protocol {
 /// A command that its floor refuses will be refused for ever, and a refusal changes nothing: it need not be kept.
 fn forget_refused(state: &mut State) {
     let floors = (state.source.row.floor, state.destination.row.floor);
+    let leg = state.leg;
     state.bag.retain(|message| {
-        let floor = match message.order.side() {
+        let floor = match message.side(leg) {
             Side::Source => floors.0,
             Side::Destination => floors.1,
         };

@@ -1,32 +1,31 @@
 //! What the model's world consists of at one moment. Holds no rule of the protocol.
 
+use crate::kept::Kept;
+use crate::message::Message;
 use muster_core::claim::Claims;
+use muster_core::decide::Goal;
 use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::evidence::{Heard, Outcome};
 use muster_core::ids::{Attempt, EvacuationId, HostName, SiteName, VmId, VmName};
 use muster_core::ledger::{ArrivalRecord, AtDestination, AtSource, Mutation, RollEntry, Standing, VmRow};
-use muster_core::reading::{Instance, SiteReading, Stored};
+use muster_core::reading::{Instance, OffCause, SiteReading, Stored};
 use muster_core::step::{Hold, Side};
-use muster_core::token::Token;
+use muster_core::token::{Epoch, Token};
 use muster_core::verdict::Verdict;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use uuid::Uuid;
 
 /// The VM of the model.
 pub(crate) const VM: VmId = VmId(Uuid::from_u128(1));
 
-/// Its evacuation.
-pub(crate) const EVACUATION: EvacuationId = EvacuationId(Uuid::from_u128(2));
-
 /// Everything at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct State {
+    pub(crate) leg: Leg,
     pub(crate) source: SourceSite,
     pub(crate) destination: DestinationSite,
     pub(crate) claims: Claims,
-    pub(crate) actors: [Actor; 2],
+    /// Orchestrators first, in no order of their own.
+    pub(crate) actors: Vec<Actor>,
     /// Commands that were sent and may arrive at any time, or never. Sorted: their order means nothing.
     pub(crate) bag: Vec<Message>,
     /// Faults that may still happen.
@@ -39,39 +38,41 @@ pub(crate) struct State {
     pub(crate) broken: Option<Broken>,
 }
 
-/// A value that is cheap to copy and to compare: most steps leave it as it was.
-#[derive(Debug, Clone)]
-pub(crate) struct Kept<T> {
-    value: Arc<T>,
-    fingerprint: u64,
+/// Which evacuation it is: there, or back again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Leg {
+    There,
+    Back,
 }
 
-impl<T: Hash> Kept<T> {
-    pub(crate) fn new(value: T) -> Self {
-        let mut hasher = DefaultHasher::new();
-        value.hash(&mut hasher);
-        Kept { fingerprint: hasher.finish(), value: Arc::new(value) }
+impl Leg {
+    pub(crate) fn evacuation(self) -> EvacuationId {
+        EvacuationId(Uuid::from_u128(match self {
+            Leg::There => 2,
+            Leg::Back => 3,
+        }))
     }
 }
 
-impl<T> std::ops::Deref for Kept<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.value
-    }
+/// How a host is reached, or a whole source site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Reach {
+    /// It answers.
+    Answers,
+    /// It is cut off from its worker, and goes on.
+    Cut,
+    /// It is dead: nothing runs on it.
+    Dead,
+    /// The source's site is dead, its worker too.
+    SiteDead,
 }
 
-impl<T: PartialEq> PartialEq for Kept<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.fingerprint == other.fingerprint && self.value == other.value
-    }
-}
-
-impl<T: Eq> Eq for Kept<T> {}
-
-impl<T> Hash for Kept<T> {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.fingerprint.hash(hasher);
+impl Reach {
+    pub(crate) fn is_dead(self) -> bool {
+        match self {
+            Reach::Dead | Reach::SiteDead => true,
+            Reach::Answers | Reach::Cut => false,
+        }
     }
 }
 
@@ -79,17 +80,22 @@ impl<T> Hash for Kept<T> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct SourceSite {
     pub(crate) row: Kept<VmRow>,
+    pub(crate) reach: Reach,
     pub(crate) stored: Stored,
     pub(crate) instance: Instance,
     pub(crate) job: Option<Transfer>,
     pub(crate) call: Option<Call>,
 }
 
-/// The destination: its ledger's row, and a host for each attempt.
+/// The destination: its ledger's row, and its hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct DestinationSite {
     pub(crate) row: Kept<VmRow>,
+    pub(crate) hosts: Vec<Reach>,
+    /// Most one a host.
     pub(crate) copies: Vec<Copy>,
+    /// The first host still has the retired copy of the move there.
+    pub(crate) has_retired: bool,
     pub(crate) call: Option<Call>,
 }
 
@@ -126,6 +132,10 @@ impl Copy {
     pub(crate) fn holds_newest(&self) -> bool {
         !self.stale && matches!(self.instance, Instance::Paused | Instance::Running)
     }
+
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(self.instance, Instance::Off(_))
+    }
 }
 
 /// A hypervisor call that was made and has not ended.
@@ -139,119 +149,15 @@ pub(crate) struct Call {
     pub(crate) half_done: bool,
 }
 
-/// A command on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Message {
-    pub(crate) sender: Sender,
-    pub(crate) token: Token,
-    pub(crate) order: Order,
-}
-
-impl Message {
-    pub(crate) fn rank(&self) -> (Token, Sender, u8) {
-        (self.token, self.sender, self.order.rank())
-    }
-}
-
-/// Who sent a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Sender {
-    Actor(u8),
-    SourceWorker,
-}
-
-/// What a command asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Order {
-    Open(Attempt),
-    Place(Attempt),
-    Commit(Attempt),
-    Run,
-    Abandon(Attempt),
-    Reopen(Attempt),
-    Discard,
-    CloseDestination(Outcome),
-    Seal,
-    Transfer(Attempt),
-    Abort,
-    Resume,
-    Start,
-    Unseal,
-    Retire,
-    CloseSource,
-}
-
-impl Order {
-    pub(crate) fn side(self) -> Side {
-        match self {
-            Order::Open(_)
-            | Order::Place(_)
-            | Order::Commit(_)
-            | Order::Run
-            | Order::Abandon(_)
-            | Order::Reopen(_)
-            | Order::Discard
-            | Order::CloseDestination(_) => Side::Destination,
-            Order::Seal
-            | Order::Transfer(_)
-            | Order::Abort
-            | Order::Resume
-            | Order::Start
-            | Order::Unseal
-            | Order::Retire
-            | Order::CloseSource => Side::Source,
-        }
-    }
-
-    /// The attempt that the hypervisor call is for.
-    pub(crate) fn attempt(self) -> Option<Attempt> {
-        match self {
-            Order::Open(attempt)
-            | Order::Place(attempt)
-            | Order::Commit(attempt)
-            | Order::Abandon(attempt)
-            | Order::Reopen(attempt)
-            | Order::Transfer(attempt) => Some(attempt),
-            Order::Run
-            | Order::Discard
-            | Order::CloseDestination(_)
-            | Order::Seal
-            | Order::Abort
-            | Order::Resume
-            | Order::Start
-            | Order::Unseal
-            | Order::Retire
-            | Order::CloseSource => None,
-        }
-    }
-
-    fn rank(self) -> u8 {
-        match self {
-            Order::Open(_) => 0,
-            Order::Place(_) => 1,
-            Order::Commit(_) => 2,
-            Order::Run => 3,
-            Order::Abandon(_) => 4,
-            Order::Reopen(_) => 5,
-            Order::Discard => 6,
-            Order::CloseDestination(_) => 7,
-            Order::Seal => 8,
-            Order::Transfer(_) => 9,
-            Order::Abort => 10,
-            Order::Resume => 11,
-            Order::Start => 12,
-            Order::Unseal => 13,
-            Order::Retire => 14,
-            Order::CloseSource => 15,
-        }
-    }
-}
-
-/// Somebody who settles: an orchestrator, and its successor or a recovery.
+/// Somebody who settles.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Actor {
     /// The last token it issued.
     pub(crate) last: Token,
+    /// Which end it wants.
+    pub(crate) goal: Goal,
+    /// Both sites have raised their floors under its claim.
+    pub(crate) is_fenced: bool,
     pub(crate) phase: Phase,
 }
 
@@ -260,6 +166,8 @@ pub(crate) struct Actor {
 pub(crate) enum Phase {
     /// It has not claimed yet.
     Unclaimed,
+    /// It has read what it needs to claim; others may be faster.
+    Claiming { expected: Epoch, at_least: Epoch },
     /// It acted, or has nothing to do; looks next at what is streamed to it.
     Idle,
     /// One of the two streamed readings is there.
@@ -293,7 +201,7 @@ pub(crate) enum Broken {
     EventBeforeGone,
     /// A completion event for a copy whose guest had run on elsewhere.
     EventForStaleCopy,
-    /// The VM was booted from its disk while its memory was whole elsewhere.
+    /// The VM was booted from its disk, or its copy discarded, while its memory was whole there.
     MemoryThrownAway,
     /// A line of the move before the one that it follows.
     Order(&'static str),
@@ -317,23 +225,26 @@ impl Broken {
 
 impl State {
     /// The start: on both rolls, running at the source, claimed by nobody.
-    pub(crate) fn start(faults: u8) -> Self {
-        let unclaimed = Actor { last: Token::ZERO, phase: Phase::Unclaimed };
+    pub(crate) fn start(faults: u8, hosts: usize, actors: Vec<Actor>) -> Self {
         State {
+            leg: Leg::There,
             source: SourceSite {
-                row: Kept::new(enrolled(Side::Source)),
+                row: Kept::new(enrolled(&VmRow::unknown(VM), Leg::There, Side::Source)),
+                reach: Reach::Answers,
                 stored: Stored::Real,
                 instance: Instance::Running,
                 job: None,
                 call: None,
             },
             destination: DestinationSite {
-                row: Kept::new(enrolled(Side::Destination)),
+                row: Kept::new(enrolled(&VmRow::unknown(VM), Leg::There, Side::Destination)),
+                hosts: vec![Reach::Answers; hosts],
                 copies: Vec::new(),
+                has_retired: false,
                 call: None,
             },
             claims: Claims::default(),
-            actors: [unclaimed.clone(), unclaimed],
+            actors,
             bag: Vec::new(),
             faults,
             memory_lost: false,
@@ -350,13 +261,27 @@ impl State {
         self.destination.copies.iter_mut().find(|copy| copy.attempt == attempt)
     }
 
+    /// The host of an attempt: they take turns.
+    pub(crate) fn host(&self, attempt: Attempt) -> usize {
+        (attempt.count() as usize - 1) % self.destination.hosts.len()
+    }
+
+    pub(crate) fn host_reach(&self, attempt: Attempt) -> Reach {
+        self.destination.hosts[self.host(attempt)]
+    }
+
     /// The destination's record. The model enrols on both sides before its first step.
     pub(crate) fn record(&self) -> &ArrivalRecord {
-        &at_destination(&self.destination.row).record
+        &self.at_destination().record
     }
 
     pub(crate) fn at_destination(&self) -> &AtDestination {
-        at_destination(&self.destination.row)
+        match self.destination.row.standing() {
+            Some(Standing::Destination(at)) => at,
+            Some(Standing::Source(_)) | None => {
+                unreachable!("the destination's row is the destination's from the start")
+            }
+        }
     }
 
     pub(crate) fn at_source(&self) -> &AtSource {
@@ -394,6 +319,11 @@ impl State {
         matches!(self.source.instance, Instance::Running | Instance::Paused)
     }
 
+    /// Somebody has sworn that the source can't run anything.
+    pub(crate) fn is_sworn(&self) -> bool {
+        !self.claims.assertions.is_empty()
+    }
+
     /// The guest runs, or runs anew, at the source: whatever memory the destination has is not the newest any more.
     pub(crate) fn source_ran(&mut self) {
         for copy in &mut self.destination.copies {
@@ -411,22 +341,51 @@ impl State {
     pub(crate) fn send(&mut self, message: Message) {
         self.bag.push(message);
     }
-}
 
-fn at_destination(row: &VmRow) -> &AtDestination {
-    match row.standing() {
-        Some(Standing::Destination(at)) => at,
-        Some(Standing::Source(_)) | None => unreachable!("the destination's row is the destination's from the start"),
+    /// The VM has arrived, and its evacuation has left nothing to do anywhere.
+    pub(crate) fn may_move_back(&self) -> bool {
+        let one_runs = matches!(self.destination.copies.as_slice(), [copy] if copy.instance == Instance::Running);
+        let idle = |row: &VmRow, call: Option<Call>| row.intent.is_none() && call.is_none();
+        self.leg == Leg::There
+            && matches!(self.record(), ArrivalRecord::Closed(closed) if closed.outcome == Outcome::Migrated)
+            && one_runs
+            && idle(&self.source.row, self.source.call)
+            && idle(&self.destination.row, self.destination.call)
+            && self.source.reach == Reach::Answers
+            && self.destination.hosts.iter().all(|reach| *reach == Reach::Answers)
+    }
+
+    /// Another evacuation brings it back: the sites change places, each with its ledger, floors and all. What was sent for
+    /// the first one is still under way.
+    pub(crate) fn move_back(&mut self, actors: Vec<Actor>) {
+        let hosts = self.destination.hosts.len();
+        let start = State::start(self.faults, hosts, actors);
+        let source_row = Kept::new(enrolled(&self.destination.row, Leg::Back, Side::Source));
+        let destination_row = Kept::new(enrolled(&self.source.row, Leg::Back, Side::Destination));
+        *self = State {
+            leg: Leg::Back,
+            source: SourceSite { row: source_row, ..start.source },
+            destination: DestinationSite { row: destination_row, has_retired: true, ..start.destination },
+            bag: std::mem::take(&mut self.bag),
+            broken: self.broken,
+            ..start
+        };
     }
 }
 
-/// The destination host of an attempt: each has its own.
-pub(crate) fn destination_host(attempt: Attempt) -> HostName {
-    format!("d{attempt}").parse().expect("a letter and a number are a name")
+/// The name of one of the destination's hosts.
+pub(crate) fn destination_host(host: usize) -> HostName {
+    format!("d{host}").parse().expect("a letter and a number are a name")
 }
 
 pub(crate) fn source_host() -> HostName {
     "s".parse().expect("a letter is a name")
+}
+
+/// A placeholder's copy, or what is left of one.
+pub(crate) fn placeholder(attempt: Attempt) -> Copy {
+    let instance = Instance::Off(OffCause::ShutDown);
+    Copy { attempt, stored: Stored::Placeholder, instance, job: false, stale: false }
 }
 
 /// The VM's real definition: live, on shared storage, started by its host at boot.
@@ -443,22 +402,24 @@ pub(crate) fn definition() -> Definition {
     }
 }
 
-fn enrolled(side: Side) -> VmRow {
+fn enrolled(row: &VmRow, leg: Leg, side: Side) -> VmRow {
     use muster_core::ledger::command::{VmCommand, VmOrder};
     let site = |name: &str| -> SiteName { name.parse().expect("a letter is a name") };
+    let evacuation = leg.evacuation();
     let entry = RollEntry {
-        evacuation: EVACUATION,
+        evacuation,
         vm: VM,
         mode: Mode::Live,
         source_site: site("a"),
         destination_site: site("b"),
-        destination_host: destination_host(Attempt::FIRST),
+        destination_host: destination_host(0),
         definition: definition(),
     };
     let order = VmOrder::Enrol { entry: Box::new(entry), side };
-    let command = VmCommand { evacuation: EVACUATION, vm: VM, token: Token::new(0, 1), at: Default::default(), order };
-    let applied = muster_core::ledger::transition::vm(&VmRow::unknown(VM), &command);
-    let mut row = applied.expect("an empty ledger takes a roll").row;
-    row.floor = Token::ZERO;
-    row
+    // The roll's own token, which nobody compares: the first claim of an evacuation writes it.
+    let command = VmCommand { evacuation, vm: VM, token: row.floor.next(), at: Default::default(), order };
+    let applied = muster_core::ledger::transition::vm(row, &command);
+    let mut enrolled = applied.expect("a ledger without an open evacuation takes a roll").row;
+    enrolled.floor = row.floor;
+    enrolled
 }

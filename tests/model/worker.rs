@@ -2,34 +2,36 @@
 //! may land late or never. Also what a worker does by itself: its proof that the source is gone, and its commit.
 
 use crate::hypervisor;
-use crate::model::{Floors, Protocol};
-use crate::state::{
-    Broken, Call, EVACUATION, Kept, Message, Order, Sender, State, VM, definition, destination_host, source_host,
-};
-use muster_core::evidence::ArrivalKind;
-use muster_core::ids::Attempt;
+use crate::kept::Kept;
+use crate::message::{Message, Order, Sender};
+use crate::order;
+use crate::protocol::{BadRule, Protocol};
+use crate::state::{Call, Copy, Reach, State, VM, definition, destination_host};
+use crate::tokens;
+use muster_core::evidence::{ArrivalKind, Outcome};
+use muster_core::ids::{Attempt, EvacuationId};
 use muster_core::ledger::command::{Applied, Execution, FactKind, MutationResult, Refusal, VmCommand, VmFact, VmOrder};
-use muster_core::ledger::{ArrivalRecord, AtSource, Mutation, SourceState, Standing, VmRow, transition};
-use muster_core::reading::{Instance, Job, Mark, OffCause, Phase, Sight, Sighting, SiteReading, Stored};
+use muster_core::ledger::{ArrivalRecord, Mutation, SourceState, VmRow, transition};
+use muster_core::reading::{Instance, OffCause, Stored};
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
 use muster_core::token::Token;
 
 /// A command arrives. Whether it changed anything.
 pub(crate) fn deliver(protocol: &Protocol, state: &mut State, message: &Message) -> bool {
-    if let Order::Commit(attempt) = message.order
-        && !has_arrived(state, attempt)
-    {
+    let side = message.side(state.leg);
+    if message.leg == state.leg && !looks_right(state, message.order) {
         return false;
     }
-    let side = message.order.side();
-    let Ok(applied) = command(protocol, row(state, side), message.token, vm_order(message.order)) else {
+    let order = vm_order(state, message.order);
+    let evacuation = message.leg.evacuation();
+    let Ok(applied) = command(protocol, evacuation, row(state, side), message.token, order) else {
         return false;
     };
     if applied.execution == Execution::Before {
         return false;
     }
-    check_order(state, message.order);
+    order::check(state, message);
     let mutation = applied.row.intent.as_ref().map(|intent| intent.mutation);
     let begun = row(state, side).intent.is_none();
     write(state, side, applied.row);
@@ -53,16 +55,80 @@ pub(crate) fn deliver(protocol: &Protocol, state: &mut State, message: &Message)
     true
 }
 
+/// What a worker sees of its hosts before it takes a command; what it can't look at it refuses.
+fn looks_right(state: &State, order: Order) -> bool {
+    match order {
+        Order::Seal
+        | Order::Transfer(_)
+        | Order::Abort
+        | Order::Resume
+        | Order::Start
+        | Order::Unseal
+        | Order::Retire => state.source.reach == Reach::Answers,
+        Order::Commit(attempt) => may_be_completed(state, attempt),
+        Order::Run => state.attempt().is_some_and(|attempt| is_still(state, attempt)),
+        Order::Discard => state.destination.copies.iter().all(|copy| !copy.job),
+        Order::Open(..)
+        | Order::Place(_)
+        | Order::Abandon(_)
+        | Order::Reopen(_)
+        | Order::CloseDestination(_)
+        | Order::CloseSource => true,
+    }
+}
+
+fn is_still(state: &State, attempt: Attempt) -> bool {
+    state.host_reach(attempt) == Reach::Answers && state.copy(attempt).is_some_and(|copy| !copy.job)
+}
+
+/// The exclusive section's look before an event: the copy of this attempt is there, whole, paused and without a job; or
+/// the placeholder of a cold start.
+fn may_be_completed(state: &State, attempt: Attempt) -> bool {
+    let from_disk = matches!(state.record(), ArrivalRecord::Started(started) if started.kind == ArrivalKind::ColdStart);
+    let is_fit = state.copy(attempt).is_some_and(|copy| match copy.instance {
+        Instance::Paused | Instance::Running => true,
+        Instance::Incoming => false,
+        Instance::Off(_) => from_disk && copy.stored == Stored::Placeholder,
+    });
+    is_fit && is_still(state, attempt)
+}
+
+/// What the source's worker asks the destination's before its copy may run: that the VM is not, and may not yet be, there.
+pub(crate) fn may_run_here(state: &State) -> bool {
+    let may_be_there = match state.record() {
+        ArrivalRecord::Enrolled | ArrivalRecord::Abandoned(_) => false,
+        ArrivalRecord::Started(_) | ArrivalRecord::Completed(_) => true,
+        ArrivalRecord::Closed(closed) => closed.outcome == Outcome::Migrated,
+    };
+    let seen = |attempt| state.host_reach(attempt) == Reach::Answers;
+    let mut copies = state.destination.copies.iter();
+    !may_be_there && !copies.any(|copy| copy.instance == Instance::Running && seen(copy.attempt))
+}
+
+/// How the host is reached that a site's mutation is for.
+pub(crate) fn call_reach(state: &State, side: Side) -> Reach {
+    let mutation = row(state, side).intent.as_ref().map(|intent| intent.mutation);
+    let attempt = state.destination.call.and_then(|call| call.attempt).or_else(|| state.attempt());
+    match (side, mutation, attempt) {
+        (Side::Source, _, _) => state.source.reach,
+        (Side::Destination, Some(Mutation::Place | Mutation::Run), Some(attempt)) => state.host_reach(attempt),
+        (Side::Destination, _, _) => Reach::Answers,
+    }
+}
+
 /// A fenced observe's first step at a site.
 pub(crate) fn raise_floor(protocol: &Protocol, state: &mut State, side: Side, token: Token) -> Result<(), Refusal> {
-    let applied = command(protocol, row(state, side), token, VmOrder::RaiseFloor)?;
+    let evacuation = state.leg.evacuation();
+    let applied = command(protocol, evacuation, row(state, side), token, VmOrder::RaiseFloor)?;
     write(state, side, applied.row);
     Ok(())
 }
 
-/// The hypervisor carries out the call that is under way; who waited for it writes down what came of it.
+/// The hypervisor carries out the call that is under way; who waited for it writes down what came of it, if the answer
+/// comes through.
 pub(crate) fn call_lands(protocol: &Protocol, state: &mut State, side: Side) {
-    let Some(under_way) = *call(state, side) else { return };
+    let Some(mut under_way) = *call(state, side) else { return };
+    under_way.watched &= call_reach(state, side) == Reach::Answers;
     if under_way.mutation == Mutation::Start && !under_way.half_done {
         hypervisor::define_real(state);
         *call(state, side) = Some(Call { half_done: true, ..under_way });
@@ -71,7 +137,7 @@ pub(crate) fn call_lands(protocol: &Protocol, state: &mut State, side: Side) {
     let result = hypervisor::carry_out(protocol, state, under_way);
     *call(state, side) = None;
     if under_way.watched {
-        let looks = under_way.mutation == Mutation::Unseal && protocol.unseal_looks;
+        let looks = under_way.mutation == Mutation::Unseal && !protocol.is(BadRule::UnsealsBlindly);
         let result = if looks { unsealed(state, result) } else { result };
         mutation_ended(state, side, result);
     }
@@ -80,7 +146,9 @@ pub(crate) fn call_lands(protocol: &Protocol, state: &mut State, side: Side) {
 /// The hypervisor refuses the call, or fails in it. What came of it all the same, only a look tells.
 pub(crate) fn call_fails(protocol: &Protocol, state: &mut State, side: Side) {
     let failed = call(state, side).take();
-    if failed.is_some_and(|call| call.watched) {
+    // Whether it failed where nobody answers, nobody knows: its intent stands.
+    let is_heard = call_reach(state, side) == Reach::Answers;
+    if is_heard && failed.is_some_and(|call| call.watched) {
         if failed.is_some_and(|call| call.mutation == Mutation::Seal) && state.source.stored == Stored::Real {
             write_fact(state, side, FactKind::NotSealed);
         }
@@ -107,14 +175,14 @@ fn end_by_look(protocol: &Protocol, state: &mut State, side: Side, otherwise: Mu
     let mutation = row(state, side).intent.as_ref().map(|intent| intent.mutation);
     let real = state.source.stored == Stored::Real;
     let done = match mutation {
-        Some(Mutation::Unseal) => real && (state.source_is_alive() || !protocol.unseal_looks),
+        Some(Mutation::Unseal) => real && (state.source_is_alive() || protocol.is(BadRule::UnsealsBlindly)),
         Some(Mutation::Start) => real && state.source.instance == Instance::Running,
         Some(_) | None => false,
     };
     if done {
         return mutation_ended(state, side, MutationResult::Done);
     }
-    if protocol.inert_before_end {
+    if !protocol.is(BadRule::InertTooLate) {
         make_inert_again(state, side);
     }
     mutation_ended(state, side, otherwise);
@@ -134,7 +202,9 @@ fn unsealed(state: &mut State, result: MutationResult) -> MutationResult {
 /// an unsealing or a start leaves behind that did not end well.
 pub(crate) fn should_be_inert(state: &State) -> bool {
     let idle = state.source.row.intent.is_none() && state.source.call.is_none();
-    idle && state.source.stored == Stored::Real && state.at_source().state != SourceState::Unsealed
+    idle && state.source.reach == Reach::Answers
+        && state.source.stored == Stored::Real
+        && state.at_source().state != SourceState::Unsealed
 }
 
 /// The worker makes it so again.
@@ -151,12 +221,13 @@ pub(crate) fn make_inert_again(state: &mut State, side: Side) {
 /// What the source's worker takes for its proof: sealed, no job, no instance, off because it migrated.
 pub(crate) fn provable_gone(protocol: &Protocol, state: &State) -> Option<(Attempt, Token)> {
     let SourceState::Sealed { transfer: Some(transfer) } = &state.at_source().state else { return None };
-    let sealed = state.source.stored == Stored::Sealed || !protocol.seals;
-    let stopped = match state.source.instance {
-        Instance::Off(OffCause::Migrated) => true,
-        Instance::Paused => protocol.paused_is_gone,
-        Instance::Off(_) | Instance::Incoming | Instance::Running => false,
-    };
+    let sealed = state.source.stored == Stored::Sealed || protocol.is(BadRule::NoSeal);
+    let stopped = state.source.reach == Reach::Answers
+        && match state.source.instance {
+            Instance::Off(OffCause::Migrated) => true,
+            Instance::Paused => protocol.is(BadRule::PausedIsGone),
+            Instance::Off(_) | Instance::Incoming | Instance::Running => false,
+        };
     (sealed && stopped && state.source.job.is_none()).then_some((transfer.attempt, transfer.token))
 }
 
@@ -164,84 +235,57 @@ pub(crate) fn provable_gone(protocol: &Protocol, state: &State) -> Option<(Attem
 pub(crate) fn report_gone(protocol: &Protocol, state: &mut State) -> bool {
     let Some((attempt, token)) = provable_gone(protocol, state) else { return false };
     write_fact(state, Side::Source, FactKind::Gone { attempt });
-    let commit = Message { sender: Sender::SourceWorker, token, order: Order::Commit(attempt) };
+    let order = Order::Commit(attempt);
+    let commit = Message { leg: state.leg, sender: Sender::SourceWorker, token, order, allowed: false };
     if !state.bag.contains(&commit) {
         state.send(commit);
     }
     true
 }
 
-/// What the source's worker answers. Tokens are left out: nobody weighs them.
-pub(crate) fn read_source(state: &State) -> SiteReading {
-    let sighting = Sighting {
-        host: source_host(),
-        instance: state.source.instance,
-        stored: state.source.stored,
-        mark: None,
-        job: state.source.job.map(|_| Job::in_phase(Phase::PreCopy)),
-        disk_complete: true,
-        stood_still_ms: None,
-        job_error: None,
-        autostart: false,
-    };
-    let mut at = state.at_source().clone();
-    match &mut at.state {
-        SourceState::Sealed { transfer: Some(transfer) } | SourceState::Gone { transfer } => {
-            transfer.token = Token::ZERO;
-        }
-        SourceState::Sealed { transfer: None } | SourceState::Unsealed | SourceState::Retired => {}
-    }
-    reading(Standing::Source(at), vec![sighting], &state.source.row, state.source.call)
+/// What given-up attempts left, on hosts that answer, once the move is over; never what holds memory.
+fn cleanable(state: &State) -> Vec<Attempt> {
+    let is_inert = |attempt: &Attempt| state.copy(*attempt).is_none_or(Copy::is_off);
+    let left = state.at_destination().leftovers.iter().map(|leftover| leftover.attempt);
+    left.filter(|attempt| state.host_reach(*attempt) == Reach::Answers).filter(is_inert).collect()
 }
 
-/// What the source's worker answers in a world without seals: as if its ledger's word were enough.
-pub(crate) fn read_unsealed_source(state: &State) -> SiteReading {
-    let mut answer = read_source(state);
-    let AtSource { state: standing, .. } = state.at_source();
-    if *standing != SourceState::Unsealed {
-        answer.sight.sightings.iter_mut().for_each(|sighting| sighting.stored = Stored::Sealed);
-    }
-    answer
+pub(crate) fn may_clean_up(state: &State) -> bool {
+    let is_over = matches!(state.record(), ArrivalRecord::Closed(_));
+    is_over && state.destination.call.is_none() && !cleanable(state).is_empty()
 }
 
-/// What the destination's worker answers.
-pub(crate) fn read_destination(state: &State) -> SiteReading {
-    let seen = |copy: &crate::state::Copy| Sighting {
-        host: destination_host(copy.attempt),
-        instance: copy.instance,
-        stored: copy.stored,
-        mark: Some(Mark { evacuation: EVACUATION, attempt: copy.attempt, token: Token::ZERO }),
-        job: copy.job.then(|| Job::in_phase(Phase::PreCopy)),
-        disk_complete: true,
-        stood_still_ms: None,
-        job_error: None,
-        autostart: false,
-    };
-    let sightings = state.destination.copies.iter().map(seen).collect();
-    let at = state.at_destination().clone();
-    reading(Standing::Destination(at), sightings, &state.destination.row, state.destination.call)
+/// The destination's worker removes them by itself.
+pub(crate) fn clean_up(state: &mut State) {
+    let attempts = cleanable(state);
+    state.destination.copies.retain(|copy| !attempts.contains(&copy.attempt));
+    write_fact(state, Side::Destination, FactKind::Cleaned { attempts });
 }
 
-/// The exclusive section's look before an event: the copy of this attempt is there, whole, paused and without a job.
-fn has_arrived(state: &State, attempt: Attempt) -> bool {
-    state.copy(attempt).is_some_and(|copy| copy.instance == Instance::Paused && !copy.job)
-}
-
-fn command(protocol: &Protocol, row: &VmRow, token: Token, order: VmOrder) -> Result<Applied, Refusal> {
-    let command = VmCommand { evacuation: EVACUATION, vm: VM, token, at: Timestamp::default(), order };
-    let floor = match protocol.floors {
-        Floors::Full => return transition::vm(row, &command),
-        Floors::EpochOnly if token.epoch < row.floor.epoch => row.floor,
-        Floors::EpochOnly | Floors::Ignored => Token::ZERO,
+fn command(
+    protocol: &Protocol,
+    evacuation: EvacuationId,
+    row: &VmRow,
+    token: Token,
+    order: VmOrder,
+) -> Result<Applied, Refusal> {
+    let command = VmCommand { evacuation, vm: VM, token, at: Timestamp::default(), order };
+    let floor = if protocol.has_floors() {
+        return transition::vm(row, &command);
+    } else if protocol.is(BadRule::FloorByEpoch) && token.epoch < row.floor.epoch {
+        row.floor
+    } else {
+        Token::ZERO
     };
     let mut applied = transition::vm(&VmRow { floor, ..row.clone() }, &command)?;
     applied.row.floor = row.floor.max(token);
     Ok(applied)
 }
 
-fn vm_order(order: Order) -> VmOrder {
+fn vm_order(state: &State, order: Order) -> VmOrder {
+    let host = |attempt| destination_host(state.host(attempt));
     match order {
-        Order::Open(attempt) => VmOrder::OpenAttempt { host: destination_host(attempt), kind: ArrivalKind::Transfer },
+        Order::Open(attempt, kind) => VmOrder::OpenAttempt { host: host(attempt), kind },
         Order::Place(attempt) => VmOrder::BeginPlace { attempt },
         Order::Commit(attempt) => VmOrder::Complete { attempt, late: false },
         Order::Run => VmOrder::BeginRun,
@@ -250,54 +294,13 @@ fn vm_order(order: Order) -> VmOrder {
         Order::Discard => VmOrder::BeginDiscard,
         Order::CloseDestination(outcome) => VmOrder::CloseDestination { outcome },
         Order::Seal => VmOrder::BeginSeal { definition: Box::new(definition()) },
-        Order::Transfer(attempt) => VmOrder::BeginTransfer { attempt, host: destination_host(attempt) },
+        Order::Transfer(attempt) => VmOrder::BeginTransfer { attempt, host: host(attempt) },
         Order::Abort => VmOrder::BeginAbort,
         Order::Resume => VmOrder::BeginResume,
         Order::Start => VmOrder::BeginStart,
         Order::Unseal => VmOrder::BeginUnseal,
         Order::Retire => VmOrder::BeginRetire { keep_ms: None },
         Order::CloseSource => VmOrder::CloseSource,
-    }
-}
-
-/// The order of the lines, checked against the truth of both sites at the moment a ledger takes a command.
-fn check_order(state: &mut State, order: Order) {
-    let placed = |attempt| state.copy(attempt).is_some();
-    let none_is_open = matches!(state.record(), ArrivalRecord::Enrolled | ArrivalRecord::Abandoned(_));
-    let (follows, wrong) = match order {
-        Order::Seal => (state.attempt().is_some_and(placed) && !state.has_event(), "sealed without a placeholder"),
-        Order::Transfer(attempt) => {
-            (placed(attempt) && state.attempt() == Some(attempt), "transferred without a placeholder")
-        }
-        Order::Retire => (state.has_event(), "retired without an event"),
-        Order::Resume | Order::Start | Order::Unseal => {
-            (none_is_open, "the source taken back while an attempt is open")
-        }
-        Order::CloseSource => {
-            let retired = state.at_source().state == SourceState::Retired;
-            (state.has_event() == retired, "the source closed too early")
-        }
-        Order::CloseDestination(_) => (state.at_source().closed, "the destination closed too early"),
-        Order::Commit(attempt) => return check_event(state, attempt),
-        Order::Open(_)
-        | Order::Place(_)
-        | Order::Run
-        | Order::Abandon(_)
-        | Order::Reopen(_)
-        | Order::Discard
-        | Order::Abort => return,
-    };
-    if !follows {
-        state.breaks(Broken::Order(wrong));
-    }
-}
-
-fn check_event(state: &mut State, attempt: Attempt) {
-    let proof = matches!(&state.at_source().state, SourceState::Gone { transfer } if transfer.attempt == attempt);
-    if !proof || state.source_is_alive() || state.source.job.is_some() {
-        state.breaks(Broken::EventBeforeGone);
-    } else if state.copy(attempt).is_some_and(|copy| copy.stale) {
-        state.breaks(Broken::EventForStaleCopy);
     }
 }
 
@@ -321,7 +324,8 @@ fn row(state: &State, side: Side) -> &VmRow {
     }
 }
 
-fn write(state: &mut State, side: Side, row: VmRow) {
+fn write(state: &mut State, side: Side, mut row: VmRow) {
+    tokens::blank(&mut row);
     match side {
         Side::Source => state.source.row = Kept::new(row),
         Side::Destination => state.destination.row = Kept::new(row),
@@ -332,17 +336,5 @@ fn call(state: &mut State, side: Side) -> &mut Option<Call> {
     match side {
         Side::Source => &mut state.source.call,
         Side::Destination => &mut state.destination.call,
-    }
-}
-
-fn reading(standing: Standing, sightings: Vec<Sighting>, row: &VmRow, call: Option<Call>) -> SiteReading {
-    let sight = Sight { sightings, silent_hosts: Vec::new(), call_under_way: call.is_some() };
-    SiteReading {
-        vm: VM,
-        floor: Token::ZERO,
-        standing: Some(standing),
-        sight,
-        mutation_under_way: row.intent.is_some(),
-        at: Timestamp::default(),
     }
 }

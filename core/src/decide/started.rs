@@ -19,10 +19,13 @@ impl Case<'_> {
         if self.destination.other == OtherCopy::Running {
             return doubt(Doubt::ForeignCopy, Hold::ForeignCopy);
         }
-        if let Some(Seal::Closed | Seal::NotOnRoll) = self.seal() {
-            return self.source_takes_no_part();
-        }
+        let takes_no_part = matches!(self.seal(), Some(Seal::Closed | Seal::NotOnRoll));
         let decision = match kind {
+            // A cold start needs nothing of its source but that it stays fenced.
+            ArrivalKind::ColdStart if takes_no_part && self.source == SourceStanding::Fenced => {
+                Decision { verdict: Verdict::NotMigrated, ..self.cold_start() }
+            }
+            ArrivalKind::Transfer | ArrivalKind::ColdStart if takes_no_part => return self.source_takes_no_part(),
             ArrivalKind::Transfer => self.transfer(),
             ArrivalKind::ColdStart => self.cold_start(),
         };
@@ -43,7 +46,10 @@ impl Case<'_> {
     /// An attempt that nobody wants any more, or that a site refuses, is given up where a step forward stood, or
     /// where only the job keeps it alive.
     fn give_up_if_unwanted(&self, attempt: Attempt, kind: ArrivalKind, decision: Decision) -> Decision {
-        let unwanted = self.order.goal == super::Goal::Undo || self.order.refused == Some(attempt);
+        // A person's order for this VM counts for more than the wish that all be undone.
+        let ordered = kind == ArrivalKind::ColdStart && self.order.cold_start == super::ColdStart::Ordered;
+        let undone = self.order.goal == super::Goal::Undo && !ordered;
+        let unwanted = undone || self.order.refused == Some(attempt);
         if !unwanted {
             return decision;
         }
@@ -72,12 +78,13 @@ impl Case<'_> {
         }
         match self.destination.copy {
             CopyState::Absent | CopyState::Placeholder => act(Verdict::NotMigrated, Action::Abandon),
-            CopyState::Incoming
-            | CopyState::Paused
-            | CopyState::Running
-            | CopyState::Crashed
-            | CopyState::ShutDown
-            | CopyState::HostSilent => doubt(Doubt::RecordsDisagree, Hold::Contradiction),
+            CopyState::HostSilent if self.source == SourceStanding::Running => {
+                act(Verdict::NotMigrated, Action::Abandon)
+            }
+            CopyState::HostSilent => doubt(Doubt::DestinationHostSilent, Hold::DestinationHostSilent),
+            CopyState::Incoming | CopyState::Paused | CopyState::Running | CopyState::Crashed | CopyState::ShutDown => {
+                doubt(Doubt::RecordsDisagree, Hold::Contradiction)
+            }
         }
     }
 

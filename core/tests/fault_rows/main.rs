@@ -128,6 +128,30 @@ impl Row {
     }
 }
 
+/// Undone as a whole, and started anew by a person's order for this VM: the one who says less general things is heard.
+#[test]
+fn an_ordered_cold_start_goes_on_though_all_else_is_undone() {
+    let ordered = |record, copy| row(record, copy).undo().cold_start(ColdStart::Ordered).source_fenced();
+    ordered(ABANDONED, Absent).acts(Verdict::MemoryLost, Action::OpenAttempt(ArrivalKind::ColdStart));
+    ordered(COLD_STARTED, Absent).acts(Verdict::MemoryLost, Action::MakePlaceholder);
+    ordered(COLD_STARTED, Placeholder).acts(Verdict::MemoryLost, Action::Commit);
+    let by_policy = ordered(COLD_STARTED, Absent).cold_start(ColdStart::Policy);
+    by_policy.holds(Verdict::MemoryLost, Hold::ColdStartNotAllowed);
+    // Nor does it matter what part the source's ledger says that it takes: it would be opened and given up without end.
+    ordered(COLD_STARTED, Absent)
+        .source(Seal::Closed, SourceInstance::HostSilent)
+        .acts(Verdict::NotMigrated, Action::MakePlaceholder);
+}
+
+/// A late "open" has started an attempt after the source's part was closed, and its host is gone: nothing can be there.
+#[test]
+fn an_attempt_that_the_source_takes_no_part_in_is_given_up_though_its_host_is_silent() {
+    let closed = |instance| row(STARTED, HostSilent).undo().source(Seal::Closed, instance);
+    closed(SourceInstance::Running).acts(Verdict::NotMigrated, Action::Abandon);
+    let unknown = Verdict::Indeterminate(Doubt::DestinationHostSilent);
+    closed(SourceInstance::Stopped).holds(unknown, Hold::DestinationHostSilent);
+}
+
 use CopyState::{Absent, Crashed, HostSilent, Incoming, Paused, Placeholder, Running, ShutDown};
 
 #[test]

@@ -303,6 +303,12 @@ fn abandon(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> 
         && matches!(seal(evidence), Some(Seal::Unsealed | Seal::Sealed(TransferTrace::NotBegun)))
         && is_movable(order.mode, shows)
         && !matches!(at.other, OtherCopy::Foreign | OtherCopy::HoldsMemory);
+    // A person's order for this VM, which nothing stands in the way of.
+    let ordered = is_started_by(at.record, ArrivalKind::ColdStart)
+        && order.cold_start == ColdStart::Ordered
+        && !is_refused(order, at.record)
+        && is_source_fenced_out(evidence)
+        && matches!(at.copy, CopyState::Absent | CopyState::Placeholder);
     let transfer = is_started_by(at.record, ArrivalKind::Transfer);
     let undecided = transfer
         && shows == SourceShows::Paused
@@ -326,6 +332,7 @@ fn abandon(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> 
         ),
         (!undecided || evidence.past_deadline, "gives up a handover before its deadline"),
         (!healthy, "gives up a healthy attempt"),
+        (!ordered, "gives up a cold start that a person ordered"),
     ])
 }
 

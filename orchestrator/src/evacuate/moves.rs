@@ -67,6 +67,8 @@ pub(super) struct Tracked {
     pub(super) planned: PlannedMove,
     pub(super) destination_host: HostName,
     pub(super) sequence: Sequence,
+    /// Both sites have raised its floor under this claim.
+    pub(super) is_fenced: bool,
     pub(super) retries_ordered: u32,
     pub(super) cold_start_ordered: bool,
     /// Its next attempts slow the guest down.
@@ -188,6 +190,7 @@ impl<'d> Moves<'d> {
             destination_host: status.planned.destination_host.clone(),
             planned: status.planned.clone(),
             sequence: Sequence(0),
+            is_fenced: false,
             retries_ordered: status.retries_ordered,
             cold_start_ordered: status.cold_start_ordered,
             auto_converge: status.auto_converge,
@@ -319,6 +322,7 @@ impl<'d> Moves<'d> {
             destination_host: tracked.destination_host.clone(),
             opening,
             sequence: tracked.sequence,
+            is_fenced: tracked.is_fenced,
             auto_converge: tracked.auto_converge,
         };
         let wave = usize::try_from(tracked.planned.wave).ok().and_then(|wave| self.runbook.waves.get(wave)).cloned();

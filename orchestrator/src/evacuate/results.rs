@@ -221,6 +221,7 @@ impl Moves<'_> {
         };
         let Some(tracked) = self.moves.get_mut(&vm) else { return Ok(false) };
         tracked.sequence = subject.sequence;
+        tracked.is_fenced = subject.is_fenced;
         tracked.auto_converge = subject.auto_converge;
         if let Some(host) = other_host {
             self.schedule.redirect(vm, &host).map_err(flaw)?;

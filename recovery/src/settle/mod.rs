@@ -84,6 +84,8 @@ pub struct Move {
     pub opening: Opening,
     /// The last command's number under this claim.
     pub sequence: Sequence,
+    /// Both sites have raised its floor under this claim: no command of an older one can take effect any more.
+    pub is_fenced: bool,
     /// A transfer of it didn't converge: the next ones slow the guest down.
     pub auto_converge: bool,
 }
@@ -190,15 +192,12 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(settler: &'a Settler, subject: &'a mut Move) -> Self {
-        // A claim's first look at a VM is fenced: only then can no command of an older claim still take effect.
-        let is_first = subject.sequence == Sequence(0);
         // What could not be removed by an earlier run is tried again by this one.
         subject.order.leftovers = Leftovers::AreDiscarded;
-        let look = if is_first { Look::Fenced } else { Look::Streamed };
         Run {
             settler,
             subject,
-            look,
+            look: Look::Streamed,
             waiting: None,
             destination_silent_since: None,
             last_action: None,
@@ -255,18 +254,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Streamed readings while both feeds are heard, else, or in doubt, fenced ones.
+    /// Streamed readings while both feeds are heard, else, or in doubt, fenced ones. A claim begins with fenced looks until
+    /// both sites have heard one: a site that has not would still take an older claim's commands beside this one's.
     async fn observe(&mut self) -> Result<Seen, Settled> {
         match self.look {
-            Look::Streamed => {
+            Look::Streamed if self.subject.is_fenced => {
                 if let Some(seen) = self.settler.streamed(self.subject.vm).await {
                     return Ok(seen);
                 }
             }
-            Look::Fenced => {}
+            Look::Streamed | Look::Fenced => {}
         }
         let token = self.next_token();
         let seen = self.settler.read_fenced(self.subject.vm, token).await.map_err(|_superseded| Settled::Superseded)?;
+        self.subject.is_fenced |= matches!((&seen.source, &seen.destination), (Heard::Answer(_), Heard::Answer(_)));
         // What a fenced look finds busy or unfinished is followed on the streams again.
         self.look = Look::Streamed;
         Ok(seen)
