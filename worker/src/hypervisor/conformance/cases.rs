@@ -280,6 +280,8 @@ async fn transfer_without_placeholder(stage: &Stage) -> Seen {
     stage.must_be_refused(Source, VmChange::DeleteRetired).await?;
     stage.must_be_refused(Source, stage.transfer(Attempt::FIRST)).await?;
     stage.must(Destination, stage.placeholder(Attempt::FIRST)).await?;
+    // Nor is one that is off and inert in another way.
+    stage.must_be_refused(Destination, VmChange::DeleteRetired).await?;
     stage.must_be_refused(Source, stage.transfer(Attempt::FIRST.next())).await?;
     stage.must_be_refused(Source, stage.disk_copy(Attempt::FIRST)).await?;
     let seen = stage.seen(Source).await?;
