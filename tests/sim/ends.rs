@@ -53,7 +53,7 @@ impl Game {
                 );
             }
         }
-        for vm in isolated::held_up(&evacuation.faults, |number| self.vm(number), ends, &self.attempts) {
+        for vm in isolated::held_up(evacuation, |number| self.vm(number), ends, &self.attempts) {
             let what = format!("{} had no trouble of its own, and did not arrive at once", truths[&vm].name);
             self.is_wrong("isolated", what);
         }

@@ -83,8 +83,9 @@ fn run(seeds: Vec<u64>, size: Size, name: &str) {
     for played in side_by_side(&seeds, size) {
         let (seed, Played { figures, wrong, .. }) = played;
         total.add(&figures);
-        if !wrong.is_empty() {
-            println!("seed {seed} FAILED");
+        if let Some(first) = wrong.first() {
+            let broken: BTreeSet<&str> = wrong.iter().map(|wrong| wrong.invariant).collect();
+            println!("seed {seed} FAILED: {broken:?}, first {}", first.what.lines().next().unwrap_or_default());
             failed.push(seed);
         }
     }

@@ -91,8 +91,10 @@ impl Seen<'_> {
     fn needless(&self, doubt: Doubt) -> Option<&'static str> {
         let (is_right, why_not) = match doubt {
             Doubt::SourceSilent => {
-                let may_have_arrived =
-                    self.event_by_then || self.contradicted(Verdict::Indeterminate(Doubt::SourceSilent)).is_none();
+                // Where the destination's hosts are out of hearing as well, nobody could know.
+                let may_have_arrived = self.event_by_then
+                    || self.destination_may_be_hidden
+                    || self.contradicted(Verdict::Indeterminate(Doubt::SourceSilent)).is_none();
                 (self.source_may_be_hidden && may_have_arrived, "the source could be heard, or nothing had arrived")
             }
             Doubt::DestinationSilent => (self.destination_may_be_hidden, "the destination could be heard"),

@@ -70,7 +70,7 @@ impl Game {
             "name = \"evacuation-{}\"\nsource.site = \"{}\"\ndestination.site = \"{}\"\n\
              [limits]\nper_source_host = 3\nper_destination_host = 3\n\
              [retry]\nattempts = 4\nbackoff_ms = 100\nbackoff_max_ms = 400\n\
-             [deadlines]\ntransfer_ms = 20000\nhandover_ms = 3000\nsilence_ms = 3000\n\
+             [deadlines]\ntransfer_ms = 40000\nhandover_ms = 3000\nsilence_ms = 3000\n\
              [recovery]\ncold_start = \"{policy}\"\n{}",
             self.number,
             self.site(Side::From),

@@ -244,7 +244,7 @@ impl Game {
                 self.note(&format!("the {} fell at one of its points", process.word()));
                 // Its life has ended already; what it had not synced ends with it.
                 self.stage.kill(process);
-                self.ends_after(for_ms, Ending::Born(process), Some(Hindrance::Process(process)));
+                self.ends_after(for_ms, Ending::Born(process), Some(Hindrance::Dead(process)));
                 continue;
             }
             let Some(_) = next else { break };

@@ -113,7 +113,7 @@ impl Game {
         }
         self.stage.kill_keeping(process, kept);
         self.disk_is(process, Disk::Calm);
-        self.ends_after(for_ms, Ending::Born(process), Some(Hindrance::Process(process)));
+        self.ends_after(for_ms, Ending::Born(process), Some(Hindrance::Dead(process)));
         true
     }
 
@@ -156,12 +156,12 @@ impl Game {
                 let others = PROCESSES.into_iter().chain([Process::Caller]).filter(|other| *other != process);
                 let cuts = others.map(|other| PathTrouble::Cut(process.port(), other.port()));
                 let ending = Ending::PluggedIn(site.clone(), cuts.map(|cut| self.stage.network.trouble(cut)).collect());
-                (WorldFault::Site(site, SiteFault::Unplugged), *for_ms, ending, Hindrance::Process(process))
+                (WorldFault::Site(site, SiteFault::Unplugged), *for_ms, ending, Hindrance::Unplugged(process))
             }
             Place::SiteDies { for_ms } => {
                 self.stage.kill(process);
                 let ending = Ending::SiteReturns(site.clone(), process);
-                (WorldFault::Site(site, SiteFault::PowerLoss), *for_ms, ending, Hindrance::Process(process))
+                (WorldFault::Site(site, SiteFault::PowerLoss), *for_ms, ending, Hindrance::Dead(process))
             }
         };
         self.memory_may_be_lost |= matches!(place, Place::HostDies { .. } | Place::SiteDies { .. });
@@ -272,6 +272,7 @@ impl Game {
         if !self.is_dead(process) || (process == Process::Orchestrator && self.succeeded) {
             return;
         }
+        self.weather.is_back(process, self.trace.now_ms());
         match process {
             Process::Source | Process::Destination => drop(self.stage.begin_worker(process, None).await),
             Process::Orchestrator => drop(self.stage.start_orchestrator(None).await),
@@ -301,6 +302,8 @@ impl Game {
             self.disk_is(process, Disk::Calm);
             self.is_born(process).await;
         }
+        // Whoever fell up to here lives again.
+        while self.fallen.1.try_recv().is_ok() {}
         self.weather.end_all(self.trace.now_ms());
     }
 

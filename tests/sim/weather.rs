@@ -10,8 +10,10 @@ const AFTERMATH_MS: u64 = 8_000;
 /// Something that keeps from hearing or reaching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hindrance {
-    /// The process is dead, or nobody reaches it.
-    Process(Process),
+    /// The process is dead.
+    Dead(Process),
+    /// Nobody reaches the worker, nor it anybody.
+    Unplugged(Process),
     /// Its store takes no work, or is slow to.
     Store(Process),
     /// A host of this worker's site, or all of them, don't answer.
@@ -48,6 +50,13 @@ impl Weather {
         *end_ms = end_ms.or(Some(now_ms));
     }
 
+    /// A dead process lives again, by whichever way.
+    pub(crate) fn is_back(&mut self, process: Process, now_ms: u64) {
+        for span in self.spans.iter_mut().filter(|span| span.what == Hindrance::Dead(process)) {
+            span.end_ms = span.end_ms.or(Some(now_ms));
+        }
+    }
+
     pub(crate) fn end_all(&mut self, now_ms: u64) {
         for span in &mut self.spans {
             span.end_ms = span.end_ms.or(Some(now_ms));
@@ -58,9 +67,10 @@ impl Weather {
     pub(crate) fn may_hide(&self, worker: Process, from_ms: u64, to_ms: u64) -> bool {
         self.spans.iter().any(|span| {
             let about = match span.what {
-                Hindrance::Process(process) | Hindrance::Store(process) | Hindrance::Hosts(process) => {
-                    process == worker
-                }
+                Hindrance::Dead(process)
+                | Hindrance::Unplugged(process)
+                | Hindrance::Store(process)
+                | Hindrance::Hosts(process) => process == worker,
                 Hindrance::Path(..) => false,
             };
             about && span.begin_ms <= to_ms && span.end_ms.is_none_or(|end_ms| end_ms + AFTERMATH_MS >= from_ms)
@@ -70,7 +80,8 @@ impl Weather {
     /// Whether the one could not call the other, or get its answer, at any moment of this time.
     pub(crate) fn apart_throughout(&self, caller: Process, called: Process, from_ms: u64, to_ms: u64) -> bool {
         let apart = |what: Hindrance| match what {
-            Hindrance::Process(process) => process == called,
+            Hindrance::Dead(process) => process == called,
+            Hindrance::Unplugged(process) => process == called || process == caller,
             Hindrance::Path(one, other) => (one, other) == (caller, called) || (one, other) == (called, caller),
             Hindrance::Hosts(_) | Hindrance::Store(_) => false,
         };
@@ -83,7 +94,8 @@ impl Weather {
             }
             reached_ms = reached_ms.max(span.end_ms.unwrap_or(u64::MAX));
         }
-        reached_ms >= to_ms
+        // At the moment of its end it comes through again.
+        reached_ms > to_ms
     }
 }
 
@@ -91,13 +103,14 @@ impl Weather {
 fn the_weather_knows_who_could_be_heard() {
     let (source, destination) = (Process::Source, Process::Destination);
     let mut weather = Weather::default();
-    let dead = weather.begin(Hindrance::Process(destination), 1_000);
-    weather.end(dead, 2_000);
+    let dead = weather.begin(Hindrance::Dead(destination), 1_000);
+    weather.is_back(destination, 2_000);
+    weather.end(dead, 3_000);
     let cut = weather.begin(Hindrance::Path(source, destination), 1_900);
     weather.end(cut, 4_000);
-    assert!(weather.apart_throughout(source, destination, 1_000, 4_000));
-    assert!(!weather.apart_throughout(source, destination, 900, 4_000));
-    assert!(!weather.apart_throughout(source, destination, 1_000, 4_001));
+    assert!(weather.apart_throughout(source, destination, 1_000, 3_999));
+    assert!(!weather.apart_throughout(source, destination, 900, 3_999));
+    assert!(!weather.apart_throughout(source, destination, 1_000, 4_000));
     assert!(!weather.apart_throughout(Process::Orchestrator, destination, 1_000, 2_001));
     assert!(weather.may_hide(destination, 2_000 + AFTERMATH_MS, 90_000));
     assert!(!weather.may_hide(destination, 2_001 + AFTERMATH_MS, 90_000));

@@ -68,11 +68,11 @@ impl Life {
         *self.hit.lock().unwrap_or_else(PoisonError::into_inner) = Some(Hit { point, moment });
     }
 
-    /// Whether it is to be hit at a point that is still to come.
+    /// Whether it is still to be hit: at a point to come, or when an answer comes.
     #[must_use]
     pub fn is_armed(&self) -> bool {
         let hit = *self.hit.lock().unwrap_or_else(PoisonError::into_inner);
-        hit.is_some_and(|hit| hit.point > self.counted.load(Ordering::SeqCst))
+        hit.is_some() && !self.struck.is_cancelled()
     }
 
     /// Where its writes and calls are traced, and as whose.

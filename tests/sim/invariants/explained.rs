@@ -1,7 +1,7 @@
 //! Invariant 9, Explained: the journal and the ledgers explain every change that muster made to the world, and by whose order.
 //!
 //! Every token belongs to a claim with a holder's name; every command of an orchestrator stood in its journal before it stood
-//! in a ledger; no two mutations of a VM overlap at a site; and no call that makes something run, move or vanish goes to a
+//! in a ledger; nobody but muster touches a definition here, so none has to be made inert again; no two mutations of a VM overlap at a site; and no call that makes something run, move or vanish goes to a
 //! hypervisor without its intent in the ledger.
 
 use super::{Doing, Story};
@@ -26,12 +26,15 @@ pub(super) fn breaches(story: &Story<'_>) -> Vec<String> {
 fn by_whose_order(entries: &[Entry]) -> Vec<String> {
     let mut holders: BTreeMap<(EvacuationId, Epoch), HolderKind> = BTreeMap::new();
     let mut intended: BTreeSet<(VmId, Token)> = BTreeSet::new();
+    let mut climbing: BTreeSet<(EvacuationId, VmId)> = BTreeSet::new();
     let mut breaches = Vec::new();
     for entry in entries {
         match &entry.what {
             What::Journaled(_, record) => {
                 if let (Some(vm), JournalKind::StepIntended { token, .. }) = (record.vm, &record.kind) {
                     intended.insert((vm, *token));
+                } else if let (Some(vm), JournalKind::RungTaken { .. }) = (record.vm, &record.kind) {
+                    climbing.insert((record.evacuation, vm));
                 }
             }
             What::Wrote(_, event) => {
@@ -43,7 +46,11 @@ fn by_whose_order(entries: &[Entry]) -> Vec<String> {
                 let (Some(evacuation), Some(vm), Some(token)) = (event.evacuation, event.vm, event.token) else {
                     continue;
                 };
-                let is_command = !is_of_claims(&event.kind) && !matches!(event.kind, EventKind::Enrolled { .. });
+                // A running transfer is adjusted by a rung of the ladder, which the journal names instead of a step.
+                let is_adjusted = matches!(event.kind, EventKind::MutationBegun { mutation: Mutation::Adjust })
+                    && climbing.contains(&(evacuation, vm));
+                let is_command =
+                    !is_adjusted && !is_of_claims(&event.kind) && !matches!(event.kind, EventKind::Enrolled { .. });
                 match holders.get(&(evacuation, token.epoch)) {
                     None => breaches.push(format!("nobody's token: {entry}")),
                     Some(HolderKind::Orchestrator) if is_command && !intended.contains(&(vm, token)) => {
@@ -69,6 +76,8 @@ fn by_which_intent(story: &Story<'_>) -> Vec<String> {
                     if let Some(other) = open.insert(of, mutation) {
                         breaches.push(format!("while {other:?} was under way: {}", step.entry));
                     }
+                } else if event.kind == EventKind::MadeInertAgain {
+                    breaches.push(format!("nobody here makes anything startable: {}", step.entry));
                 } else if let EventKind::MutationEnded { mutation, .. } = event.kind
                     && open.remove(&of) != Some(mutation)
                 {

@@ -3,7 +3,8 @@
 //! A stubborn VM, whose every transfer fails, fails until all others are over: if they never are, that is its doing. And in an
 //! evacuation in which only single VMs had trouble, every other one arrives by its first attempt.
 
-use crate::fault::{Fault, Kind};
+use crate::fault::Kind;
+use crate::plan::Evacuation;
 use crate::play::End;
 use muster_core::ids::VmId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,13 +16,16 @@ pub(crate) fn of_an_endless_one(stubborn: &BTreeSet<VmId>) -> &'static str {
 
 /// The VMs that had no trouble of their own, where nothing else went wrong, and yet did not arrive by their first attempt.
 pub(crate) fn held_up(
-    faults: &[Fault],
+    evacuation: &Evacuation,
     troubled: impl Fn(u32) -> VmId,
     ends: &BTreeMap<VmId, End>,
     attempts: &BTreeMap<VmId, u32>,
 ) -> Vec<VmId> {
+    if evacuation.succession.is_some() {
+        return Vec::new();
+    }
     let mut theirs = BTreeSet::new();
-    for fault in faults {
+    for fault in &evacuation.faults {
         match fault.kind {
             Kind::Vm(number, _) => {
                 theirs.insert(troubled(number));

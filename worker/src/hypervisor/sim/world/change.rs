@@ -215,7 +215,6 @@ impl World {
 
     pub(super) fn guest_has_shut_down(&mut self, host: HostId, vm: VmId) {
         self.end_guest(host, vm, OffCause::ShutDown, Ended::ShutDown);
-        self.end_shutdown_call(host, vm);
     }
 
     pub(super) fn start(&mut self, host: HostId, vm: VmId) -> Outcome {
@@ -312,6 +311,8 @@ impl World {
                 entry.still = Still::Never;
             }
         });
+        // Whoever waits for it to be off waits no longer, whatever has ended it.
+        self.end_shutdown_call(host, vm);
     }
 
     pub(super) fn known(&self, host: HostId, vm: VmId) -> Result<&Entry, HypervisorError> {

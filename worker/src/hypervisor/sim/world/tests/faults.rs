@@ -179,3 +179,16 @@ fn transfers_fail_by_rule_with_the_rule_s_words_and_by_seed() {
     scene.pass(20_000);
     assert!(scene.sighting(&source(), vm).job_error.is_some());
 }
+
+#[test]
+fn a_guest_that_crashes_while_it_shuts_down_ends_the_call_that_waits_for_it() {
+    let mut scene = Scene::new();
+    let vm = scene.vm(Disk::Shared, Workload { shutdown_ms: 60_000, ..quiet() });
+    let here = host(&source(), 1);
+    let id = scene.world.begin_call(&source(), Call { vm, host: here.clone(), change: VmChange::ShutDown });
+    scene.pass(1_000);
+    scene.inject(Fault::ByHand(source(), here, vm, Deed::Crash));
+    scene.pass(1);
+    assert!(scene.world.take_outputs().contains(&Output::CallEnded { call: id, result: Ok(()) }));
+    assert!(scene.truth(vm).memory_lost() && !scene.world.look(&source(), &[vm]).unwrap()[0].call_under_way);
+}
