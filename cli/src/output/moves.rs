@@ -183,8 +183,8 @@ fn remarks(one: &Move) -> String {
     let is_held = one.held_because.is_some();
     let concerns = match one.guardian_state {
         Some(GuardianState::GiveBackOwed) => true,
-        Some(GuardianState::HandsOff) => is_held,
-        Some(GuardianState::TakingOff | GuardianState::GivenBack) | None => false,
+        Some(GuardianState::TakingOff | GuardianState::HandsOff) => is_held,
+        Some(GuardianState::GivenBack) | None => false,
     };
     if concerns {
         let separated = if remarks.is_empty() { "" } else { "; " };
@@ -197,6 +197,7 @@ fn remarks(one: &Move) -> String {
 fn guardian(one: &Move) -> Option<String> {
     let name = one.guardian.as_ref()?;
     let stands = match one.guardian_state? {
+        GuardianState::TakingOff if one.guardian_error.is_some() => format!("asking {name} failed"),
         GuardianState::TakingOff => format!("{name}'s hands are being taken off it"),
         GuardianState::HandsOff => format!("{name}'s hands are off it"),
         GuardianState::GiveBackOwed => format!("still to be given back to {name}"),

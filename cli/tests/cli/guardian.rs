@@ -10,7 +10,8 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Guards against hanging alone.
 const HANG: Duration = Duration::from_secs(60);
@@ -19,17 +20,18 @@ const PROGRAM: &str = r#"#!/bin/sh
 cd "$(dirname "$0")" || exit 9
 echo "$MUSTER_ASK $MUSTER_VM_NAME $1 ${MUSTER_OUTCOME:-none}" >> runs
 while [ -e dawdles ]; do sleep 0.02; done
+if [ "$MUSTER_ASK" = hands_off ] && [ -e locked ]; then echo 'the cluster is locked' >&2; exit 4; fi
 if [ "$MUSTER_ASK" = give_back ] && [ -e away ]; then echo 'the cluster is away' >&2; exit 1; fi
 "#;
 
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
         assert!(began.elapsed() < HANG, "never: {what}");
-        std::thread::sleep(Duration::from_millis(50));
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -45,7 +47,7 @@ fn install(folder: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-fn create_guarded(land: &Land, vm: VmId) {
+async fn create_guarded(land: &Land, vm: VmId) {
     let definition = Definition {
         name: "shop".parse().unwrap(),
         memory_mib: 256,
@@ -58,15 +60,14 @@ fn create_guarded(land: &Land, vm: VmId) {
     let (site, host) = ("paris".parse().unwrap(), "paris-1".parse().unwrap());
     let spec = VmSpec { vm, site, host, definition, runs: true };
     let address = format!("http://{}", land.world.address);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { WorldClient::connect(&address).unwrap().create_vm(&spec).await.unwrap() });
+    WorldClient::connect(&address).unwrap().create_vm(&spec).await.unwrap();
 }
 
-#[test]
-fn a_guarded_vm_is_taken_out_of_its_guardian_s_hands_and_given_back_whatever_is_killed() {
+#[tokio::test]
+async fn a_guarded_vm_is_taken_out_of_its_guardian_s_hands_and_given_back_whatever_is_killed() {
     let mut land = Land::with_fleet(2, 50);
     let vm = VmId(uuid::Uuid::from_u128(0x5110));
-    create_guarded(&land, vm);
+    create_guarded(&land, vm).await;
     let folder = land.directory.path().join("cluster");
     fs::create_dir(&folder).unwrap();
     let program = install(&folder);
@@ -85,13 +86,22 @@ fn a_guarded_vm_is_taken_out_of_its_guardian_s_hands_and_given_back_whatever_is_
     let ready = land.ask(&["check", &runbook]);
     assert!(ready.code == 0 && ready.stdout.contains("off is run before its move"), "{ready:?}");
 
+    // Where the hands stay on, that move alone is held, and a person reads why.
+    fs::write(folder.join("locked"), "").unwrap();
+    land.json(&["evacuate", &runbook]);
+    let why = "guardian: asking ha failed: command off ended with exit status: 4; it said last: the cluster is locked";
+    until("it is held", || land.ask(&["show", "shop"]).stdout.contains(why).then_some(())).await;
+    let status = land.ask(&["status"]).stdout;
+    assert!(status.contains("1 held") && status.contains("asking"), "{status}");
+    fs::remove_file(folder.join("locked")).unwrap();
+
     // Killed while the command runs, it runs it again.
     fs::write(folder.join("dawdles"), "").unwrap();
     fs::write(folder.join("away"), "").unwrap();
-    land.json(&["evacuate", &runbook]);
-    until("the command", || (runs(&folder).len() == 1).then_some(()));
+    assert_eq!(land.ask(&["retry"]).code, 0);
+    until("the command", || (runs(&folder).len() == 2).then_some(())).await;
     land.restart_orchestrator(&commands);
-    until("the command again", || (runs(&folder).len() == 2).then_some(()));
+    until("the command again", || (runs(&folder).len() == 3).then_some(())).await;
     fs::remove_file(folder.join("dawdles")).unwrap();
     let watched = land.ask(&["status", "--watch"]);
     assert_eq!(watched.code, 0, "what is owed to a guardian is no part of the outcome: {watched:?}");
@@ -99,7 +109,8 @@ fn a_guarded_vm_is_taken_out_of_its_guardian_s_hands_and_given_back_whatever_is_
     let told = until("what is owed", || {
         let told = land.ask(&["status"]).stdout;
         told.contains("the cluster is away").then_some(told)
-    });
+    })
+    .await;
     assert!(told.contains("3 migrated") && told.contains("1 VM still to be given back"), "{told}");
     land.restart_orchestrator(&commands);
     fs::remove_file(folder.join("away")).unwrap();
@@ -107,7 +118,7 @@ fn a_guarded_vm_is_taken_out_of_its_guardian_s_hands_and_given_back_whatever_is_
         let shown = land.json(&["show", "shop"])["moves"][0].clone();
         (shown["guardian_state"] == "given_back").then_some(shown)
     };
-    let shown = until("it is given back", is_given_back);
+    let shown = until("it is given back", is_given_back).await;
     assert_eq!((&shown["state"], &shown["guardian"]), (&Value::from("migrated"), &Value::from("ha")), "{shown}");
     assert!(land.ask(&["show", "shop"]).stdout.contains("guardian: given back to ha"));
     let audit = land.ask(&["audit", "--vm", "shop"]).stdout;
@@ -116,7 +127,7 @@ fn a_guarded_vm_is_taken_out_of_its_guardian_s_hands_and_given_back_whatever_is_
     }
     let runs = runs(&folder);
     let off = format!("hands_off shop {vm} none");
-    assert_eq!(runs[..2], [off.clone(), off], "{runs:?}");
+    assert_eq!(runs[..3], [off.clone(), off.clone(), off], "{runs:?}");
     let back = format!("give_back shop {vm} destination");
-    assert!(runs.len() >= 4 && runs[2..].iter().all(|run| *run == back), "{runs:?}");
+    assert!(runs.len() >= 5 && runs[3..].iter().all(|run| *run == back), "{runs:?}");
 }

@@ -4,8 +4,8 @@ use super::*;
 use muster_core::ids::TEXT_MAX_BYTES;
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 const NAME: &str = "it";
 
