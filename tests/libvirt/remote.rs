@@ -56,7 +56,9 @@ async fn evacuate(stand: &Stand, guest: &str, doors: &BTreeMap<String, (Door, St
         if tls { text + "\n[transfer]\ntls = true\n" } else { text }
     };
     let house = House::build_by(&stand.lab, configuration).await;
-    let evacuation = house.evacuate(guest, if tls { "transfer.tls = true" } else { "" }).await;
+    // Encrypted memory also goes by several connections at once, as a runbook may ask.
+    let transfer = if tls { "transfer.tls = true\ntransfer.connections = 2" } else { "" };
+    let evacuation = house.evacuate(guest, transfer).await;
     let moved = house.until_over(&evacuation).await;
     assert_eq!((moved.state(), moved.attempts), (MoveState::Migrated, 1), "{moved:#?}");
     let opinions = stand.lab.judge(WATCH_MS).await.unwrap();
