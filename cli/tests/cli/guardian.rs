@@ -98,7 +98,9 @@ async fn a_guarded_vm_is_taken_out_of_its_guardian_s_hands_and_given_back_whatev
     // Killed while the command runs, it runs it again.
     fs::write(folder.join("dawdles"), "").unwrap();
     fs::write(folder.join("away"), "").unwrap();
-    assert_eq!(land.ask(&["retry"]).code, 0);
+    let evacuation = land.json(&["status"])["evacuation"].as_str().unwrap().to_owned();
+    let retried = land.ask(&["retry", &evacuation, "shop"]);
+    assert_eq!(retried.code, 0, "{retried:?}");
     until("the command", || (runs(&folder).len() == 2).then_some(())).await;
     land.restart_orchestrator(&commands);
     until("the command again", || (runs(&folder).len() == 3).then_some(())).await;
