@@ -1,5 +1,6 @@
 //! DESIGN §3's fault table, a test a row: the verdict and the step that each row names.
 
+mod lost_source;
 mod silence;
 
 use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder, decide};
@@ -404,43 +405,6 @@ fn an_event_without_the_vm_is_held() {
     row(EVENT, Absent)
         .source(GONE, SourceInstance::Stopped)
         .holds(Verdict::Indeterminate(Doubt::EventWithoutVm), Hold::Contradiction);
-}
-
-#[test]
-fn the_whole_source_site_is_lost_without_an_event() {
-    for (copy, verdict) in [
-        (Absent, Verdict::NotMigrated),
-        (Incoming, Verdict::Indeterminate(Doubt::SourceSilent)),
-        (Paused, Verdict::Indeterminate(Doubt::SourceSilent)),
-    ] {
-        row(STARTED, copy).holds(verdict, Hold::SourceSilent);
-        let fenced = decide(&row(STARTED, copy).source_fenced().order, &row(STARTED, copy).source_fenced().evidence);
-        assert_eq!(fenced.verdict, Verdict::MemoryLost, "{copy:?}, fenced");
-    }
-}
-
-#[test]
-fn the_whole_source_site_is_lost_without_a_record() {
-    let left = || row(Record::Enrolled, Absent);
-    left().holds(Verdict::NotStarted, Hold::SourceSilent);
-    left().source_fenced().holds(Verdict::NotStarted, Hold::LeftBehind);
-    left()
-        .source_fenced()
-        .cold_start(ColdStart::Ordered)
-        .acts(Verdict::NotStarted, Action::OpenAttempt(ArrivalKind::ColdStart));
-    left()
-        .source_fenced()
-        .cold_start(ColdStart::Ordered)
-        .disk(DiskEvidence::Partial)
-        .holds(Verdict::NotStarted, Hold::NoGoodDisk);
-}
-
-#[test]
-fn a_source_that_was_given_up_comes_back_and_only_retires() {
-    let kind = ArrivalKind::ColdStart;
-    let event = Record::Completed { attempt: Attempt::FIRST, kind };
-    row(event, Running).source(BEGUN, SourceInstance::Stopped).acts(Verdict::FullyMigrated, Action::Retire);
-    row(event, Running).source(BEGUN, SourceInstance::Running).holds(Verdict::SplitBrain, Hold::SplitBrain);
 }
 
 #[test]
