@@ -21,6 +21,7 @@ pub mod network;
 pub mod orders;
 pub mod post;
 mod process;
+pub mod published;
 pub mod roll_call;
 pub mod seams;
 pub mod seeds;
