@@ -3,7 +3,10 @@
 use crate::protocol::Protocol;
 use muster_core::decide::ColdStart;
 use muster_core::decide::Goal::{Finish, Undo};
+use stateright::report::{ReportData, ReportDiscovery, Reporter};
 use stateright::{Checker, HasDiscoveries, Model};
+use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::time::Instant;
 
 const THREADS: usize = 2;
@@ -15,7 +18,8 @@ const DEEP_STATES_MIN: usize = 30_000_000;
 fn assert_clean(name: &str, protocol: Protocol) -> usize {
     let Protocol { faults, attempts_max, orchestrators, recovery, .. } = protocol;
     let began = Instant::now();
-    let checker = protocol.checker().threads(THREADS).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let checker = protocol.checker().threads(THREADS).finish_when(HasDiscoveries::AnyFailures).spawn_bfs();
+    let checker = checker.join_and_report(&mut Progress::default());
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
     let elapsed_s = began.elapsed().as_secs();
     let actors = orchestrators + usize::from(recovery.is_some());
@@ -24,6 +28,28 @@ fn assert_clean(name: &str, protocol: Protocol) -> usize {
     );
     checker.assert_properties();
     states
+}
+
+/// Tells whoever waits for a deep exploration that it goes on.
+#[derive(Default)]
+struct Progress {
+    said: Duration,
+}
+
+const PROGRESS_EVERY: Duration = Duration::from_secs(30);
+
+impl Reporter<Protocol> for Progress {
+    #[allow(clippy::print_stdout, reason = "it is told to whoever waits")]
+    fn report_checking(&mut self, data: ReportData) {
+        let ReportData { unique_states, max_depth, duration, done, .. } = data;
+        if !done && duration >= self.said + PROGRESS_EVERY {
+            self.said = duration;
+            println!("… {unique_states} states, {max_depth} deep, {} s", duration.as_secs());
+        }
+    }
+
+    /// What is found is told where properties are asserted.
+    fn report_discoveries(&mut self, _: &Protocol, _: BTreeMap<&'static str, ReportDiscovery<Protocol>>) {}
 }
 
 #[test]
