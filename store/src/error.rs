@@ -61,7 +61,7 @@ pub enum StoreError {
         found: String,
     },
     /// The file's contents are broken.
-    #[error("{path}: is damaged: {found}; keep this file and those beside it as they are, and put a backup in their place", path = .path.display())]
+    #[error("{path}: is damaged: {found}; keep this file and those beside it as they are, and put a backup in their place; without one, \"muster ledger rebuild\" makes what can be known again", path = .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

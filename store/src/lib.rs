@@ -11,7 +11,8 @@
 //! journal/       the Journal trait; what a batch of records makes of a journal, for every engine
 //! sqlite/        the embedded engine
 //!   file           opening: lock, identity, version, wholeness
-//!   schema         versions and the steps between them; *_1.sql are the tables
+//!   schema         versions and the steps between them; *_1.sql are the tables, *_2.sql their digests
+//!   digest         a digest for each row, so that what a disk changes is found
 //!   writer         the group-commit thread
 //!   reader         readings, off the async runtime
 //!   ledger, journal, *_rows, text, fault
@@ -32,7 +33,8 @@
 //! | `NAME-lock` | locked by the one process that writes; empty |
 //! | `NAME-new` | the beginning of a file that was never finished; removed |
 //!
-//! `sqlite3 NAME` reads it, also while muster runs.
+//! `sqlite3 NAME` reads it, also while muster runs. Each table has one column more, `digest`, over the others: a row that a
+//! disk or a person has changed is not read, and its file not opened.
 //!
 //! | ledger's table | a row is | columns |
 //! |---|---|---|

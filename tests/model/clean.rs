@@ -120,7 +120,7 @@ fn deep() {
         hosts_vanish: true,
         moves_back: true,
         shows: &["migrated", "stayed", "the recovery acts", "a claim loses to another", "back where it was"],
-        ..Protocol::shipped(1, 2)
+        ..Protocol::shipped(1, 1)
     };
     let states = assert_clean("deep", everything);
     assert!(states >= DEEP_STATES_MIN, "only {states} states");

@@ -3,6 +3,7 @@
 //! A new file is made beside its path and renamed when it is whole, so a file that exists is never a beginning. A file
 //! that isn't muster's is refused before anything is written to it.
 
+use super::digest;
 use super::fault::{Fault, Moment};
 use super::schema::{JOURNAL, LEDGER, Schema, version_of};
 use crate::error::{StoreError, Written};
@@ -163,6 +164,7 @@ fn create(path: &Path, schema: &Schema) -> Result<(), StoreError> {
         .map_err(failed("making its -new file"))?;
     let fill = || -> Result<(), Fault> {
         let mut connection = Connection::open_with_flags(&begun, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        common(&connection)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "application_id", schema.application_id)?;
         schema.bring_forward(&mut connection, 0)?;
@@ -216,6 +218,8 @@ fn prepare_for_writing(connection: &mut Connection, schema: &Schema, path: &Path
     };
     pragmas(connection).map_err(at)?;
     if found < schema.version() {
+        // Rows of before they had digests can only be taken as they are, but not from broken pages.
+        check_pages(connection, schema, path, found)?;
         tracing::info!(path = %path.display(), found, version = schema.version(), "bringing the file forward");
         schema.bring_forward(connection, found).map_err(at)?;
     }
@@ -237,19 +241,37 @@ fn check_version(connection: &Connection, schema: &Schema, path: &Path, purpose:
     }
 }
 
-/// Reads the whole file for broken pages and its history for gaps; returns the newest sequence number.
-fn check_whole(connection: &Connection, schema: &Schema, path: &Path) -> Result<u64, StoreError> {
+/// Reads the whole file for tables that aren't its version's, and for broken pages and indexes.
+fn check_pages(connection: &Connection, schema: &Schema, path: &Path, version: u32) -> Result<(), StoreError> {
     // With commits in the log the file may end anywhere: they were being carried over.
     let settled = log_is_empty(path);
     let length = std::fs::metadata(path).map_err(|error| file_error(path, "looking at it", error))?.len();
-    let check = || -> Result<u64, Fault> {
+    let check = || -> Result<(), Fault> {
         let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         if settled && !length.is_multiple_of(page.cast_unsigned()) {
             return Err(Fault::Nonsense(format!("it is cut off: {length} bytes are no whole number of pages")));
         }
-        let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if found != "ok" {
-            return Err(Fault::Nonsense(found));
+        schema.must_fit(connection, version)?;
+        let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if found == "ok" { Ok(()) } else { Err(Fault::Nonsense(found)) }
+    };
+    check().map_err(|fault| fault.at(path, Moment::BeforeCommit))
+}
+
+/// Reads the whole file for broken pages and indexes, changed rows, rows behind their history, and a history with gaps; returns
+/// the newest sequence number.
+fn check_whole(connection: &Connection, schema: &Schema, path: &Path) -> Result<u64, StoreError> {
+    check_pages(connection, schema, path, schema.version())?;
+    let check = || -> Result<u64, Fault> {
+        for table in schema.tables {
+            if let Some(key) = table.first_changed(connection)? {
+                return Err(table.changed(&key));
+            }
+        }
+        if let Some(key) = contradiction(connection, schema)? {
+            return Err(Fault::Nonsense(format!(
+                "the row of {key} is older than what the history says was done to it"
+            )));
         }
         let history = schema.history;
         let sql = format!("SELECT count(*), coalesce(min(sequence), 1), coalesce(max(sequence), 0) FROM {history}");
@@ -263,7 +285,15 @@ fn check_whole(connection: &Connection, schema: &Schema, path: &Path) -> Result<
     check().map_err(|fault| fault.at(path, Moment::BeforeCommit))
 }
 
+fn contradiction(connection: &Connection, schema: &Schema) -> Result<Option<String>, Fault> {
+    let Some(sql) = schema.contradiction else { return Ok(None) };
+    let mut statement = connection.prepare(sql)?;
+    let found = statement.query_map([], |row| row.get(0))?.next().transpose()?;
+    Ok(found)
+}
+
 fn common(connection: &Connection) -> Result<(), Fault> {
+    digest::register(connection)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);

@@ -1,5 +1,6 @@
 //! The journal's rows in SQL: reading them, and writing what a batch added.
 
+use super::digest::{EVACUATION, MOVE, RECORD};
 use super::fault::Fault;
 use super::text::{from_json, from_number, from_time, json, limit, number, parse, time};
 use crate::journal::JournalQuery;
@@ -16,12 +17,7 @@ impl State for Stored<'_> {
     type Error = Fault;
 
     fn request(&self, request: RequestId) -> Result<Option<u64>, Fault> {
-        let found: Option<i64> = self
-            .0
-            .prepare_cached("SELECT sequence FROM record WHERE request = ?1")?
-            .query_row(params![request.to_string()], |row| row.get(0))
-            .optional()?;
-        Ok(found.map(from_number))
+        Ok(find_request(self.0, request)?.map(|(sequence, _)| sequence))
     }
 
     fn evacuation(&self, evacuation: EvacuationId) -> Result<Option<Ordered>, Fault> {
@@ -33,31 +29,41 @@ impl State for Stored<'_> {
     }
 }
 
-const RECORD: &str = "SELECT sequence, at, by, request, evacuation, vm, kind FROM record";
+fn select_record(which: &str) -> String {
+    let whole = RECORD.is_whole();
+    format!("SELECT sequence, at, by, request, evacuation, vm, kind, {whole} FROM record WHERE {which}")
+}
+
+fn select_evacuation(which: &str) -> String {
+    format!("SELECT evacuation, ordered, status, {} FROM evacuation {which}", EVACUATION.is_whole())
+}
+
+fn select_move(which: &str) -> String {
+    format!("SELECT vm, status, {} FROM move WHERE {which}", MOVE.is_whole())
+}
 
 pub(super) fn find_request(connection: &Connection, request: RequestId) -> Result<Option<(u64, JournalRecord)>, Fault> {
     connection
-        .prepare_cached(&format!("{RECORD} WHERE request = ?1"))?
+        .prepare_cached(&select_record("request = ?1"))?
         .query_row(params![request.to_string()], |row| Ok(record(row)))
         .optional()?
         .transpose()
 }
 
 pub(super) fn evacuations(connection: &Connection) -> Result<Vec<EvacuationStatus>, Fault> {
-    let found: Vec<String> = connection
-        .prepare_cached("SELECT status FROM evacuation ORDER BY ordered")?
-        .query_map([], |row| row.get(0))?
+    let found: Vec<Result<Ordered, Fault>> = connection
+        .prepare_cached(&select_evacuation("ORDER BY ordered"))?
+        .query_map([], |row| Ok(ordered(row)))?
         .collect::<Result<_, _>>()?;
-    found.iter().map(|text| from_json("evacuation", text)).collect()
+    found.into_iter().map(|found| Ok(found?.status)).collect()
 }
 
 pub(super) fn evacuation(connection: &Connection, evacuation: EvacuationId) -> Result<Option<Ordered>, Fault> {
-    let found: Option<(i64, String)> = connection
-        .prepare_cached("SELECT ordered, status FROM evacuation WHERE evacuation = ?1")?
-        .query_row(params![evacuation.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((sequence, status)) = found else { return Ok(None) };
-    Ok(Some(Ordered { sequence: from_number(sequence), status: from_json("evacuation", &status)? }))
+    connection
+        .prepare_cached(&select_evacuation("WHERE evacuation = ?1"))?
+        .query_row(params![evacuation.to_string()], |row| Ok(ordered(row)))
+        .optional()?
+        .transpose()
 }
 
 pub(super) fn moves(
@@ -68,25 +74,25 @@ pub(super) fn moves(
 ) -> Result<Vec<MoveStatus>, Fault> {
     // No VM's text is below the empty one.
     let after = after.map(|vm| vm.to_string()).unwrap_or_default();
-    let found: Vec<String> = connection
-        .prepare_cached("SELECT status FROM move WHERE evacuation = ?1 AND vm > ?2 ORDER BY vm LIMIT ?3")?
-        .query_map(params![evacuation.to_string(), after, limit(most)], |row| row.get(0))?
+    let found: Vec<Result<MoveStatus, Fault>> = connection
+        .prepare_cached(&select_move("evacuation = ?1 AND vm > ?2 ORDER BY vm LIMIT ?3"))?
+        .query_map(params![evacuation.to_string(), after, limit(most)], |row| Ok(move_status(row)))?
         .collect::<Result<_, _>>()?;
-    found.iter().map(|text| from_json("move", text)).collect()
+    found.into_iter().collect()
 }
 
 pub(super) fn a_move(connection: &Connection, evacuation: EvacuationId, vm: VmId) -> Result<Option<MoveStatus>, Fault> {
-    let found: Option<String> = connection
-        .prepare_cached("SELECT status FROM move WHERE evacuation = ?1 AND vm = ?2")?
-        .query_row(params![evacuation.to_string(), vm.to_string()], |row| row.get(0))
-        .optional()?;
-    found.map(|text| from_json("move", &text)).transpose()
+    connection
+        .prepare_cached(&select_move("evacuation = ?1 AND vm = ?2"))?
+        .query_row(params![evacuation.to_string(), vm.to_string()], |row| Ok(move_status(row)))
+        .optional()?
+        .transpose()
 }
 
 pub(super) fn records(connection: &Connection, query: JournalQuery) -> Result<Vec<(u64, JournalRecord)>, Fault> {
     // A number beyond what the engine can count to is after every record.
     let after = i64::try_from(query.after_sequence).unwrap_or(i64::MAX);
-    let mut sql = format!("{RECORD} WHERE sequence > ?");
+    let mut sql = select_record("sequence > ?");
     let mut values = vec![Value::Integer(after)];
     if let Some(evacuation) = query.evacuation {
         sql.push_str(" AND evacuation = ?");
@@ -107,9 +113,7 @@ pub(super) fn records(connection: &Connection, query: JournalQuery) -> Result<Ve
 
 /// Writes what a batch added.
 pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), Fault> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO record (sequence, at, by, request, evacuation, vm, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
+    let mut statement = connection.prepare_cached(&RECORD.insert())?;
     for (sequence, record) in batch.records() {
         statement.execute(params![
             number(sequence),
@@ -122,25 +126,36 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), Fault>
         ])?;
     }
     for ordered in batch.changed_evacuations() {
-        connection
-            .prepare_cached(
-                "INSERT INTO evacuation (evacuation, ordered, status) VALUES (?1, ?2, ?3)
-                ON CONFLICT (evacuation) DO UPDATE SET status = excluded.status",
-            )?
-            .execute(params![ordered.status.id.to_string(), number(ordered.sequence), json(&ordered.status)?])?;
+        connection.prepare_cached(&EVACUATION.upsert("evacuation"))?.execute(params![
+            ordered.status.id.to_string(),
+            number(ordered.sequence),
+            json(&ordered.status)?
+        ])?;
     }
     for status in batch.changed_moves() {
-        connection
-            .prepare_cached(
-                "INSERT INTO move (evacuation, vm, status) VALUES (?1, ?2, ?3)
-                ON CONFLICT (evacuation, vm) DO UPDATE SET status = excluded.status",
-            )?
-            .execute(params![status.evacuation.to_string(), status.planned.vm.to_string(), json(status)?])?;
+        connection.prepare_cached(&MOVE.upsert("evacuation, vm"))?.execute(params![
+            status.evacuation.to_string(),
+            status.planned.vm.to_string(),
+            json(status)?
+        ])?;
     }
     Ok(())
 }
 
+fn ordered(row: &Row<'_>) -> Result<Ordered, Fault> {
+    EVACUATION.must_be_whole(row, 3)?;
+    let status: String = row.get(2)?;
+    Ok(Ordered { sequence: from_number(row.get(1)?), status: from_json("evacuation", &status)? })
+}
+
+fn move_status(row: &Row<'_>) -> Result<MoveStatus, Fault> {
+    MOVE.must_be_whole(row, 2)?;
+    let status: String = row.get(1)?;
+    from_json("move", &status)
+}
+
 fn record(row: &Row<'_>) -> Result<(u64, JournalRecord), Fault> {
+    RECORD.must_be_whole(row, 7)?;
     let request: Option<String> = row.get(3)?;
     let evacuation: String = row.get(4)?;
     let vm: Option<String> = row.get(5)?;

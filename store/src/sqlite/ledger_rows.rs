@@ -1,5 +1,6 @@
 //! The ledger's rows in SQL: reading them, and writing what a batch changed.
 
+use super::digest::{CLAIMS, EVENT, ROLL, VM};
 use super::fault::Fault;
 use super::text::{from_json, from_number, from_time, json, limit, number, parse, time};
 use crate::ledger::batch::{Batch, Draft, State};
@@ -26,11 +27,14 @@ impl State for Stored<'_> {
     }
 }
 
-const ROW: &str =
-    "SELECT vm.vm, floor_epoch, floor_sequence, standing, intent, entry FROM vm LEFT JOIN roll USING (vm)";
+fn select_row(which: &str) -> String {
+    let (vm, roll) = (VM.is_whole(), ROLL.is_whole());
+    let columns = "vm.vm, floor_epoch, floor_sequence, standing, intent, entry";
+    format!("SELECT {columns}, {vm}, {roll} FROM vm LEFT JOIN roll USING (vm) WHERE {which}")
+}
 
 pub(super) fn row(connection: &Connection, vm: VmId) -> Result<VmRow, Fault> {
-    let mut statement = connection.prepare_cached(&format!("{ROW} WHERE vm.vm = ?1"))?;
+    let mut statement = connection.prepare_cached(&select_row("vm.vm = ?1"))?;
     let found = statement.query_row(params![vm.to_string()], |row| Ok(vm_row(row))).optional()?;
     found.unwrap_or_else(|| Ok(VmRow::unknown(vm)))
 }
@@ -40,11 +44,11 @@ pub(super) fn rows(connection: &Connection, query: RowQuery) -> Result<Vec<VmRow
     let after = query.after.map(|vm| vm.to_string()).unwrap_or_default();
     let found: Vec<Result<VmRow, Fault>> = match query.evacuation {
         Some(evacuation) => connection
-            .prepare_cached(&format!("{ROW} WHERE evacuation = ?1 AND vm.vm > ?2 ORDER BY vm.vm LIMIT ?3"))?
+            .prepare_cached(&select_row("evacuation = ?1 AND vm.vm > ?2 ORDER BY vm.vm LIMIT ?3"))?
             .query_map(params![evacuation.to_string(), after, limit(query.limit)], |row| Ok(vm_row(row)))?
             .collect::<Result<_, _>>()?,
         None => connection
-            .prepare_cached(&format!("{ROW} WHERE vm.vm > ?1 ORDER BY vm.vm LIMIT ?2"))?
+            .prepare_cached(&select_row("vm.vm > ?1 ORDER BY vm.vm LIMIT ?2"))?
             .query_map(params![after, limit(query.limit)], |row| Ok(vm_row(row)))?
             .collect::<Result<_, _>>()?,
     };
@@ -52,33 +56,43 @@ pub(super) fn rows(connection: &Connection, query: RowQuery) -> Result<Vec<VmRow
 }
 
 pub(super) fn claims(connection: &Connection, evacuation: EvacuationId) -> Result<Claims, Fault> {
-    let found: Option<String> = connection
-        .prepare_cached("SELECT claims FROM evacuation WHERE evacuation = ?1")?
-        .query_row(params![evacuation.to_string()], |row| row.get(0))
+    let sql = format!("SELECT evacuation, claims, {} FROM evacuation WHERE evacuation = ?1", CLAIMS.is_whole());
+    let found = connection
+        .prepare_cached(&sql)?
+        .query_row(params![evacuation.to_string()], |row| Ok(whole_claims(row)))
         .optional()?;
-    found.map_or_else(|| Ok(Claims::default()), |text| from_json("evacuation", &text))
+    found.unwrap_or_else(|| Ok(Claims::default()))
 }
 
 pub(super) fn evacuations(connection: &Connection) -> Result<Vec<LedgerEvacuation>, Fault> {
-    let sql = "SELECT evacuation, claims, coalesce(vms, 0), coalesce(open, 0)
-        FROM (SELECT evacuation FROM evacuation UNION SELECT evacuation FROM vm WHERE evacuation IS NOT NULL)
+    let sql = format!(
+        "SELECT known.evacuation, claims, {}, coalesce(vms, 0), coalesce(open, 0)
+        FROM (SELECT evacuation FROM evacuation UNION SELECT evacuation FROM vm WHERE evacuation IS NOT NULL) AS known
         LEFT JOIN evacuation USING (evacuation)
         LEFT JOIN (SELECT evacuation, count(*) AS vms, sum(1 - closed) AS open FROM vm GROUP BY evacuation)
             USING (evacuation)
-        ORDER BY evacuation";
-    let found: Vec<(String, Option<String>, i64, i64)> = connection
-        .prepare_cached(sql)?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-        .collect::<Result<_, _>>()?;
-    let known = |(evacuation, claims, vms, open): (String, Option<String>, i64, i64)| {
+        ORDER BY known.evacuation",
+        CLAIMS.is_whole()
+    );
+    let known = |row: &Row<'_>| {
+        let evacuation: String = row.get(0)?;
         Ok(LedgerEvacuation {
             evacuation: parse("evacuation", &evacuation)?,
-            claims: claims.map_or_else(|| Ok(Claims::default()), |text| from_json("evacuation", &text))?,
-            vms: from_number(vms),
-            open: from_number(open),
+            claims: whole_claims(row)?,
+            vms: from_number(row.get(3)?),
+            open: from_number(row.get(4)?),
         })
     };
-    found.into_iter().map(known).collect()
+    let found: Vec<Result<LedgerEvacuation, Fault>> =
+        connection.prepare_cached(&sql)?.query_map([], |row| Ok(known(row)))?.collect::<Result<_, _>>()?;
+    found.into_iter().collect()
+}
+
+/// The claims in the second column, which may be of nobody; the third says whether they are as they were written.
+fn whole_claims(row: &Row<'_>) -> Result<Claims, Fault> {
+    CLAIMS.must_be_whole(row, 2)?;
+    let claims: Option<String> = row.get(1)?;
+    claims.map_or_else(|| Ok(Claims::default()), |text| from_json("evacuation", &text))
 }
 
 pub(super) fn events(
@@ -86,12 +100,15 @@ pub(super) fn events(
     after_sequence: u64,
     most: usize,
 ) -> Result<Vec<(u64, LedgerEvent)>, Fault> {
-    let sql = "SELECT sequence, at, evacuation, vm, token_epoch, token_sequence, kind FROM event
-        WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
+    let sql = format!(
+        "SELECT sequence, at, evacuation, vm, token_epoch, token_sequence, kind, {} FROM event
+        WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
+        EVENT.is_whole()
+    );
     // A number beyond what the engine can count to is after every event.
     let after = i64::try_from(after_sequence).unwrap_or(i64::MAX);
     let found: Vec<Result<(u64, LedgerEvent), Fault>> = connection
-        .prepare_cached(sql)?
+        .prepare_cached(&sql)?
         .query_map(params![after, limit(most)], |row| Ok(event(row)))?
         .collect::<Result<_, _>>()?;
     found.into_iter().collect()
@@ -103,17 +120,13 @@ pub(super) fn write(connection: &Connection, newest: u64, batch: &Batch) -> Resu
         write_row(connection, draft)?;
     }
     for (evacuation, claims) in batch.changed_claims() {
-        connection
-            .prepare_cached(
-                "INSERT INTO evacuation (evacuation, epoch, claims) VALUES (?1, ?2, ?3)
-                ON CONFLICT (evacuation) DO UPDATE SET epoch = excluded.epoch, claims = excluded.claims",
-            )?
-            .execute(params![evacuation.to_string(), number(claims.epoch.0), json(claims)?])?;
+        connection.prepare_cached(&CLAIMS.upsert("evacuation"))?.execute(params![
+            evacuation.to_string(),
+            number(claims.epoch.0),
+            json(claims)?
+        ])?;
     }
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO event (sequence, at, evacuation, vm, token_epoch, token_sequence, kind)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
+    let mut statement = connection.prepare_cached(&EVENT.insert())?;
     for (event, sequence) in batch.events().iter().zip(newest + 1..) {
         statement.execute(params![
             number(sequence),
@@ -135,39 +148,28 @@ fn write_row(connection: &Connection, draft: &Draft<VmRow>) -> Result<(), Fault>
         Standing::Destination(_) => "destination",
         Standing::Source(_) => "source",
     });
-    connection
-        .prepare_cached(
-            "INSERT INTO vm (vm, floor_epoch, floor_sequence, evacuation, side, closed, standing, intent)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-            ON CONFLICT (vm) DO UPDATE SET floor_epoch = excluded.floor_epoch,
-                floor_sequence = excluded.floor_sequence, evacuation = excluded.evacuation, side = excluded.side,
-                closed = excluded.closed, standing = excluded.standing, intent = excluded.intent",
-        )?
-        .execute(params![
-            now.vm.to_string(),
-            number(now.floor.epoch.0),
-            number(now.floor.sequence.0),
-            standing.map(|standing| standing.evacuation().to_string()),
-            side,
-            standing.map(Standing::is_closed),
-            standing.map(json).transpose()?,
-            now.intent.as_ref().map(json).transpose()?,
-        ])?;
+    connection.prepare_cached(&VM.upsert("vm"))?.execute(params![
+        now.vm.to_string(),
+        number(now.floor.epoch.0),
+        number(now.floor.sequence.0),
+        standing.map(|standing| standing.evacuation().to_string()),
+        side,
+        standing.map(Standing::is_closed),
+        standing.map(json).transpose()?,
+        now.intent.as_ref().map(json).transpose()?,
+    ])?;
     let entry = |row: &VmRow| row.enrolled.as_ref().map(|enrolled| enrolled.entry.clone());
     if let Some(entered) = entry(now)
         && entry(&draft.before).as_ref() != Some(&entered)
     {
-        connection
-            .prepare_cached(
-                "INSERT INTO roll (vm, entry) VALUES (?1, ?2)
-                ON CONFLICT (vm) DO UPDATE SET entry = excluded.entry",
-            )?
-            .execute(params![now.vm.to_string(), json(&entered)?])?;
+        connection.prepare_cached(&ROLL.upsert("vm"))?.execute(params![now.vm.to_string(), json(&entered)?])?;
     }
     Ok(())
 }
 
 fn vm_row(row: &Row<'_>) -> Result<VmRow, Fault> {
+    VM.must_be_whole(row, 6)?;
+    ROLL.must_be_whole(row, 7)?;
     let vm: String = row.get(0)?;
     let standing: Option<String> = row.get(3)?;
     let intent: Option<String> = row.get(4)?;
@@ -190,6 +192,7 @@ fn vm_row(row: &Row<'_>) -> Result<VmRow, Fault> {
 }
 
 fn event(row: &Row<'_>) -> Result<(u64, LedgerEvent), Fault> {
+    EVENT.must_be_whole(row, 7)?;
     let evacuation: Option<String> = row.get(2)?;
     let vm: Option<String> = row.get(3)?;
     let epoch: Option<i64> = row.get(4)?;

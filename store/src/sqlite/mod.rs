@@ -3,6 +3,7 @@
 //! It makes durable what the batches decide and decides nothing itself. It never answers before the commit is
 //! durable, and never goes on after a failure that leaves the disk in doubt.
 
+mod digest;
 mod fault;
 mod file;
 mod journal;

@@ -1,9 +1,11 @@
 //! The files' schemas: what each is marked with, and the steps that bring an older file forward. Steps are only ever
 //! added at the end; one that was released is never changed.
 
+use super::digest::{self, Table};
 use super::fault::Fault;
 use crate::error::FileKind;
 use rusqlite::Connection;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A kind of file and its schema's steps, from an empty file to the newest version.
 #[derive(Debug, Clone, Copy)]
@@ -15,28 +17,57 @@ pub(super) struct Schema {
     pub(super) steps: &'static [&'static str],
     /// The table that is numbered without gaps.
     pub(super) history: &'static str,
+    /// The tables whose rows carry digests.
+    pub(super) tables: &'static [Table],
+    /// Finds a key whose rows contradict one another, if there is one.
+    pub(super) contradiction: Option<&'static str>,
 }
+
+/// A VM whose row is older than what the history says was done to it, as a page is that a disk has not written. No command
+/// is in the history under a token above its VM's floor. Numbers beyond 2^63 are stored as negative ones.
+const BEHIND_ITS_HISTORY: &str = "SELECT event.vm FROM event LEFT JOIN vm USING (vm)
+    WHERE event.vm IS NOT NULL AND event.token_epoch IS NOT NULL AND (vm.vm IS NULL OR
+        (event.token_epoch < 0, event.token_epoch, event.token_sequence < 0, event.token_sequence)
+            > (floor_epoch < 0, floor_epoch, floor_sequence < 0, floor_sequence)) LIMIT 1";
 
 /// "muLe".
 pub(super) const LEDGER: Schema = Schema {
     kind: FileKind::Ledger,
     application_id: 0x6d75_4c65,
-    steps: &[include_str!("ledger_1.sql")],
+    steps: &[include_str!("ledger_1.sql"), include_str!("ledger_2.sql")],
     history: "event",
+    tables: &[digest::VM, digest::ROLL, digest::CLAIMS, digest::EVENT],
+    contradiction: Some(BEHIND_ITS_HISTORY),
 };
 
 /// "muJo".
 pub(super) const JOURNAL: Schema = Schema {
     kind: FileKind::Journal,
     application_id: 0x6d75_4a6f,
-    steps: &[include_str!("journal_1.sql")],
+    steps: &[include_str!("journal_1.sql"), include_str!("journal_2.sql")],
     history: "record",
+    tables: &[digest::RECORD, digest::EVACUATION, digest::MOVE],
+    contradiction: None,
 };
 
 impl Schema {
     /// The newest version.
     pub(super) fn version(&self) -> u32 {
         u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Refuses a file whose tables aren't those of its version: what stands in other tables can't be trusted to mean the same.
+    pub(super) fn must_fit(&self, connection: &Connection, version: u32) -> Result<(), Fault> {
+        let mut model = Connection::open_in_memory()?;
+        digest::register(&model)?;
+        let steps = &self.steps[..self.steps.len().min(version as usize)];
+        Schema { steps, ..*self }.bring_forward(&mut model, 0)?;
+        let (should, is) = (parts(&model)?, parts(connection)?);
+        let names: BTreeSet<&String> = should.keys().chain(is.keys()).collect();
+        match names.into_iter().find(|name| should.get(*name) != is.get(*name)) {
+            Some(name) => Err(Fault::Nonsense(format!("{name} isn't as version {version} of its schema has it"))),
+            None => Ok(()),
+        }
     }
 
     /// Runs the steps that a file of version `found` lacks, each in a transaction of its own with its number.
@@ -49,6 +80,16 @@ impl Schema {
         }
         Ok(())
     }
+}
+
+/// What tables and indexes there are, by name: the statements that made them. Those that SQLite makes for itself are left out.
+type Parts = BTreeMap<String, String>;
+
+fn parts(connection: &Connection) -> Result<Parts, Fault> {
+    let sql = "SELECT name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+    let mut statement = connection.prepare(sql)?;
+    let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    Ok(found)
 }
 
 /// The version that a file's schema has.

@@ -1,0 +1,142 @@
+//! Digests of rows: what a disk has changed in a row is found before anybody believes it.
+//!
+//! Each row's `digest` is that of its other columns. It is made in SQL, by a function that every connection of muster's
+//! has, from the same values that are written; so a reading asks for it in the same statement. The function is part of
+//! the files' form: it never changes.
+//!
+//! ```text
+//! digest = the first 8 bytes of SHA-256 over the columns, as a signed big-endian number
+//! column = 0 for NULL | 1, 8 bytes big-endian for an integer | 2, length in 8 bytes, bytes for a text
+//! ```
+
+use super::fault::Fault;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+use sha2::{Digest, Sha256};
+
+/// A table whose rows carry digests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    /// All columns but the digest, in the order of the digest; the first ones are the key.
+    columns: &'static [&'static str],
+}
+
+pub(super) const VM: Table = Table {
+    name: "vm",
+    columns: &["vm", "floor_epoch", "floor_sequence", "evacuation", "side", "closed", "standing", "intent"],
+};
+pub(super) const ROLL: Table = Table { name: "roll", columns: &["vm", "entry"] };
+pub(super) const CLAIMS: Table = Table { name: "evacuation", columns: &["evacuation", "epoch", "claims"] };
+pub(super) const EVENT: Table =
+    Table { name: "event", columns: &["sequence", "at", "evacuation", "vm", "token_epoch", "token_sequence", "kind"] };
+pub(super) const RECORD: Table =
+    Table { name: "record", columns: &["sequence", "at", "by", "request", "evacuation", "vm", "kind"] };
+pub(super) const EVACUATION: Table = Table { name: "evacuation", columns: &["evacuation", "ordered", "status"] };
+pub(super) const MOVE: Table = Table { name: "move", columns: &["evacuation", "vm", "status"] };
+
+impl Table {
+    /// Whether a row is as it was written, as an SQL expression: NULL where an outer join found none.
+    pub(super) fn is_whole(&self) -> String {
+        let Table { name, columns } = self;
+        let columns: Vec<String> = columns.iter().map(|column| format!("{name}.{column}")).collect();
+        format!("{name}.digest = row_digest({})", columns.join(", "))
+    }
+
+    /// The statement that inserts a row from its columns' values, in their order.
+    pub(super) fn insert(&self) -> String {
+        let Table { name, columns } = self;
+        let values: Vec<String> = (1..=columns.len()).map(|number| format!("?{number}")).collect();
+        let (columns, values) = (columns.join(", "), values.join(", "));
+        format!("INSERT INTO {name} ({columns}, digest) VALUES ({values}, row_digest({values}))")
+    }
+
+    /// The same, where a row of this key is replaced if there is one.
+    pub(super) fn upsert(&self, key: &str) -> String {
+        let kept: Vec<&str> = key.split(", ").collect();
+        let changed = self.columns.iter().filter(|column| !kept.contains(column)).chain(&["digest"]);
+        let changes: Vec<String> = changed.map(|column| format!("{column} = excluded.{column}")).collect();
+        format!("{} ON CONFLICT ({key}) DO UPDATE SET {}", self.insert(), changes.join(", "))
+    }
+
+    /// The first row that isn't as it was written, by its key.
+    pub(super) fn first_changed(&self, connection: &Connection) -> Result<Option<String>, Fault> {
+        let Table { name, columns } = self;
+        let sql = format!("SELECT quote({}) FROM {name} WHERE NOT ({}) LIMIT 1", columns[0], self.is_whole());
+        let mut statement = connection.prepare(&sql)?;
+        let found = statement.query_map([], |row| row.get(0))?.next().transpose()?;
+        Ok(found)
+    }
+
+    /// Takes a row only if it is as it was written; `index` is the column of [`Table::is_whole`] in the reading.
+    pub(super) fn must_be_whole(&self, row: &Row<'_>, index: usize) -> Result<(), Fault> {
+        match row.get(index)? {
+            Some(true) | None => Ok(()),
+            Some(false) => Err(self.changed(&row.get_ref(0).map(shown)?)),
+        }
+    }
+
+    /// The fault that a changed row is.
+    pub(super) fn changed(&self, key: &str) -> Fault {
+        Fault::Nonsense(format!("row {key} of {} isn't what was written: its digest differs", self.name))
+    }
+}
+
+/// Teaches a connection the function.
+pub(super) fn register(connection: &Connection) -> Result<(), Fault> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    connection.create_scalar_function(c"row_digest", -1, flags, |row| Ok(digest(row)))?;
+    Ok(())
+}
+
+fn digest(row: &Context<'_>) -> i64 {
+    let mut hasher = Sha256::new();
+    for index in 0..row.len() {
+        let mut sized = |tag: u8, bytes: &[u8]| {
+            hasher.update([tag]);
+            hasher.update((bytes.len() as u64).to_be_bytes());
+            hasher.update(bytes);
+        };
+        match row.get_raw(index) {
+            ValueRef::Null => hasher.update([0]),
+            ValueRef::Integer(number) => {
+                hasher.update([1]);
+                hasher.update(number.to_be_bytes());
+            }
+            ValueRef::Text(text) => sized(2, text),
+            // No column holds these; a file that does was changed, and its digest says so.
+            ValueRef::Real(number) => sized(3, &number.to_be_bytes()),
+            ValueRef::Blob(bytes) => sized(4, bytes),
+        }
+    }
+    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hasher.finalize());
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+fn shown(key: ValueRef<'_>) -> String {
+    match key {
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => "without a key".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_what_it_was_when_the_first_file_was_written() {
+        let connection = Connection::open_in_memory().unwrap();
+        register(&connection).unwrap();
+        let of = |columns: &str| -> i64 {
+            connection.query_row(&format!("SELECT row_digest({columns})"), [], |row| row.get(0)).unwrap()
+        };
+        // SHA-256 over nothing begins with e3b0c44298fc1c14.
+        assert_eq!(of(""), 0xe3b0_c442_98fc_1c14_u64.cast_signed());
+        let different = ["'a', 'b'", "'ab', ''", "'ab'", "1, 2", "12", "'12'", "NULL", "NULL, NULL", "''", "1.0"];
+        let digests: std::collections::BTreeSet<i64> = different.iter().map(|columns| of(columns)).collect();
+        assert_eq!(digests.len(), different.len());
+    }
+}
