@@ -19,4 +19,5 @@ pub mod explain;
 pub mod link;
 pub mod recover;
 pub mod roll_call;
+pub mod rolls;
 pub mod settle;

@@ -13,11 +13,12 @@ use futures::StreamExt;
 use muster_core::claim::{Fenced, Holder, HolderKind};
 use muster_core::env::Env;
 use muster_core::evidence::Outcome;
-use muster_core::ids::{EvacuationId, HostName, RequestId, VmId, VmName};
+use muster_core::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use muster_core::ledger::RollEntry;
 use muster_core::runbook::Deadlines;
 use muster_core::step::{Hold, Step};
 use muster_core::terms::Terms;
+use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Sequence};
 use muster_core::verdict::Verdict;
 use muster_proto::convert::AssertFenced;
@@ -119,6 +120,18 @@ pub struct Recovered {
     pub lines: Vec<RollCallLine>,
     /// The claim stays with this recovery, since VMs are still held.
     pub claim_kept: bool,
+    /// The sites whose ledgers nobody confirms to be whole.
+    pub unconfirmed: Vec<Unconfirmed>,
+}
+
+/// A ledger of which no other site says that it has seen no more than it holds: its newest entries could be lost, and what it
+/// says is as of the newest one that it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// Whose it is.
+    pub site: SiteName,
+    /// When its newest entry was written; none where it has none.
+    pub as_of: Option<Timestamp>,
 }
 
 impl Recovered {
@@ -164,7 +177,7 @@ pub async fn recover_on_course(
             mend: "add --apply, or leave the assertion out".to_owned(),
         });
     }
-    sites.destination.status().await?;
+    let unconfirmed = unconfirmed(sites).await?;
     let evacuation = find(&sites.destination, order.evacuation).await?;
     let roll = sites.destination.roll(evacuation).await?;
     if roll.is_empty() {
@@ -194,7 +207,17 @@ pub async fn recover_on_course(
             end.add_to(line);
         }
     }
-    Ok(Recovered { evacuation, lines, claim_kept })
+    Ok(Recovered { evacuation, lines, claim_kept, unconfirmed })
+}
+
+/// The destination has to answer; a source that doesn't says nothing anyway.
+async fn unconfirmed(sites: &Sites) -> Result<Vec<Unconfirmed>, RecoveryError> {
+    let mut statuses = vec![sites.destination.status().await?];
+    if let Some(source) = &sites.source {
+        statuses.extend(source.status().await.ok());
+    }
+    let lonely = statuses.into_iter().filter(|status| status.confirmed_by.is_empty());
+    Ok(lonely.map(|status| Unconfirmed { site: status.site, as_of: status.newest_entry_at }).collect())
 }
 
 async fn find(destination: &SiteLink, wanted: Option<EvacuationId>) -> Result<EvacuationId, RecoveryError> {

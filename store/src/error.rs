@@ -1,6 +1,8 @@
 //! What a store can fail with: which file, what is wrong, how to mend it, and whether anything was written.
 
 use muster_core::class::Class;
+use muster_core::ids::SiteName;
+use muster_core::ledger::HighWater;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,6 +70,18 @@ pub enum StoreError {
         /// What was found.
         found: String,
     },
+    /// Another site has once seen more of this ledger than it holds: its newest entries went missing.
+    #[error(
+        "this ledger ends with {newest}, and site {by} has once seen {seen}: what came after is lost, and nothing it says can be trusted; stop this worker and put the newest copy in its place; without one, \"muster ledger rebuild\" makes what can be known again"
+    )]
+    Behind {
+        /// How far it goes.
+        newest: HighWater,
+        /// What was seen.
+        seen: HighWater,
+        /// By whom.
+        by: SiteName,
+    },
     /// The file was written by a newer muster.
     #[error("{path}: was written by a newer muster: its {kind} schema is version {found}, this muster knows versions up to {known}; use that newer muster, or a backup from before the upgrade", path = .path.display())]
     Newer {
@@ -105,6 +119,12 @@ pub enum StoreError {
     /// Another process, or another part of this one, has it open for writing.
     #[error("{path}: another process has it open for writing; stop that one first, or give another path", path = .path.display())]
     InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is there that nothing may be written over.
+    #[error("{path}: there is a file already; move it and those beside it to a safe place first", path = .path.display())]
+    InTheWay {
         /// The file.
         path: PathBuf,
     },
@@ -191,6 +211,8 @@ impl StoreError {
             },
             StoreError::ReadOnly { .. }
             | StoreError::Damaged { .. }
+            | StoreError::Behind { .. }
+            | StoreError::InTheWay { .. }
             | StoreError::Newer { .. }
             | StoreError::Older { .. }
             | StoreError::NotOurs { .. }
@@ -210,7 +232,7 @@ impl StoreError {
     pub(crate) fn leaves_doubt(&self) -> bool {
         match self {
             StoreError::Full { written, .. } | StoreError::Engine { written, .. } => *written == Written::InDoubt,
-            StoreError::ThreadDied { .. } | StoreError::Closed { .. } => true,
+            StoreError::ThreadDied { .. } | StoreError::Closed { .. } | StoreError::Behind { .. } => true,
             StoreError::Stopped { because } => because.leaves_doubt(),
             StoreError::ReadOnly { .. }
             | StoreError::Damaged { .. }
@@ -218,6 +240,7 @@ impl StoreError {
             | StoreError::Older { .. }
             | StoreError::NotOurs { .. }
             | StoreError::InUse { .. }
+            | StoreError::InTheWay { .. }
             | StoreError::Missing { .. }
             | StoreError::Busy { .. }
             | StoreError::File { .. }

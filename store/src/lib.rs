@@ -14,6 +14,7 @@
 //!   schema         versions and the steps between them; *_1.sql are the tables, *_2.sql their digests
 //!   digest         a digest for each row, so that what a disk changes is found
 //!   writer         the group-commit thread
+//!   rebuild        a ledger made anew, in place of one that is gone
 //!   reader         readings, off the async runtime
 //!   ledger, journal, *_rows, text, fault
 //! memory/        the engine for simulation: can crash, lose what wasn't synced, and fail by order
@@ -31,7 +32,7 @@
 //! | `NAME-wal` | the write-ahead log: commits that are durable and not yet carried over |
 //! | `NAME-shm` | SQLite's index of the log; made anew when missing |
 //! | `NAME-lock` | locked by the one process that writes; empty |
-//! | `NAME-new` | the beginning of a file that was never finished; removed |
+//! | `NAME-new`, `NAME-rebuilt` | the beginning of a file that was never finished; removed |
 //!
 //! `sqlite3 NAME` reads it, also while muster runs. Each table has one column more, `digest`, over the others: a row that a
 //! disk or a person has changed is not read, and its file not opened.
@@ -41,6 +42,7 @@
 //! | `vm` | a VM, narrow | `vm`, `floor_epoch`, `floor_sequence`, `evacuation`, `side`, `closed`, `standing` (JSON), `intent` (JSON) |
 //! | `roll` | a VM's entry of the roll, with its real definition | `vm`, `entry` (JSON) |
 //! | `evacuation` | an evacuation's claim and assertions | `evacuation`, `epoch`, `claims` (JSON) |
+//! | `witness` | how far another site's ledger had come | `site`, `rebuilt_at`, `sequence`, `at` |
 //! | `event` | a line of history, numbered densely from 1 | `sequence`, `at`, `evacuation`, `vm`, `token_epoch`, `token_sequence`, `kind` (JSON) |
 //!
 //! | journal's table | a row is | columns |

@@ -22,6 +22,7 @@ pub mod orders;
 pub mod post;
 mod process;
 pub mod published;
+mod rebuild;
 pub mod roll_call;
 pub mod seams;
 pub mod seeds;

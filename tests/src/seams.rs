@@ -8,9 +8,9 @@ use futures::stream::BoxStream;
 use muster_core::claim::Claims;
 use muster_core::definition::Definition;
 use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
-use muster_core::ids::{EvacuationId, HostName, RequestId, VmId};
-use muster_core::ledger::VmRow;
+use muster_core::ids::{EvacuationId, HostName, RequestId, SiteName, VmId};
 use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
+use muster_core::ledger::{HighWater, VmRow};
 use muster_core::preflight::survey::VmNeeds;
 use muster_core::reading::{Inventory, Sight};
 use muster_store::{
@@ -50,6 +50,9 @@ impl ReadLedger for MortalLedger {
     async fn events(&self, after_sequence: u64, limit: usize) -> Result<Vec<(u64, LedgerEvent)>, StoreError> {
         self.life.alive(self.inner.events(after_sequence, limit)).await
     }
+    async fn witnesses(&self) -> Result<Vec<(SiteName, HighWater)>, StoreError> {
+        self.life.alive(self.inner.witnesses()).await
+    }
 }
 
 #[async_trait]
@@ -59,6 +62,8 @@ impl Ledger for MortalLedger {
             Some(LedgerCommand::Evacuation(_)) => "ledger: evacuation",
             Some(LedgerCommand::Vm(_)) => "ledger: order",
             Some(LedgerCommand::Fact(_)) => "ledger: fact",
+            Some(LedgerCommand::Witness { .. }) => "ledger: witness",
+            Some(LedgerCommand::Rebuilt { .. }) => "ledger: rebuilt",
             None => "ledger: nothing",
         };
         let written = async {
@@ -75,6 +80,9 @@ impl Ledger for MortalLedger {
     }
     fn newest(&self) -> u64 {
         self.inner.newest()
+    }
+    fn fail(&self, because: StoreError) {
+        self.inner.fail(because);
     }
     fn health(&self) -> Health {
         self.inner.health()

@@ -18,3 +18,4 @@ pub mod hypervisor;
 pub mod peers;
 pub mod service;
 pub mod site;
+pub mod traces;

@@ -5,7 +5,9 @@ use muster_core::class::Class;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::reading::SiteReading;
 use muster_proto::channel::{Dial, DialError, SiteAddress, site_client};
-use muster_proto::convert::{CommitArrival, InvalidMessage, Observe, Problem, SiteFailure, VmAnswer, VmToken};
+use muster_proto::convert::{
+    CommitArrival, InvalidMessage, Ledgers, Observe, PathProof, Problem, ProvePath, SiteFailure, VmAnswer, VmToken,
+};
 use muster_proto::status::Fault;
 use muster_proto::worker::v1 as wire;
 use muster_proto::worker::v1::site_client::SiteClient;
@@ -100,24 +102,28 @@ impl Peers {
         self.addresses.keys()
     }
 
-    /// Proves that the worker of `site` can be called and works.
+    /// Asks the worker of `site` whether it can be called and works, and how far the two ledgers have come by what it knows;
+    /// `ledgers` is what the asker knows.
     ///
     /// # Errors
     /// Whatever stands in the way.
-    pub async fn prove_path(&self, from: &SiteName, site: &SiteName, nonce: Uuid) -> Result<(), PeerError> {
+    pub async fn prove_path(
+        &self,
+        from: &SiteName,
+        site: &SiteName,
+        nonce: Uuid,
+        ledgers: Ledgers,
+    ) -> Result<PathProof, PeerError> {
         let mut client = self.client(site).await?;
-        let request = wire::ProvePathRequest { nonce: nonce.to_string(), source_site: from.to_string() };
+        let nonce = nonce.to_string();
+        let prove = ProvePath { nonce: nonce.clone(), source_site: from.clone(), ledgers };
+        let request = wire::ProvePathRequest::from(prove);
         let answer = in_time(site, async { Ok(client.prove_path(request).await?.into_inner()) }).await?;
-        if answer.site != site.as_str() || answer.nonce != nonce.to_string() {
-            let found = muster_core::ids::clip(&answer.site);
-            return Err(PeerError::AnotherSite { site: site.clone(), found });
+        let proof = PathProof::try_from(answer).map_err(|source| PeerError::Nonsense { site: site.clone(), source })?;
+        if proof.site != *site || proof.nonce != nonce {
+            return Err(PeerError::AnotherSite { site: site.clone(), found: proof.site.to_string() });
         }
-        if answer.working {
-            Ok(())
-        } else {
-            let failure = SiteFailure::new(Class::Retry, "NOT_WORKING", "it takes no work");
-            Err(PeerError::Answer { site: site.clone(), failure })
-        }
+        Ok(proof)
     }
 
     /// Tells the destination's worker that the guest has been handed over and its source is gone.
@@ -156,6 +162,18 @@ impl Peers {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner).insert(site.clone(), channel.clone());
         Ok(site_client(channel))
     }
+}
+
+/// Whether a site that was asked takes work.
+///
+/// # Errors
+/// It doesn't.
+pub fn must_work(site: &SiteName, proof: &PathProof) -> Result<(), PeerError> {
+    if proof.working {
+        return Ok(());
+    }
+    let failure = SiteFailure::new(Class::Retry, "NOT_WORKING", "it takes no work");
+    Err(PeerError::Answer { site: site.clone(), failure })
 }
 
 async fn in_time<T>(site: &SiteName, call: impl Future<Output = Result<T, tonic::Status>>) -> Result<T, PeerError> {

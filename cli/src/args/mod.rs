@@ -4,6 +4,7 @@ mod client;
 mod daemons;
 mod demo;
 pub(crate) mod inspect;
+mod ledger;
 mod recover;
 
 pub(crate) use client::{
@@ -13,6 +14,7 @@ pub(crate) use client::{
 pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 pub(crate) use demo::DemoArgs;
 pub(crate) use inspect::InspectArgs;
+pub(crate) use ledger::{LedgerArgs, LedgerCommand, RebuildArgs};
 pub(crate) use recover::RecoverArgs;
 
 use crate::exit;
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     /// Anybody's broken migration: who runs where, what runs twice, what nobody runs
     #[command(after_help = inspect::HELP)]
     Inspect(InspectArgs),
+    /// Make a site's ledger anew where it is gone
+    Ledger(LedgerArgs),
     /// Who did what: orders, steps and what came of them
     Audit(AuditArgs),
     /// Run the daemon that plans, schedules and drives evacuations

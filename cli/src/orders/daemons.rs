@@ -1,7 +1,7 @@
-//! What daemons and the demonstration are told.
+//! What daemons, the making of their files and the demonstration are told.
 
 use super::{address, usage};
-use crate::args::{DemoArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
+use crate::args::{DemoArgs, OrchestratorArgs, RebuildArgs, WorkerArgs, WorldArgs};
 use crate::demo::BREAKABLE_VMS_MIN;
 use crate::error::CliError;
 use muster_core::ids::{CommandName, IdError, SiteName};
@@ -37,6 +37,17 @@ pub(crate) struct WorkerOrder {
     pub(crate) ledger: PathBuf,
     pub(crate) hypervisor: HypervisorAt,
     pub(crate) peers: BTreeMap<SiteName, SiteAddress>,
+}
+
+/// A ledger that is to be made anew.
+#[derive(Debug)]
+pub(crate) struct RebuildOrder {
+    pub(crate) site: SiteName,
+    pub(crate) ledger: PathBuf,
+    pub(crate) hypervisor: HypervisorAt,
+    pub(crate) peers: BTreeMap<SiteName, SiteAddress>,
+    pub(crate) without_silent_peers: bool,
+    pub(crate) without_silent_hosts: bool,
 }
 
 /// A site's hypervisors.
@@ -77,19 +88,29 @@ impl TryFrom<WorkerArgs> for WorkerOrder {
     type Error = CliError;
     fn try_from(args: WorkerArgs) -> Result<Self, CliError> {
         let site: SiteName = args.site.parse()?;
-        let peers = named_addresses("--peer", &args.peers)?;
-        if peers.contains_key(&site) {
-            return Err(CliError::Usage {
-                what: format!("--peer {site}: this is the site itself"),
-                mend: "name the other sites alone".to_owned(),
-            });
-        }
+        let peers = peers_of(&site, &args.peers)?;
         Ok(WorkerOrder {
             serving: serving(&args.daemon)?,
             site,
             ledger: args.ledger,
             hypervisor: hypervisor(&args.hypervisor)?,
             peers,
+        })
+    }
+}
+
+impl TryFrom<RebuildArgs> for RebuildOrder {
+    type Error = CliError;
+    fn try_from(args: RebuildArgs) -> Result<Self, CliError> {
+        let site: SiteName = args.site.parse()?;
+        let peers = peers_of(&site, &args.peers)?;
+        Ok(RebuildOrder {
+            site,
+            ledger: args.ledger,
+            hypervisor: hypervisor(&args.hypervisor)?,
+            peers,
+            without_silent_peers: args.without_silent_peers,
+            without_silent_hosts: args.without_silent_hosts,
         })
     }
 }
@@ -175,6 +196,17 @@ fn serving(args: &crate::args::DaemonArgs) -> Result<Serving, CliError> {
     })?;
     let listen = require_loopback(listen).map_err(|error| usage("--listen", &error))?;
     Ok(Serving { listen, stop_with_stdin: args.stop_with_stdin })
+}
+
+fn peers_of(site: &SiteName, given: &[String]) -> Result<BTreeMap<SiteName, SiteAddress>, CliError> {
+    let peers = named_addresses("--peer", given)?;
+    if peers.contains_key(site) {
+        return Err(CliError::Usage {
+            what: format!("--peer {site}: this is the site itself"),
+            mend: "name the other sites alone".to_owned(),
+        });
+    }
+    Ok(peers)
 }
 
 fn named_addresses(flag: &str, given: &[String]) -> Result<BTreeMap<SiteName, SiteAddress>, CliError> {

@@ -4,10 +4,10 @@ mod adjust;
 mod daemons;
 mod recover;
 
-pub(crate) use daemons::{DemoOrder, HypervisorAt, OrchestratorOrder, Serving, WorkerOrder, WorldOrder};
+pub(crate) use daemons::{DemoOrder, HypervisorAt, OrchestratorOrder, RebuildOrder, Serving, WorkerOrder, WorldOrder};
 pub(crate) use recover::{RecoverOrder, SourceAt, Way};
 
-use crate::args::{Cli, Command, OrchestratorAddress, Person};
+use crate::args::{Cli, Command, LedgerArgs, LedgerCommand, OrchestratorAddress, Person};
 use crate::error::CliError;
 use muster_core::ids::{EvacuationId, TEXT_MAX_BYTES, VmId};
 use muster_core::runbook::{RUNBOOK_MAX_BYTES, Runbook};
@@ -26,6 +26,7 @@ pub(crate) enum Order {
     Orchestrator(OrchestratorOrder),
     Recover(Box<RecoverOrder>),
     Inspect(InspectOrder),
+    Rebuild(RebuildOrder),
     Client(SiteAddress, ClientOrder),
 }
 
@@ -100,6 +101,7 @@ impl TryFrom<Cli> for Order {
             Command::Orchestrator(args) => Order::Orchestrator(args.try_into()?),
             Command::Recover(args) => Order::Recover(Box::new((*Box::new(args)).try_into()?)),
             Command::Inspect(args) => Order::Inspect(inspect(args)?),
+            Command::Ledger(LedgerArgs { command: LedgerCommand::Rebuild(args) }) => Order::Rebuild(args.try_into()?),
             Command::Evacuate(args) => {
                 let runbook = read_runbook(&args.runbook)?;
                 let then = match (args.validate_only, args.watch) {

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod evacuation;
 #[cfg(feature = "libvirt")]
 pub(crate) mod inspect;
+pub(crate) mod ledger;
 pub(crate) mod moves;
 pub(crate) mod roll_call;
 mod table;

@@ -29,7 +29,18 @@ pub(crate) struct RollCall {
     pub(crate) held: u64,
     /// Every VM is accounted for, and nothing is left to be done for any.
     pub(crate) settled: bool,
+    /// The sites whose ledgers nobody confirms to be whole. Empty also where the orchestrator was asked, which looks after that.
+    pub(crate) unconfirmed: Vec<Unconfirmed>,
     pub(crate) lines: Vec<Line>,
+}
+
+/// A ledger that nobody confirms to be whole.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Unconfirmed {
+    /// Whose it is; none where a file was read.
+    pub(crate) site: Option<String>,
+    /// When its newest entry was written; none where it has none.
+    pub(crate) as_of_ms: Option<u64>,
 }
 
 /// One VM of a roll call.
@@ -74,6 +85,7 @@ impl RollCall {
             vms: count(|_| true).unwrap_or(u64::MAX),
             held: count(|line| line.held_because.is_some()).unwrap_or(u64::MAX),
             settled: lines.iter().all(|line| line.settled),
+            unconfirmed: Vec::new(),
             lines,
         }
     }
@@ -140,6 +152,7 @@ pub(crate) fn text(call: &RollCall) -> String {
     }
     let mut text = vec![verdicts.to_string()];
     text.extend(unsettled(call));
+    text.extend(call.unconfirmed.iter().map(lonely));
     text.push(sentence(call));
     text.join("\n")
 }
@@ -170,6 +183,21 @@ pub(crate) fn unsettled(call: &RollCall) -> Option<String> {
         rows += 1;
     }
     (rows > 0).then(|| table.to_string())
+}
+
+fn lonely(ledger: &Unconfirmed) -> String {
+    let whose = match &ledger.site {
+        Some(site) => format!("the ledger of {site}"),
+        None => "this ledger".to_owned(),
+    };
+    match ledger.as_of_ms {
+        Some(at) => format!(
+            "no other site confirms that {whose} is whole: it is as of {}, its newest entry; what was written after that is lost, if \
+             anything was",
+            instant(at)
+        ),
+        None => format!("no other site confirms that {whose} is whole: it has no entry"),
+    }
 }
 
 fn sentence(call: &RollCall) -> String {

@@ -7,6 +7,7 @@ mod daemon;
 mod evacuate;
 pub(crate) mod follow;
 mod inspect;
+mod ledger;
 mod orchestrator;
 mod progress;
 mod recover;
@@ -36,6 +37,7 @@ pub(crate) async fn run(order: Order, writer: &Writer) -> Result<Exit, CliError>
         Order::Orchestrator(order) => orchestrator::run(order, env, writer).await,
         Order::Recover(order) => recover::run(*order, env, writer).await,
         Order::Inspect(order) => inspect::run(order, writer).await,
+        Order::Rebuild(order) => ledger::run(order, env, writer).await,
         Order::Client(address, order) => client::run(address, order, writer).await,
     }
 }

@@ -5,7 +5,7 @@ use super::{Api, waiting};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::orders::{RecoverOrder, SourceAt, VmGiven, Way};
-use crate::output::roll_call::{Explanation, Line, RollCall, text};
+use crate::output::roll_call::{Explanation, Line, RollCall, Unconfirmed, text};
 use crate::writer::Writer;
 use muster_core::env::Env;
 use muster_core::ids::{EvacuationId, VmId};
@@ -96,10 +96,15 @@ async fn from_workers(
     if let Some(vm) = &order.explain {
         return explained(vm, &recovered.lines, writer);
     }
-    let Recovered { evacuation, lines, claim_kept } = &recovered;
+    let Recovered { evacuation, lines, claim_kept, unconfirmed } = &recovered;
     let lines = lines.iter().map(Line::from).collect();
     let mut call = RollCall::of(Some(evacuation.to_string()), order.way.word(), order.apply, lines);
     call.claim_kept = order.apply.then_some(*claim_kept);
+    let lonely = |ledger: &recover::Unconfirmed| Unconfirmed {
+        site: Some(ledger.site.to_string()),
+        as_of_ms: ledger.as_of.map(|at| at.0),
+    };
+    call.unconfirmed = unconfirmed.iter().map(lonely).collect();
     Ok(told(&call, writer))
 }
 
@@ -175,7 +180,10 @@ async fn from_file(order: &RecoverOrder, path: PathBuf, env: &Arc<dyn Env>, writ
         return explained(vm, &lines, writer);
     }
     let lines = lines.iter().map(Line::from).collect();
-    Ok(told(&RollCall::of(Some(evacuation.to_string()), order.way.word(), false, lines), writer))
+    let mut call = RollCall::of(Some(evacuation.to_string()), order.way.word(), false, lines);
+    let newest = ledger.events(ledger.newest().saturating_sub(1), 1).await?;
+    call.unconfirmed.push(Unconfirmed { site: None, as_of_ms: newest.first().map(|(_, event)| event.at.0) });
+    Ok(told(&call, writer))
 }
 
 async fn only_evacuation(ledger: &dyn ReadLedger, wanted: Option<EvacuationId>) -> Result<EvacuationId, CliError> {

@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::orders::{HypervisorAt, WorkerOrder};
 use crate::writer::Writer;
 use muster_core::env::Env;
+use muster_core::ids::SiteName;
 use muster_proto::channel::TcpDial;
 use muster_store::sqlite::SqliteLedger;
 use muster_worker::hypervisor::Hypervisor;
@@ -18,12 +19,7 @@ use std::sync::Arc;
 
 pub(super) async fn run(order: WorkerOrder, env: Arc<dyn Env>, writer: &Writer) -> Result<Exit, CliError> {
     let stop = daemon::stop_token(order.serving)?;
-    let hypervisor: Arc<dyn Hypervisor> = match &order.hypervisor {
-        HypervisorAt::Simulated(address) => {
-            Arc::new(SimulatedHypervisors::connect(&format!("http://{address}"), order.site.clone())?)
-        }
-        HypervisorAt::Libvirt(path) => real(path)?,
-    };
+    let hypervisor = hypervisors(&order.hypervisor, &order.site)?;
     let path = order.ledger;
     let opening = tokio::task::spawn_blocking(move || SqliteLedger::open(&path));
     let ledger = opening.await.map_err(|error| died(&error))??;
@@ -40,6 +36,16 @@ pub(super) async fn run(order: WorkerOrder, env: Arc<dyn Env>, writer: &Writer) 
     site.stop().await;
     served.map_err(|error| CliError::Daemon { what: "the worker", why: error.to_string(), class: error.class() })?;
     Ok(Exit::Done)
+}
+
+/// A site's hypervisors, of whatever kind.
+pub(super) fn hypervisors(at: &HypervisorAt, site: &SiteName) -> Result<Arc<dyn Hypervisor>, CliError> {
+    match at {
+        HypervisorAt::Simulated(address) => {
+            Ok(Arc::new(SimulatedHypervisors::connect(&format!("http://{address}"), site.clone())?))
+        }
+        HypervisorAt::Libvirt(path) => real(path),
+    }
 }
 
 /// Hypervisors that libvirt drives.

@@ -4,5 +4,6 @@
 
 mod command;
 mod guardian;
+mod ledger;
 mod site;
 mod support;

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 /// Two simulated sites and their daemons.
 pub(crate) struct Land {
     pub(crate) directory: TempDir,
-    destination: Daemon,
-    source: Daemon,
+    pub(crate) destination: Daemon,
+    pub(crate) source: Daemon,
     pub(crate) orchestrator: Daemon,
     pub(crate) world: Daemon,
 }

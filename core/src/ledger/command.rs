@@ -4,11 +4,11 @@ mod refusal;
 
 pub use refusal::Refusal;
 
-use super::{Mutation, RollEntry, VmRow};
+use super::{HighWater, Mutation, RollEntry, VmRow};
 use crate::claim::{Fenced, Holder};
 use crate::definition::Definition;
 use crate::evidence::{ArrivalKind, Outcome};
-use crate::ids::{Attempt, EvacuationId, HostName, VmId};
+use crate::ids::{Attempt, EvacuationId, HostName, SiteName, VmId};
 use crate::step::Side;
 use crate::time::Timestamp;
 use crate::token::{Epoch, Token};
@@ -23,6 +23,19 @@ pub enum LedgerCommand {
     Vm(VmCommand),
     /// What the worker has seen happen to a VM. Facts carry no token: they are true whoever holds the claim.
     Fact(VmFact),
+    /// That this ledger is begun anew, in place of one that is gone. Its first line.
+    Rebuilt {
+        /// When, by the site's clock.
+        at: Timestamp,
+    },
+    /// How far another site's ledger has come, for the day that this one has to say so. The greatest is kept; it is no part of
+    /// the history.
+    Witness {
+        /// The site.
+        site: SiteName,
+        /// How far.
+        high_water: HighWater,
+    },
 }
 
 /// A change to the standing of an evacuation. Kept by the destination's ledger.
@@ -209,6 +222,11 @@ pub enum FactKind {
     },
     /// A definition that muster had made inert was changed by somebody, and was made inert again.
     MadeInertAgain,
+    /// What could be known again of a VM whose ledger is gone. Only a ledger that has never heard of it takes this.
+    Found {
+        /// Its row.
+        row: Box<VmRow>,
+    },
     /// Something that a person should know.
     Alarmed {
         /// Stable, for programs.
@@ -261,6 +279,8 @@ pub struct LedgerEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
+    /// The ledger was begun anew, from what the site's hypervisors showed. Always the first line.
+    Rebuilt,
     /// An evacuation was claimed.
     Claimed {
         /// Its new epoch.

@@ -16,8 +16,12 @@
 //! ```
 
 pub mod command;
+mod high_water;
+pub mod rebuild;
 pub mod transition;
 pub mod weigh;
+
+pub use high_water::HighWater;
 
 use crate::definition::{Definition, Disk, Mode};
 use crate::evidence::{ArrivalKind, Outcome};

@@ -7,5 +7,6 @@ mod course;
 mod evacuations;
 mod faults;
 mod guardians;
+mod mortal;
 mod retention;
 mod stage;

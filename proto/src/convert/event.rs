@@ -24,6 +24,12 @@ pub struct SiteStatus {
     pub version: String,
     /// The newest sequence number of its ledger.
     pub newest_sequence: u64,
+    /// When its ledger's newest entry was written; none where it has none.
+    pub newest_entry_at: Option<Timestamp>,
+    /// When its ledger was rebuilt, if ever.
+    pub rebuilt_at: Option<Timestamp>,
+    /// The sites that have seen no more of its ledger than it holds.
+    pub confirmed_by: Vec<SiteName>,
 }
 
 impl From<SiteStatus> for pb::GetSiteResponse {
@@ -35,6 +41,9 @@ impl From<SiteStatus> for pb::GetSiteResponse {
             now_ms: status.now.0,
             version: status.version,
             newest_sequence: status.newest_sequence,
+            newest_entry_at_ms: status.newest_entry_at.map(|at| at.0),
+            rebuilt_at_ms: status.rebuilt_at.map(|at| at.0),
+            confirmed_by: status.confirmed_by.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -48,6 +57,13 @@ impl TryFrom<pb::GetSiteResponse> for SiteStatus {
             now: Timestamp(message.now_ms),
             version: clip(&message.version),
             newest_sequence: message.newest_sequence,
+            newest_entry_at: message.newest_entry_at_ms.map(Timestamp),
+            rebuilt_at: message.rebuilt_at_ms.map(Timestamp),
+            confirmed_by: message
+                .confirmed_by
+                .iter()
+                .map(|site| parsed("confirmed_by", site))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

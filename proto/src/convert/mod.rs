@@ -29,7 +29,7 @@ pub use invalid::{InvalidMessage, Problem};
 pub use inventory::{InventoryEntry, add_to_inventory, inventory_items};
 pub use read::{attempt, bounded_text, page_size, parsed, request_id, require_items, required, text};
 pub use request::{
-    AssertFenced, ClaimEvacuation, CommitArrival, Execute, GreatestEpoch, Observe, PathProof, ProvePath, ReleaseClaim,
-    VmToken, WriteRoll, evacuations,
+    AssertFenced, ClaimEvacuation, CommitArrival, Execute, GreatestEpoch, Ledgers, Observe, PathProof, ProvePath,
+    ReleaseClaim, VmToken, WriteRoll, evacuations,
 };
 pub use survey::{SurveyEntry, SurveyOrder};

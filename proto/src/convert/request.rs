@@ -12,9 +12,10 @@ use crate::limits::{EVACUATIONS_MAX, ITEMS_MAX, NONCE_MAX_BYTES};
 use crate::worker::v1 as pb;
 use muster_core::claim::{Fenced, Holder};
 use muster_core::ids::{Attempt, EvacuationId, RequestId, SiteName, VmId};
-use muster_core::ledger::RollEntry;
 use muster_core::ledger::command::EvacuationOrder;
+use muster_core::ledger::{HighWater, RollEntry};
 use muster_core::step::Side;
+use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Token};
 
 /// Claims an evacuation: compare-and-set.
@@ -343,11 +344,36 @@ pub struct ProvePath {
     pub nonce: String,
     /// The site that calls.
     pub source_site: SiteName,
+    /// How far its ledger has come, and how far it has once seen the other one's.
+    pub ledgers: Ledgers,
+}
+
+/// Two ledgers, as one of their sites knows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ledgers {
+    /// How far its own has come; none where it doesn't say.
+    pub own: Option<HighWater>,
+    /// How far it has once seen the other's; none where it never has.
+    pub witnessed: Option<HighWater>,
+}
+
+fn high_water(message: pb::HighWater) -> HighWater {
+    let rebuilt_at = message.rebuilt_at_ms.map(Timestamp);
+    HighWater { rebuilt_at, sequence: message.sequence, at: Timestamp(message.at_ms) }
+}
+
+fn high_water_message(of: HighWater) -> pb::HighWater {
+    pb::HighWater { rebuilt_at_ms: of.rebuilt_at.map(|at| at.0), sequence: of.sequence, at_ms: of.at.0 }
 }
 
 impl From<ProvePath> for pb::ProvePathRequest {
     fn from(prove: ProvePath) -> Self {
-        pb::ProvePathRequest { nonce: prove.nonce, source_site: prove.source_site.into() }
+        pb::ProvePathRequest {
+            nonce: prove.nonce,
+            source_site: prove.source_site.into(),
+            ledger: prove.ledgers.own.map(high_water_message),
+            witnessed: prove.ledgers.witnessed.map(high_water_message),
+        }
     }
 }
 
@@ -357,6 +383,7 @@ impl TryFrom<pb::ProvePathRequest> for ProvePath {
         Ok(ProvePath {
             nonce: bounded_text("nonce", message.nonce, NONCE_MAX_BYTES)?,
             source_site: parsed("source_site", &message.source_site)?,
+            ledgers: Ledgers { own: message.ledger.map(high_water), witnessed: message.witnessed.map(high_water) },
         })
     }
 }
@@ -370,11 +397,19 @@ pub struct PathProof {
     pub site: SiteName,
     /// Whether it takes work.
     pub working: bool,
+    /// How far its ledger has come, and how far it has once seen the caller's.
+    pub ledgers: Ledgers,
 }
 
 impl From<PathProof> for pb::ProvePathResponse {
     fn from(proof: PathProof) -> Self {
-        pb::ProvePathResponse { nonce: proof.nonce, site: proof.site.into(), working: proof.working }
+        pb::ProvePathResponse {
+            nonce: proof.nonce,
+            site: proof.site.into(),
+            working: proof.working,
+            ledger: proof.ledgers.own.map(high_water_message),
+            witnessed: proof.ledgers.witnessed.map(high_water_message),
+        }
     }
 }
 
@@ -385,6 +420,7 @@ impl TryFrom<pb::ProvePathResponse> for PathProof {
             nonce: bounded_text("nonce", message.nonce, NONCE_MAX_BYTES)?,
             site: parsed("site", &message.site)?,
             working: message.working,
+            ledgers: Ledgers { own: message.ledger.map(high_water), witnessed: message.witnessed.map(high_water) },
         })
     }
 }

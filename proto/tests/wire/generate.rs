@@ -8,8 +8,8 @@ use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::evidence::{ArrivalKind, Outcome};
 use muster_core::ids::{Attempt, EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use muster_core::ledger::{
-    ArrivalRecord, AtDestination, AtSource, Closed, Completed, Ran, RetiredCopy, RollEntry, SourceState, Standing,
-    Started, Transfer,
+    ArrivalRecord, AtDestination, AtSource, Closed, Completed, HighWater, Ran, RetiredCopy, RollEntry, SourceState,
+    Standing, Started, Transfer,
 };
 use muster_core::reading::{Instance, Job, Mark, OffCause, Phase, Sight, Sighting, SiteReading, Stored};
 use muster_core::runbook::Retention;
@@ -18,8 +18,8 @@ use muster_core::terms::Tuning;
 use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Token};
 use muster_proto::convert::{
-    AssertFenced, ClaimEvacuation, CommitArrival, EvacuationClaims, Execute, GreatestEpoch, Observe, PathProof,
-    ProvePath, ReleaseClaim, SiteAction, SiteCommand, SiteFailure, VmAnswer, VmToken, WriteRoll,
+    AssertFenced, ClaimEvacuation, CommitArrival, EvacuationClaims, Execute, GreatestEpoch, Ledgers, Observe,
+    PathProof, ProvePath, ReleaseClaim, SiteAction, SiteCommand, SiteFailure, VmAnswer, VmToken, WriteRoll,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -433,10 +433,20 @@ impl Generator {
     }
 
     pub(crate) fn prove_path(&mut self) -> ProvePath {
-        ProvePath { nonce: self.uuid().to_string(), source_site: self.site() }
+        ProvePath { nonce: self.uuid().to_string(), source_site: self.site(), ledgers: self.ledgers() }
     }
 
     pub(crate) fn path_proof(&mut self) -> PathProof {
-        PathProof { nonce: self.uuid().to_string(), site: self.site(), working: self.yes() }
+        let ledgers = self.ledgers();
+        PathProof { nonce: self.uuid().to_string(), site: self.site(), working: self.yes(), ledgers }
+    }
+
+    fn ledgers(&mut self) -> Ledgers {
+        Ledgers { own: self.high_water(), witnessed: self.high_water() }
+    }
+
+    fn high_water(&mut self) -> Option<HighWater> {
+        let rebuilt_at = self.yes().then(|| self.at());
+        self.yes().then(|| HighWater { rebuilt_at, sequence: self.number(), at: self.at() })
     }
 }

@@ -5,11 +5,12 @@ use super::sample::{claim, enrol, evacuation, fact, host, order, vm};
 use crate::{COMMANDS_MAX, Ledger, Receipt, RowQuery, StoreError};
 use muster_core::claim::Claims;
 use muster_core::evidence::{ArrivalKind, Outcome};
-use muster_core::ids::Attempt;
-use muster_core::ledger::VmRow;
+use muster_core::ids::{Attempt, SiteName};
 use muster_core::ledger::command::{
     Applied, EventKind, Execution, FactKind, LedgerCommand, MutationResult, Refusal, VmOrder,
 };
+use muster_core::ledger::{HighWater, VmRow};
+use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Token};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,6 +35,36 @@ pub async fn suite<P: LedgerPlace>(place: impl Fn() -> P) {
     serialises_concurrent_callers(&place()).await;
     wakes_those_who_wait(&place()).await;
     takes_no_more_than_fits(&place()).await;
+    keeps_what_was_seen_of_other_ledgers(&place()).await;
+    says_nothing_once_it_cannot_be_trusted(&place()).await;
+}
+
+async fn keeps_what_was_seen_of_other_ledgers<P: LedgerPlace>(place: &P) {
+    let ledger = open(place).await;
+    let site: SiteName = "old".parse().expect("a name");
+    let seen = |sequence| HighWater { rebuilt_at: None, sequence, at: Timestamp(sequence) };
+    let witness = |high_water| LedgerCommand::Witness { site: site.clone(), high_water };
+    assert!(ledger.witnesses().await.expect("witnesses can be read").is_empty());
+    ledger.execute(vec![witness(seen(7)), witness(seen(3))]).await.expect("it is kept");
+    ledger.execute(vec![witness(seen(5))]).await.expect("it is kept");
+    assert_eq!(ledger.newest(), 0, "what was seen of others is no history");
+    drop(ledger);
+    let ledger = open(place).await;
+    assert_eq!(ledger.witnesses().await.expect("witnesses can be read"), [(site.clone(), seen(7))]);
+    let rebuilt = HighWater { rebuilt_at: Some(Timestamp(9)), sequence: 1, at: Timestamp(9) };
+    ledger.execute(vec![witness(rebuilt)]).await.expect("it is kept");
+    assert_eq!(ledger.witnesses().await.expect("witnesses can be read"), [(site, rebuilt)]);
+}
+
+async fn says_nothing_once_it_cannot_be_trusted<P: LedgerPlace>(place: &P) {
+    let ledger = open(place).await;
+    apply(&ledger, enrol(1, evacuation(1), Token::new(1, 1))).await;
+    let by: SiteName = "new".parse().expect("a name");
+    let at = |sequence| HighWater { rebuilt_at: None, sequence, at: Timestamp(1) };
+    ledger.fail(StoreError::Behind { newest: at(1), seen: at(5), by });
+    assert!(!ledger.health().is_working());
+    assert!(ledger.row(vm(1)).await.is_err(), "it was read all the same");
+    assert!(ledger.execute(vec![enrol(2, evacuation(1), Token::new(1, 1))]).await.is_err());
 }
 
 async fn begins_empty<P: LedgerPlace>(place: &P) {
@@ -329,7 +360,7 @@ async fn apply(ledger: &Arc<dyn Ledger>, command: LedgerCommand) -> Applied {
 fn claims(answer: &Result<Receipt, Refusal>) -> Option<&Claims> {
     match answer {
         Ok(Receipt::Evacuation(claims)) => Some(claims),
-        Ok(Receipt::Vm(_)) | Err(_) => None,
+        Ok(Receipt::Vm(_) | Receipt::Written) | Err(_) => None,
     }
 }
 

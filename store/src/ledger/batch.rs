@@ -3,10 +3,10 @@
 
 use super::Receipt;
 use muster_core::claim::Claims;
-use muster_core::ids::{EvacuationId, VmId};
-use muster_core::ledger::VmRow;
-use muster_core::ledger::command::{Applied, LedgerCommand, LedgerEvent, Refusal};
+use muster_core::ids::{EvacuationId, SiteName, VmId};
+use muster_core::ledger::command::{Applied, EventKind, LedgerCommand, LedgerEvent, Refusal};
 use muster_core::ledger::transition;
+use muster_core::ledger::{HighWater, VmRow};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -15,6 +15,7 @@ pub(crate) trait State {
     type Error;
     fn row(&self, vm: VmId) -> Result<VmRow, Self::Error>;
     fn claims(&self, evacuation: EvacuationId) -> Result<Claims, Self::Error>;
+    fn witness(&self, site: &SiteName) -> Result<Option<HighWater>, Self::Error>;
 }
 
 /// What will stand after it.
@@ -22,6 +23,7 @@ pub(crate) trait State {
 pub(crate) struct Batch {
     rows: BTreeMap<VmId, Draft<VmRow>>,
     claims: BTreeMap<EvacuationId, Draft<Claims>>,
+    witnesses: BTreeMap<SiteName, Draft<Option<HighWater>>>,
     events: Vec<LedgerEvent>,
 }
 
@@ -53,6 +55,11 @@ impl Batch {
 
     pub(crate) fn changed_claims(&self) -> impl Iterator<Item = (EvacuationId, &Claims)> {
         self.claims.iter().filter(|(_, draft)| draft.is_changed()).map(|(evacuation, draft)| (*evacuation, &draft.now))
+    }
+
+    pub(crate) fn changed_witnesses(&self) -> impl Iterator<Item = (&SiteName, HighWater)> {
+        let changed = self.witnesses.iter().filter(|(_, draft)| draft.is_changed());
+        changed.filter_map(|(site, draft)| Some((site, draft.now?)))
     }
 
     pub(crate) fn events(&self) -> &[LedgerEvent] {
@@ -87,6 +94,23 @@ impl Batch {
                 let draft = draft(&mut self.rows, fact.vm, || state.row(fact.vm))?;
                 let applied = transition::fact(&draft.now, fact);
                 Ok(Ok(keep(draft, &mut self.events, applied)))
+            }
+            LedgerCommand::Rebuilt { at } => {
+                self.events.push(LedgerEvent {
+                    evacuation: None,
+                    vm: None,
+                    token: None,
+                    at: *at,
+                    kind: EventKind::Rebuilt,
+                });
+                Ok(Ok(Receipt::Written))
+            }
+            LedgerCommand::Witness { site, high_water } => {
+                let draft = draft(&mut self.witnesses, site.clone(), || state.witness(site))?;
+                if draft.now.is_none_or(|kept| high_water.is_later_than(kept)) {
+                    draft.now = Some(*high_water);
+                }
+                Ok(Ok(Receipt::Written))
             }
         }
     }

@@ -6,9 +6,9 @@ pub(crate) mod batch;
 use crate::error::{Health, StoreError};
 use async_trait::async_trait;
 use muster_core::claim::Claims;
-use muster_core::ids::{EvacuationId, VmId};
-use muster_core::ledger::VmRow;
+use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::ledger::command::{Applied, LedgerCommand, LedgerEvent, Refusal};
+use muster_core::ledger::{HighWater, VmRow};
 
 /// Most commands in one call of [`Ledger::execute`].
 pub const COMMANDS_MAX: usize = 4096;
@@ -49,6 +49,12 @@ pub trait ReadLedger: Send + Sync + 'static {
     /// # Errors
     /// Where the store can't be read.
     async fn events(&self, after_sequence: u64, limit: usize) -> Result<Vec<(u64, LedgerEvent)>, StoreError>;
+
+    /// How far other sites' ledgers had come when this one last heard of them, in the order of their names.
+    ///
+    /// # Errors
+    /// Where the store can't be read.
+    async fn witnesses(&self) -> Result<Vec<(SiteName, HighWater)>, StoreError>;
 }
 
 /// A site's ledger, open for writing. One process has it open so at a time.
@@ -73,6 +79,10 @@ pub trait Ledger: ReadLedger {
     /// The newest durable event's sequence number; 0 before the first.
     fn newest(&self) -> u64;
 
+    /// Takes no more work, and lets nothing more be read: its owner has learned that what it says can't be trusted. The first
+    /// failure stands.
+    fn fail(&self, because: StoreError);
+
     /// Whether it takes work.
     fn health(&self) -> Health;
 }
@@ -84,6 +94,8 @@ pub enum Receipt {
     Vm(Box<Applied>),
     /// Of a command on an evacuation: its standing now.
     Evacuation(Claims),
+    /// Of what concerns neither: it stands.
+    Written,
 }
 
 impl Receipt {
@@ -92,7 +104,7 @@ impl Receipt {
     pub fn into_applied(self) -> Option<Applied> {
         match self {
             Receipt::Vm(applied) => Some(*applied),
-            Receipt::Evacuation(_) => None,
+            Receipt::Evacuation(_) | Receipt::Written => None,
         }
     }
 
@@ -100,7 +112,7 @@ impl Receipt {
     #[must_use]
     pub fn into_claims(self) -> Option<Claims> {
         match self {
-            Receipt::Vm(_) => None,
+            Receipt::Vm(_) | Receipt::Written => None,
             Receipt::Evacuation(claims) => Some(claims),
         }
     }

@@ -80,6 +80,18 @@ impl<C: Contents> Disk<C> {
         Disk { label: PathBuf::from(label), platter: Arc::new(Mutex::new(platter)), moved: Arc::new(Notify::new()) }
     }
 
+    /// Another disk with what was synced on this one up to now, as a backup has it.
+    #[must_use]
+    pub fn copy(&self, label: &str) -> Self {
+        let copy = Disk::new(label);
+        {
+            let mut platter = copy.platter();
+            platter.durable = self.durable();
+            platter.written = platter.durable.clone();
+        }
+        copy
+    }
+
     /// Makes every sync take this long, by the runtime's clock. Zero, as it is at first, syncs at once.
     pub fn set_sync_delay(&self, delay: Duration) {
         self.platter().delay = delay;

@@ -6,9 +6,9 @@ use crate::ledger::batch::{Batch, State};
 use crate::ledger::{COMMANDS_MAX, Ledger, LedgerEvacuation, PAGE_MAX, ReadLedger, Receipt, RowQuery};
 use async_trait::async_trait;
 use muster_core::claim::Claims;
-use muster_core::ids::{EvacuationId, VmId};
+use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
-use muster_core::ledger::{Standing, VmRow};
+use muster_core::ledger::{HighWater, Standing, VmRow};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
@@ -20,6 +20,7 @@ pub type LedgerDisk = Disk<LedgerContents>;
 pub struct LedgerContents {
     rows: BTreeMap<VmId, VmRow>,
     claims: BTreeMap<EvacuationId, Claims>,
+    witnesses: BTreeMap<SiteName, HighWater>,
     events: Vec<LedgerEvent>,
 }
 
@@ -28,6 +29,7 @@ pub struct LedgerContents {
 pub struct LedgerChange {
     rows: Vec<VmRow>,
     claims: Vec<(EvacuationId, Claims)>,
+    witnesses: Vec<(SiteName, HighWater)>,
     events: Vec<LedgerEvent>,
 }
 
@@ -94,6 +96,11 @@ macro_rules! read_ledger {
             async fn events(&self, after_sequence: u64, limit: usize) -> Result<Vec<(u64, LedgerEvent)>, StoreError> {
                 self.read(|contents| contents.history(after_sequence, limit))
             }
+
+            async fn witnesses(&self) -> Result<Vec<(SiteName, HighWater)>, StoreError> {
+                let listed = |contents: &LedgerContents| contents.witnesses.clone().into_iter().collect();
+                self.read(listed)
+            }
         }
     };
 }
@@ -124,6 +131,10 @@ impl Ledger for MemoryLedger {
         self.handle.pulse.newest()
     }
 
+    fn fail(&self, because: StoreError) {
+        self.handle.pulse.fail(because);
+    }
+
     fn health(&self) -> Health {
         self.handle.pulse.health()
     }
@@ -135,6 +146,7 @@ impl Contents for LedgerContents {
     fn apply(&mut self, change: LedgerChange) {
         self.rows.extend(change.rows.into_iter().map(|row| (row.vm, row)));
         self.claims.extend(change.claims);
+        self.witnesses.extend(change.witnesses);
         self.events.extend(change.events);
     }
 
@@ -148,6 +160,7 @@ impl LedgerChange {
         LedgerChange {
             rows: batch.changed_rows().map(|draft| draft.now.clone()).collect(),
             claims: batch.changed_claims().map(|(evacuation, claims)| (evacuation, claims.clone())).collect(),
+            witnesses: batch.changed_witnesses().map(|(site, seen)| (site.clone(), seen)).collect(),
             events: batch.events().to_vec(),
         }
     }
@@ -162,6 +175,10 @@ impl State for LedgerContents {
 
     fn claims(&self, evacuation: EvacuationId) -> Result<Claims, Infallible> {
         Ok(self.standing(evacuation))
+    }
+
+    fn witness(&self, site: &SiteName) -> Result<Option<HighWater>, Infallible> {
+        Ok(self.witnesses.get(site).copied())
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) const VM: Table = Table {
 };
 pub(super) const ROLL: Table = Table { name: "roll", columns: &["vm", "entry"] };
 pub(super) const CLAIMS: Table = Table { name: "evacuation", columns: &["evacuation", "epoch", "claims"] };
+pub(super) const WITNESS: Table = Table { name: "witness", columns: &["site", "rebuilt_at", "sequence", "at"] };
 pub(super) const EVENT: Table =
     Table { name: "event", columns: &["sequence", "at", "evacuation", "vm", "token_epoch", "token_sequence", "kind"] };
 pub(super) const RECORD: Table =

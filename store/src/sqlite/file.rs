@@ -75,22 +75,22 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Opens a file for reading alone, also one that nobody has open and whose last writer was killed. Changes nothing
-/// in it.
-pub(super) fn open_read_only(path: &Path, schema: &Schema) -> Result<(PathBuf, Connection), StoreError> {
+/// in it. Returns the newest sequence number of its history as well.
+pub(super) fn open_read_only(path: &Path, schema: &Schema) -> Result<(PathBuf, Connection, u64), StoreError> {
     let path = resolve(path)?;
     std::fs::metadata(&path).map_err(|error| file_error(&path, "looking at it", error))?;
-    let read = |connection: Connection| -> Result<Connection, StoreError> {
+    let read = |connection: Connection| -> Result<(Connection, u64), StoreError> {
         identify(&connection, &path, schema)?;
         check_version(&connection, schema, &path, Purpose::Reading)?;
-        check_whole(&connection, schema, &path)?;
-        Ok(connection)
+        let newest = check_whole(&connection, schema, &path)?;
+        Ok((connection, newest))
     };
     match open_reader(&path).and_then(read) {
-        Ok(connection) => Ok((path, connection)),
+        Ok((connection, newest)) => Ok((path, connection, newest)),
         // Where the directory can't be written the engine has no place for its index of the log.
         Err(StoreError::ReadOnly { .. } | StoreError::Engine { .. }) if log_is_empty(&path) => {
-            let connection = open_immutable(&path).and_then(read)?;
-            Ok((path, connection))
+            let (connection, newest) = open_immutable(&path).and_then(read)?;
+            Ok((path, connection, newest))
         }
         Err(error) => Err(error),
     }
@@ -174,8 +174,17 @@ fn create(path: &Path, schema: &Schema) -> Result<(), StoreError> {
     fill().map_err(|fault| fault.at(path, Moment::BeforeCommit))?;
     file.sync_all().map_err(failed("syncing its -new file"))?;
     std::fs::rename(&begun, path).map_err(failed("giving it its name"))?;
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("syncing its directory"))
+    sync_directory(path)
+}
+
+/// Makes a file's name durable.
+pub(super) fn sync_directory(of: &Path) -> Result<(), StoreError> {
+    let directory = match of.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| file_error(of, "syncing its directory", error))
 }
 
 /// Refuses what isn't a file of this kind. Reads through the engine: a handle of our own, when closed, would drop the
@@ -331,7 +340,7 @@ fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
     open().map_err(|fault| fault.at(path, Moment::BeforeCommit))
 }
 
-fn file_error(path: &Path, doing: &'static str, error: std::io::Error) -> StoreError {
+pub(super) fn file_error(path: &Path, doing: &'static str, error: std::io::Error) -> StoreError {
     let path = path.to_owned();
     let kind = error.kind();
     if kind == ErrorKind::NotFound {

@@ -12,9 +12,9 @@ use crate::ledger::{COMMANDS_MAX, Ledger, LedgerEvacuation, ReadLedger, Receipt,
 use crate::pulse::Pulse;
 use async_trait::async_trait;
 use muster_core::claim::Claims;
-use muster_core::ids::{EvacuationId, VmId};
-use muster_core::ledger::VmRow;
+use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
+use muster_core::ledger::{HighWater, VmRow};
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub struct SqliteLedger {
 #[derive(Debug)]
 pub struct SqliteLedgerReader {
     readers: Readers,
+    newest: u64,
 }
 
 impl SqliteLedger {
@@ -48,8 +49,8 @@ impl SqliteLedger {
     /// # Errors
     /// Where it can't be read, is missing, damaged, of an older or newer muster, or something else.
     pub fn open_read_only(path: &Path) -> Result<SqliteLedgerReader, StoreError> {
-        let (path, connection) = file::open_read_only(path, &LEDGER)?;
-        Ok(SqliteLedgerReader { readers: Readers::new(path, vec![connection]) })
+        let (path, connection, newest) = file::open_read_only(path, &LEDGER)?;
+        Ok(SqliteLedgerReader { readers: Readers::new(path, vec![connection]), newest })
     }
 
     pub(super) fn start(opened: Opened) -> Result<Self, StoreError> {
@@ -69,6 +70,12 @@ impl SqliteLedger {
 }
 
 impl SqliteLedgerReader {
+    /// The newest sequence number of its history when it was opened; 0 before the first.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         reading: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
@@ -100,6 +107,10 @@ macro_rules! read_ledger {
             async fn events(&self, after_sequence: u64, limit: usize) -> Result<Vec<(u64, LedgerEvent)>, StoreError> {
                 self.read(move |connection| rows::events(connection, after_sequence, limit)).await
             }
+
+            async fn witnesses(&self) -> Result<Vec<(SiteName, HighWater)>, StoreError> {
+                self.read(rows::witnesses).await
+            }
         }
     };
 }
@@ -122,6 +133,10 @@ impl Ledger for SqliteLedger {
 
     fn newest(&self) -> u64 {
         self.pulse.newest()
+    }
+
+    fn fail(&self, because: StoreError) {
+        self.pulse.fail(because);
     }
 
     fn health(&self) -> Health {

@@ -1,14 +1,14 @@
 //! The ledger's rows in SQL: reading them, and writing what a batch changed.
 
-use super::digest::{CLAIMS, EVENT, ROLL, VM};
+use super::digest::{CLAIMS, EVENT, ROLL, VM, WITNESS};
 use super::fault::Fault;
 use super::text::{from_json, from_number, from_time, json, limit, number, parse, time};
 use crate::ledger::batch::{Batch, Draft, State};
 use crate::ledger::{LedgerEvacuation, RowQuery};
 use muster_core::claim::Claims;
-use muster_core::ids::{EvacuationId, VmId};
+use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::ledger::command::LedgerEvent;
-use muster_core::ledger::{Enrolled, Standing, VmRow};
+use muster_core::ledger::{Enrolled, HighWater, Standing, VmRow};
 use muster_core::token::Token;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -24,6 +24,11 @@ impl State for Stored<'_> {
 
     fn claims(&self, evacuation: EvacuationId) -> Result<Claims, Fault> {
         claims(self.0, evacuation)
+    }
+
+    fn witness(&self, site: &SiteName) -> Result<Option<HighWater>, Fault> {
+        let witnesses = witnesses(self.0)?;
+        Ok(witnesses.into_iter().find(|(of, _)| of == site).map(|(_, high_water)| high_water))
     }
 }
 
@@ -95,6 +100,20 @@ fn whole_claims(row: &Row<'_>) -> Result<Claims, Fault> {
     claims.map_or_else(|| Ok(Claims::default()), |text| from_json("evacuation", &text))
 }
 
+/// There are as many as a site has others.
+pub(super) fn witnesses(connection: &Connection) -> Result<Vec<(SiteName, HighWater)>, Fault> {
+    let sql = format!("SELECT site, rebuilt_at, sequence, at, {} FROM witness ORDER BY site", WITNESS.is_whole());
+    let witness = |row: &Row<'_>| {
+        WITNESS.must_be_whole(row, 4)?;
+        let (site, rebuilt_at): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
+        let (sequence, at) = (from_number(row.get(2)?), from_time(row.get(3)?));
+        Ok((parse("witness", &site)?, HighWater { rebuilt_at: rebuilt_at.map(from_time), sequence, at }))
+    };
+    let found: Vec<Result<(SiteName, HighWater), Fault>> =
+        connection.prepare_cached(&sql)?.query_map([], |row| Ok(witness(row)))?.collect::<Result<_, _>>()?;
+    found.into_iter().collect()
+}
+
 pub(super) fn events(
     connection: &Connection,
     after_sequence: u64,
@@ -125,6 +144,10 @@ pub(super) fn write(connection: &Connection, newest: u64, batch: &Batch) -> Resu
             number(claims.epoch.0),
             json(claims)?
         ])?;
+    }
+    for (site, HighWater { rebuilt_at, sequence, at }) in batch.changed_witnesses() {
+        let values = params![site.as_str(), rebuilt_at.map(time), number(sequence), time(at)];
+        connection.prepare_cached(&WITNESS.upsert("site"))?.execute(values)?;
     }
     let mut statement = connection.prepare_cached(&EVENT.insert())?;
     for (event, sequence) in batch.events().iter().zip(newest + 1..) {

@@ -11,6 +11,7 @@ mod journal_rows;
 mod ledger;
 mod ledger_rows;
 mod reader;
+mod rebuild;
 mod schema;
 #[cfg(test)]
 mod tests;

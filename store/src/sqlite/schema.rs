@@ -36,7 +36,7 @@ pub(super) const LEDGER: Schema = Schema {
     application_id: 0x6d75_4c65,
     steps: &[include_str!("ledger_1.sql"), include_str!("ledger_2.sql")],
     history: "event",
-    tables: &[digest::VM, digest::ROLL, digest::CLAIMS, digest::EVENT],
+    tables: &[digest::VM, digest::ROLL, digest::CLAIMS, digest::EVENT, digest::WITNESS],
     contradiction: Some(BEHIND_ITS_HISTORY),
 };
 

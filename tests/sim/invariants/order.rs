@@ -80,6 +80,7 @@ impl Course {
                 (!self.completed || !self.source_closed).then_some("the event, or the source's close")
             }
             EventKind::DestinationClosed { .. }
+            | EventKind::Rebuilt
             | EventKind::Claimed { .. }
             | EventKind::ClaimReleased { .. }
             | EventKind::Asserted { .. }

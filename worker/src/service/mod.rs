@@ -19,13 +19,14 @@ use crate::site::Site;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use muster_core::class::Class;
-use muster_core::ids::{EvacuationId, RequestId, SiteName, VmId};
+use muster_core::ids::{EvacuationId, RequestId, VmId};
 use muster_core::ledger::command::EvacuationOrder;
 use muster_proto::convert::{
     AssertFenced, ClaimEvacuation, CommitArrival, EvacuationClaims, Execute, GreatestEpoch, InvalidMessage, Observe,
-    Problem, ReleaseClaim, SiteFailure, SiteStatus, SurveyOrder, VmAnswer, VmToken, WriteRoll, inventory_items, text,
+    PathProof, Problem, ProvePath, ReleaseClaim, SiteFailure, SiteStatus, SurveyOrder, VmAnswer, VmToken, WriteRoll,
+    inventory_items,
 };
-use muster_proto::limits::{EVACUATIONS_MAX, NONCE_MAX_BYTES, PAGE_MAX};
+use muster_proto::limits::{EVACUATIONS_MAX, PAGE_MAX};
 use muster_proto::status;
 use muster_proto::worker::v1 as wire;
 use muster_proto::worker::v1::site_server;
@@ -86,12 +87,17 @@ impl site_server::Site for SiteService {
     type WatchStream = Messages<wire::SiteEvent>;
 
     async fn get_site(&self, _request: Request<wire::GetSiteRequest>) -> Answer<wire::GetSiteResponse> {
+        // What can't be read is left out: the status has to come whatever the ledger's state.
+        let ledger = self.site.high_water().await.ok();
         let status = SiteStatus {
             site: self.site.name().clone(),
             working: self.site.working().into_result(),
             now: self.site.now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             newest_sequence: self.site.newest_sequence(),
+            newest_entry_at: ledger.filter(|ledger| ledger.sequence > 0).map(|ledger| ledger.at),
+            rebuilt_at: ledger.and_then(|ledger| ledger.rebuilt_at),
+            confirmed_by: self.site.confirmed_by().into_iter().collect(),
         };
         Ok(Response::new(status.into()))
     }
@@ -241,15 +247,10 @@ impl site_server::Site for SiteService {
     }
 
     async fn prove_path(&self, request: Request<wire::ProvePathRequest>) -> Answer<wire::ProvePathResponse> {
-        let wire::ProvePathRequest { nonce, source_site } = request.into_inner();
-        let nonce = text("nonce", nonce)?;
-        if nonce.len() > NONCE_MAX_BYTES {
-            let problem = Problem::TooLong { given: nonce.len(), max: NONCE_MAX_BYTES };
-            return Err(InvalidMessage::new("nonce", problem).into());
-        }
-        let _: SiteName = words::parsed("source_site", &source_site)?;
-        let working = self.site.takes_work();
-        Ok(Response::new(wire::ProvePathResponse { nonce, site: self.site.name().to_string(), working }))
+        let ProvePath { nonce, source_site, ledgers } = request.into_inner().try_into()?;
+        let ledgers = self.site.answer_path(&source_site, ledgers).await.map_err(|error| refused(&error))?;
+        let proof = PathProof { nonce, site: self.site.name().clone(), working: self.site.takes_work(), ledgers };
+        Ok(Response::new(proof.into()))
     }
 }
 

@@ -59,10 +59,7 @@ impl Site {
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let entry = entry(&row, place)?.clone();
-                let nonce = site.env.new_id();
-                let proven = site.peers.prove_path(&site.name, &site_name, nonce).await;
-                proven
-                    .map_err(|source| SiteError::PathUnproven { site: site_name.clone(), source: Box::new(source) })?;
+                site.prove_path(&site_name).await.map_err(|error| error.of_path_to(&site_name))?;
                 let seen = site.seen_here(place.vm).await?;
                 if seen.stored != Stored::Sealed {
                     let because = "its stored definition is not sealed; seal it again first";

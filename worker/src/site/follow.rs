@@ -42,6 +42,10 @@ impl Site {
     }
 
     pub(super) async fn follow_hypervisors(self: Arc<Self>) {
+        self.ask_witnesses().await;
+        for other in self.others() {
+            self.tasks.spawn(Arc::clone(&self).keep_telling(other.clone()));
+        }
         let mut has_inherited = false;
         while !self.stop.is_cancelled() {
             let followed = async {

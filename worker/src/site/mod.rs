@@ -19,6 +19,7 @@
 //!  survey.rs       what preflight asks for
 //!  watch.rs        tell who watches
 //!  alarms.rs       what a person should know
+//!  witness.rs      how far each site's ledger has come, by what the others have seen
 //! ```
 
 pub mod alarms;
@@ -38,6 +39,7 @@ pub mod retention;
 mod sections;
 mod survey;
 mod watch;
+pub mod witness;
 
 pub use watch::{CATCH_UP_BATCH, News, NewsStream};
 
@@ -113,6 +115,8 @@ pub struct Site {
     mend_pauses: Mutex<BTreeMap<VmId, ExponentialBackoff>>,
     /// Retired copies that could not be deleted, and when that is tried again.
     retention_pauses: Mutex<BTreeMap<VmId, retention::Pause>>,
+    /// The sites that have seen no more of this ledger than it holds.
+    confirmed_by: Mutex<BTreeSet<SiteName>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -164,6 +168,7 @@ impl Site {
             alarmed: Mutex::default(),
             mend_pauses: Mutex::default(),
             retention_pauses: Mutex::default(),
+            confirmed_by: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });

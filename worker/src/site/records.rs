@@ -2,12 +2,13 @@
 
 use crate::error::SiteError;
 use muster_core::claim::Claims;
-use muster_core::ids::{EvacuationId, VmId};
-use muster_core::ledger::VmRow;
+use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::ledger::command::{
-    Applied, EvacuationCommand, LedgerCommand, LedgerEvent, Refusal, VmCommand, VmFact,
+    Applied, EvacuationCommand, EventKind, LedgerCommand, LedgerEvent, Refusal, VmCommand, VmFact,
 };
-use muster_store::{Health, Ledger, LedgerEvacuation, Receipt, RowQuery};
+use muster_core::ledger::{HighWater, VmRow};
+use muster_core::time::Timestamp;
+use muster_store::{Health, Ledger, LedgerEvacuation, Receipt, RowQuery, StoreError};
 use std::sync::Arc;
 
 /// A site's ledger.
@@ -75,6 +76,44 @@ impl Records {
 
     pub(super) async fn wait_past(&self, sequence: u64) -> Result<u64, SiteError> {
         Ok(self.ledger.wait_past(sequence).await?)
+    }
+
+    /// How far the ledger has come.
+    pub(super) async fn high_water(&self) -> Result<HighWater, SiteError> {
+        let first = self.ledger.events(0, 1).await?;
+        let rebuilt = first.first().filter(|(_, event)| event.kind == EventKind::Rebuilt);
+        let sequence = self.ledger.newest();
+        let at = self.written_at(sequence).await?.unwrap_or(Timestamp(0));
+        Ok(HighWater { rebuilt_at: rebuilt.map(|(_, event)| event.at), sequence, at })
+    }
+
+    /// When the entry of this number was written; none where there is none.
+    pub(super) async fn written_at(&self, sequence: u64) -> Result<Option<Timestamp>, SiteError> {
+        let Some(before) = sequence.checked_sub(1) else { return Ok(None) };
+        let found = self.ledger.events(before, 1).await?;
+        Ok(found.first().filter(|(number, _)| *number == sequence).map(|(_, event)| event.at))
+    }
+
+    /// How far another site's ledger has once been seen.
+    pub(super) async fn witness(&self, site: &SiteName) -> Result<Option<HighWater>, SiteError> {
+        let witnesses = self.ledger.witnesses().await?;
+        Ok(witnesses.into_iter().find(|(of, _)| of == site).map(|(_, high_water)| high_water))
+    }
+
+    /// Keeps how far another site's ledger has come, if that is news.
+    pub(super) async fn keep_witness(&self, site: &SiteName, high_water: HighWater) -> Result<(), SiteError> {
+        if self.witness(site).await?.is_none_or(|kept| high_water.is_later_than(kept)) {
+            let witness = LedgerCommand::Witness { site: site.clone(), high_water };
+            for receipt in self.ledger.execute(vec![witness]).await? {
+                receipt?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the ledger say nothing more.
+    pub(super) fn fail(&self, because: StoreError) {
+        self.ledger.fail(because);
     }
 
     pub(super) fn newest(&self) -> u64 {

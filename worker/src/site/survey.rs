@@ -36,7 +36,7 @@ impl Site {
     /// The other sites, each asked a moment ago.
     async fn peers(&self) -> Vec<PeerSurvey> {
         let asked = self.peers.sites().map(|site| async move {
-            let proven = self.peers.prove_path(&self.name, site, self.env.new_id()).await;
+            let proven = self.prove_path(site).await;
             PeerSurvey { site: site.clone(), trouble: proven.err().map(|error| error.to_string()) }
         });
         join_all(asked).await

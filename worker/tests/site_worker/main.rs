@@ -13,3 +13,4 @@ mod seams;
 mod stage;
 mod watch;
 mod wire;
+mod witness;

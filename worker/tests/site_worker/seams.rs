@@ -8,9 +8,9 @@ use hyper_util::rt::TokioIo;
 use muster_core::claim::Claims;
 use muster_core::definition::Definition;
 use muster_core::env::Env;
-use muster_core::ids::{EvacuationId, HostName, VmId};
-use muster_core::ledger::VmRow;
+use muster_core::ids::{EvacuationId, HostName, SiteName, VmId};
 use muster_core::ledger::command::{FactKind, LedgerCommand, LedgerEvent, Refusal, VmFact};
+use muster_core::ledger::{HighWater, VmRow};
 use muster_core::preflight::survey::VmNeeds;
 use muster_core::reading::{Inventory, Sight};
 use muster_core::step::Side;
@@ -189,6 +189,9 @@ impl ReadLedger for MortalLedger {
     async fn events(&self, after_sequence: u64, limit: usize) -> Result<Vec<(u64, LedgerEvent)>, StoreError> {
         self.alive(self.inner.events(after_sequence, limit)).await
     }
+    async fn witnesses(&self) -> Result<Vec<(SiteName, HighWater)>, StoreError> {
+        self.alive(self.inner.witnesses()).await
+    }
 }
 
 #[async_trait]
@@ -207,6 +210,9 @@ impl Ledger for MortalLedger {
     }
     fn newest(&self) -> u64 {
         self.inner.newest()
+    }
+    fn fail(&self, because: StoreError) {
+        self.inner.fail(because);
     }
     fn health(&self) -> Health {
         self.inner.health()

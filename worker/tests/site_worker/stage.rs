@@ -10,8 +10,8 @@ use muster_core::step::Side;
 use muster_core::token::{Epoch, Token};
 use muster_proto::channel::{Dial, SiteAddress, site_client};
 use muster_proto::convert::{
-    AssertFenced, ClaimEvacuation, EvacuationClaims, Execute, Observe, SiteAction, SiteCommand, SiteFailure, VmAnswer,
-    VmToken, WriteRoll,
+    AssertFenced, ClaimEvacuation, EvacuationClaims, Execute, Observe, SiteAction, SiteCommand, SiteFailure,
+    SiteStatus, VmAnswer, VmToken, WriteRoll,
 };
 use muster_proto::status::Fault as WireFault;
 use muster_proto::worker::v1 as pb;
@@ -93,6 +93,11 @@ impl Stage {
     }
 
     async fn start(&mut self, side: Side, disk: LedgerDisk) {
+        self.begin(side, disk).await;
+        self.until_working(side).await;
+    }
+
+    async fn begin(&mut self, side: Side, disk: LedgerDisk) {
         let dead = CancellationToken::new();
         let ledger = MemoryLedger::open(&disk).unwrap();
         let writes = Arc::new(Writes::default());
@@ -116,7 +121,27 @@ impl Stage {
         tokio::spawn(router.serve_with_incoming(incoming));
         let client = site_client(self.network.dial(&address(side)).await.unwrap());
         self.workers[index(side)] = Some(Worker { disk, site: Arc::clone(&worker), client, dead, writes, seals });
-        tokio::time::timeout(LONGEST_WAIT, worker.until_working()).await.expect("it takes work");
+    }
+
+    async fn until_working(&self, side: Side) {
+        let site = &self.worker(side).site;
+        tokio::time::timeout(LONGEST_WAIT, site.until_working()).await.expect("it takes work");
+    }
+
+    /// What a worker says of itself.
+    pub async fn status(&self, side: Side) -> SiteStatus {
+        let answer = self.client(side).get_site(pb::GetSiteRequest {}).await.unwrap();
+        SiteStatus::try_from(answer.into_inner()).unwrap()
+    }
+
+    /// Its ledger as it is now, for another day.
+    pub fn backup(&self, side: Side) -> LedgerDisk {
+        self.worker(side).disk.copy("a copy of a ledger")
+    }
+
+    /// Starts a worker that may never take work.
+    pub async fn start_untrusted(&mut self, side: Side, disk: LedgerDisk) {
+        self.begin(side, disk).await;
     }
 
     /// Kills a worker as SIGKILL does and starts it again on the same ledger.

@@ -82,13 +82,14 @@ async fn readings_are_bounded_too() {
     let mut client = stage.client(Side::Destination);
     let events = pb::ListEventsRequest { page_size: 1_001, ..Default::default() };
     assert_invalid(&client.list_events(events).await.unwrap_err(), "page_size");
-    let nonce = pb::ProvePathRequest { nonce: "n".repeat(65), source_site: "source".to_owned() };
+    let nonce = pb::ProvePathRequest { nonce: "n".repeat(65), source_site: "source".to_owned(), ..Default::default() };
     assert_invalid(&client.prove_path(nonce).await.unwrap_err(), "nonce");
-    let nobody = pb::ProvePathRequest { nonce: "n".to_owned(), source_site: "no name".to_owned() };
+    let nobody =
+        pb::ProvePathRequest { nonce: "n".to_owned(), source_site: "no name".to_owned(), ..Default::default() };
     assert_invalid(&client.prove_path(nobody).await.unwrap_err(), "source_site");
     let roll = pb::ListRollRequest { evacuation: "all".to_owned() };
     assert_invalid(&client.list_roll(roll).await.unwrap_err(), "evacuation");
-    let proven = pb::ProvePathRequest { nonce: ID.to_owned(), source_site: "source".to_owned() };
+    let proven = pb::ProvePathRequest { nonce: ID.to_owned(), source_site: "source".to_owned(), ..Default::default() };
     let proven = client.prove_path(proven).await.unwrap().into_inner();
     assert_eq!((proven.nonce.as_str(), proven.site.as_str(), proven.working), (ID, "destination", true));
 }

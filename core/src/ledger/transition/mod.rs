@@ -103,11 +103,12 @@ pub fn fact(row: &VmRow, fact: &VmFact) -> Applied {
         FactKind::Cleaned { attempts } => seen::cleaned(&mut next, attempts).into_iter().collect(),
         FactKind::NotSealed => seen::not_sealed(&mut next),
         FactKind::MadeInertAgain => seen::made_inert_again(&mut next, fact.at),
+        FactKind::Found { row } => seen::found(&mut next, row),
         FactKind::Alarmed { reason, message } => {
             vec![EventKind::Alarmed { reason: clip(reason), message: clip(message) }]
         }
     };
-    let evacuation = row.standing().map(Standing::evacuation);
+    let evacuation = next.standing().map(Standing::evacuation);
     let execution = if kinds.is_empty() { Execution::Before } else { Execution::Now };
     let events = kinds
         .into_iter()

@@ -6,6 +6,7 @@ use crate::ledger::{
     ArrivalRecord, AtDestination, AtSource, Enrolled, Mutation, Ran, RetiredCopy, SourceState, Standing, Transfer,
     VmRow,
 };
+use crate::step::Side;
 use crate::time::Timestamp;
 use crate::token::Token;
 
@@ -39,6 +40,20 @@ pub(super) fn transfer_failed(row: &mut VmRow, attempt: Attempt, error: &str) ->
         Some(SourceState::Sealed { .. } | SourceState::Unsealed | SourceState::Gone { .. } | SourceState::Retired)
         | None => Vec::new(),
     }
+}
+
+/// What a ledger knows it knows better.
+pub(super) fn found(row: &mut VmRow, found: &VmRow) -> Vec<EventKind> {
+    let Some(standing) = found.standing().filter(|_| row.enrolled.is_none() && found.vm == row.vm) else {
+        return Vec::new();
+    };
+    let side = match standing {
+        Standing::Destination(_) => Side::Destination,
+        Standing::Source(_) => Side::Source,
+    };
+    let floor = row.floor.max(found.floor);
+    *row = VmRow { floor, intent: None, ..found.clone() };
+    vec![EventKind::Enrolled { side }]
 }
 
 /// Only while the sealing itself is under way: afterwards somebody else may have changed the definition, and what a

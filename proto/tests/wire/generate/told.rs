@@ -41,6 +41,9 @@ impl Generator {
             now: self.at(),
             version: "0.1.0".to_owned(),
             newest_sequence: self.number(),
+            newest_entry_at: self.yes().then(|| self.at()),
+            rebuilt_at: self.yes().then(|| self.at()),
+            confirmed_by: if self.yes() { vec![self.site()] } else { Vec::new() },
         }
     }
 
