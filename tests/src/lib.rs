@@ -22,6 +22,7 @@ pub mod orders;
 pub mod post;
 mod process;
 pub mod published;
+pub mod reliability;
 pub mod roll_call;
 pub mod seams;
 pub mod seeds;
