@@ -32,4 +32,15 @@ fn a_host_that_may_have_the_copy_is_waited_for_until_somebody_swears() {
     sworn().source(BEGUN, SourceInstance::Paused).acts(Verdict::NotMigrated, Action::Abandon);
     sworn().source(BEGUN, SourceInstance::Stopped).acts(Verdict::MemoryLost, Action::Abandon);
     sworn().source_fenced().acts(Verdict::MemoryLost, Action::Abandon);
+    let anew = || row(COLD_STARTED, HostSilent).source_fenced();
+    anew().holds(Verdict::MemoryLost, Hold::DestinationHostSilent);
+    anew().host_fenced().acts(Verdict::MemoryLost, Action::Abandon);
+}
+
+#[test]
+fn a_host_that_cant_have_the_copy_is_no_doubt() {
+    let given_up = |seal| row(ABANDONED, HostSilent).source(seal, SourceInstance::Running).source_busy();
+    let never_sent = [Seal::Unsealed, Seal::Sealed(TransferTrace::NotBegun)];
+    never_sent.into_iter().for_each(|seal| given_up(seal).is(Verdict::NotMigrated, Step::Wait(Wait::Job)));
+    given_up(BEGUN).is(Verdict::Indeterminate(Doubt::DestinationHostSilent), Step::Wait(Wait::Job));
 }

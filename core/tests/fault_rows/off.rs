@@ -32,3 +32,18 @@ fn what_was_powered_off_is_nobodys_to_start_again_but_the_persons_who_started_it
     came(Crashed).acts(Verdict::FullyMigrated, Action::Retire);
     came(Running).acts(Verdict::FullyMigrated, Action::Retire);
 }
+
+#[test]
+fn what_a_given_up_attempt_left_of_a_vm_that_is_off_is_discarded_first() {
+    for mode in [Mode::Cold, Mode::Off] {
+        let off = |copy| row(ABANDONED, copy).mode(mode).source(Seal::Unsealed, SourceInstance::Stopped);
+        let next = Action::OpenAttempt(ArrivalKind::Transfer);
+        off(Placeholder).acts(Verdict::NotMigrated, Action::Discard);
+        off(Absent).other(OtherCopy::Inert).acts(Verdict::NotMigrated, Action::Discard);
+        off(Absent).acts(Verdict::NotMigrated, next);
+        // What can't be removed is in nobody's way.
+        let mut left = off(Placeholder);
+        left.order.leftovers = Leftovers::AreLeft;
+        left.acts(Verdict::NotMigrated, next);
+    }
+}
