@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// Names the directory that figures are written to.
 pub const FIGURES: &str = "MUSTER_FIGURES";
 
+/// The suite that is no test: what cargo-mutants finds.
+pub const MUTANTS: &str = "mutants";
+
 /// One run's figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
@@ -79,13 +82,16 @@ impl Published {
         format!("| | |\n|---|---|\n{}", rows.collect::<Vec<_>>().join("\n"))
     }
 
-    /// Its rows between when, where and with what it was, and what must be zero.
+    /// Its rows between when, where and with what it was, and what must be zero. Mutants are no evacuations: that nothing was
+    /// lost says nothing of them.
     #[must_use]
     pub fn all_rows(&self) -> Vec<(String, String)> {
         let row = |what: &str, value: &str| (what.to_owned(), value.to_owned());
         let mut rows = vec![row("date", &self.date), row("commit", &self.commit), row("machine", &self.machine)];
         rows.extend(self.rows.iter().cloned());
-        rows.extend(self.zeros.named().map(|(what, count)| (format!("**{what}**"), count.to_string())));
+        if self.suite != MUTANTS {
+            rows.extend(self.zeros.named().map(|(what, count)| (format!("**{what}**"), count.to_string())));
+        }
         rows
     }
 

@@ -6,9 +6,9 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use muster_tests::circumstances::commit;
-use muster_tests::published::{FIGURES, Published};
+use muster_tests::published::{FIGURES, MUTANTS, Published};
 use muster_tests::reliability::mutants::{EXPLAINED, PARTS, Part};
-use muster_tests::reliability::suites::{Call, Length, MUTANTS, SETTINGS, SUITES, expected, names};
+use muster_tests::reliability::suites::{Call, Length, SETTINGS, SUITES, expected, names};
 use muster_tests::reliability::{ReliabilityError, gate, house, mutants, page, read_all, text};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         Action::Publish(publish) => run_and_publish(&publish),
         Action::Gate { directory } => shut(&directory, &expected()),
         Action::Mutants { directory } => {
-            mutants::read("mutants", &directory.join("outcomes.json"), &house().join(EXPLAINED)).map(|found| {
+            mutants::read(MUTANTS, &directory.join("outcomes.json"), &house().join(EXPLAINED)).map(|found| {
                 println!("{}", found.published.table());
                 found.faults
             })

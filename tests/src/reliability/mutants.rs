@@ -4,7 +4,7 @@
 //! Where several of one function have the same name, the list says how many of them may survive.
 
 use super::{ReliabilityError, text};
-use crate::published::{Published, Zeros};
+use crate::published::{MUTANTS, Published, Zeros};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -192,7 +192,7 @@ fn hold(run: &str, found: &Outcomes, list: &List) -> Findings {
     if mutants.is_empty() {
         faults.push("no mutant was tried".to_owned());
     }
-    let published = Published::now("mutants", run, Zeros::default())
+    let published = Published::now(MUTANTS, run, Zeros::default())
         .row("mutants", mutants.len())
         .row("caught", count(Summary::CaughtMutant))
         .row("timed out", count(Summary::Timeout))
@@ -245,6 +245,7 @@ mod tests {
         let rows = [("mutants", "2"), ("caught", "1"), ("timed out", "0"), ("unviable", "0"), ("survived", "1")];
         let rows: Vec<(String, String)> = rows.map(|(what, count)| (what.to_owned(), count.to_owned())).to_vec();
         assert_eq!(found.published.rows[..5], rows);
+        assert!(!found.published.table().contains("lost"), "a mutant can't be lost");
     }
 
     #[test]

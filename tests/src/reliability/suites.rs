@@ -2,11 +2,9 @@
 
 use super::mutants::Part;
 use crate::lab::testing::can;
+use crate::published::MUTANTS;
 use crate::seeds::SEEDS;
 use clap::ValueEnum;
-
-/// The suite that is no test: what cargo-mutants finds.
-pub const MUTANTS: &str = "mutants";
 
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +60,7 @@ impl Play {
 }
 
 /// All of them, in the order in which they are run.
-pub const SUITES: [Suite; 6] = [
+pub const SUITES: [Suite; 5] = [
     Suite {
         name: "model",
         needs: Needs::Nothing,
@@ -98,7 +96,6 @@ pub const SUITES: [Suite; 6] = [
         quick: Play::all(&[]),
         long: Play::all(&[(ROUNDS, "10"), (SEEDS, "1..10")]),
     },
-    Suite { name: "fuzz", needs: Needs::Nothing, always: false, quick: Play::all(&[]), long: Play::all(&[]) },
 ];
 
 /// Which points the crash points are.
@@ -189,11 +186,10 @@ mod tests {
         assert_eq!(shown("reality", Length::Long), real);
     }
 
-    /// A suite that runs with every test run, and would not be missed, is one that may fall silent.
     #[test]
-    fn every_suite_has_a_target() {
+    fn every_suite_is_a_test_and_those_of_every_run_are_missed() {
         let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
-        for suite in SUITES.iter().filter(|suite| suite.always) {
+        for suite in &SUITES {
             assert!(manifest.contains(&format!("name = \"{}\"", suite.name)), "{} is no test", suite.name);
         }
         let expected = expected();
