@@ -37,7 +37,7 @@ pub const PARTS: [Part; 3] = [
         name: "ledger",
         files: &[LEDGER],
         without: &[],
-        tests: &["ledger_transition", "ledger_weigh", "ledger_retention"],
+        tests: &["ledger_transition", "ledger_weigh", "ledger_retention", "ledger_refusal"],
         is_quick: false,
     },
     Part { name: "rest", files: &["core/src/**"], without: &[DECIDE, LEDGER], tests: &[], is_quick: false },
