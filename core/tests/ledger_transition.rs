@@ -367,6 +367,22 @@ fn a_vm_is_in_one_open_evacuation_at_a_time() {
 }
 
 #[test]
+fn a_destination_obeys_the_evacuation_whose_roll_it_has_and_no_other() {
+    let mut ledger = Ledger::enrolled(Side::Destination);
+    let stranger = ledger.tries_in(SECOND, open(ArrivalKind::Transfer)).unwrap_err();
+    assert!(matches!(stranger, Refusal::NotOnRoll { evacuation: SECOND, side: Side::Destination, .. }));
+}
+
+#[test]
+fn a_placeholder_is_made_for_the_attempt_that_is_recorded() {
+    let mut ledger = Ledger::enrolled(Side::Destination);
+    ledger.does(open(ArrivalKind::Transfer));
+    let late = ledger.tries(VmOrder::BeginPlace { attempt: Attempt::FIRST.next() }).unwrap_err();
+    assert!(matches!(late, Refusal::NotInOrder { .. }));
+    ledger.does(VmOrder::BeginPlace { attempt: Attempt::FIRST });
+}
+
+#[test]
 fn writing_the_roll_again_changes_nothing() {
     let mut ledger = Ledger::opened();
     let before = ledger.row.enrolled.clone();

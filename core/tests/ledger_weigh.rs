@@ -138,6 +138,10 @@ fn a_mark_of_another_evacuation_is_a_stranger() {
         let seen = destination_of(ArrivalRecord::Started(started(second())), vec![stranger], |_| {});
         assert_eq!((seen.copy, seen.other), (CopyState::Absent, OtherCopy::Foreign));
     }
+    // What is off under a mark of this evacuation is its own leftover.
+    let own = sighting("w1", Instance::Off(OffCause::Unknown), Stored::Real, Some(Attempt::FIRST));
+    let seen = destination_of(ArrivalRecord::Started(started(second())), vec![own], |_| {});
+    assert_eq!((seen.copy, seen.other), (CopyState::Absent, OtherCopy::Inert));
 }
 
 #[test]
@@ -246,6 +250,12 @@ fn what_somebody_else_migrated_away_is_neither_gone_nor_stopped() {
         Some(Standing::Destination(_)) | None => panic!("it is the source's"),
     };
     assert_eq!(source_of(sealed(second()), off(), cold).instance, SourceInstance::Paused);
+    // Neither what ended there otherwise, nor what an earlier evacuation took from there.
+    for (cause, stored) in [(OffCause::Crashed, Stored::Sealed), (OffCause::Migrated, Stored::Retired)] {
+        let never_sent = SourceState::Sealed { transfer: None };
+        let seen = source_of(never_sent, vec![sighting("s1", Instance::Off(cause), stored, None)], |_| {});
+        assert_eq!(seen.instance, SourceInstance::Stopped, "{cause:?} {stored:?}");
+    }
 }
 
 /// What a start would go on from, past every seal.
@@ -440,6 +450,21 @@ fn a_site_that_knows_only_another_evacuation_has_no_part_in_this_one() {
     let evidence = weigh(Heard::Answer(&answer), Heard::Answer(&answer), &Claims::default());
     assert!(matches!(evidence.source, Heard::Answer(SourceEvidence { seal: Seal::NotOnRoll, .. })));
     assert!(matches!(evidence.destination, Heard::Answer(DestinationEvidence { record: Record::NotOnRoll, .. })));
+}
+
+/// Its attempt, and the host of that attempt, are not this one's.
+#[test]
+fn the_record_of_another_evacuation_names_neither_attempt_nor_host() {
+    let mut destination = reading(at_destination(ArrivalRecord::Started(started(second())), Disk::Shared), Vec::new());
+    if let Some(Standing::Destination(at)) = &mut destination.standing {
+        at.evacuation = ANOTHER;
+    }
+    let source = reading(at_source(SourceState::Gone { transfer: transfer(Attempt::FIRST) }), Vec::new());
+    let claims = swear(Fenced::Host(host("w1")));
+    let evidence = weigh(Heard::Answer(&destination), Heard::Answer(&source), &claims);
+    let gone = Seal::Gone { of_this_attempt: true };
+    assert!(matches!(evidence.source, Heard::Answer(SourceEvidence { seal, .. }) if seal == gone), "{evidence:?}");
+    assert!(!evidence.destination_host_fenced);
 }
 
 #[test]

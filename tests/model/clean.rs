@@ -1,5 +1,6 @@
 //! The rules as designed: nothing is found, and everything that should be possible is seen.
 
+use crate::figures::publish;
 use crate::protocol::Protocol;
 use muster_core::decide::ColdStart;
 use muster_core::decide::Goal::{Finish, Undo};
@@ -26,6 +27,7 @@ fn assert_clean(name: &str, protocol: Protocol) -> usize {
     println!(
         "{name}: {states} states, {depth} deep, {elapsed_s} s; {faults} faults, {attempts_max} attempts, {actors} settle"
     );
+    publish(name, &checker, began.elapsed());
     checker.assert_properties();
     states
 }
@@ -97,10 +99,10 @@ fn one_host_takes_every_attempt() {
 #[test]
 fn the_source_is_given_up_and_comes_back() {
     let shows = &["started anew from its disk", "given up, and back again"];
-    for sworn in [ColdStart::Policy, ColdStart::Ordered] {
+    for (name, sworn) in [("given up, policy", ColdStart::Policy), ("given up, ordered", ColdStart::Ordered)] {
         let given_up =
             Protocol { hosts_vanish: true, sworn: Some(sworn), asks_destination: true, ..Protocol::shipped(1, 2) };
-        assert_clean("given up", Protocol { shows, ..given_up });
+        assert_clean(name, Protocol { shows, ..given_up });
     }
 }
 

@@ -44,6 +44,7 @@ mod check;
 mod claiming;
 mod clean;
 mod deciding;
+mod figures;
 mod hosts;
 mod hypervisor;
 mod kept;

@@ -6,7 +6,7 @@
 //! stage    the processes: a world, two workers, an orchestrator
 //! course   one evacuation from its order to the last verdict
 //! judge    every verdict and every end against the world's truth
-//! figures  what it adds up to; report: the same, to be pasted into docs/RELIABILITY.md
+//! figures  what it adds up to; report: the same, as docs/RELIABILITY.md has it
 //! ```
 //! The full run is ordered by `cargo test --release -p muster-tests --test processes -- --ignored --nocapture a_hundred`;
 //! its last result stands in docs/RELIABILITY.md. `MUSTER_SEEDS=17` or `MUSTER_SEEDS=1..100` (both ends count) says which
@@ -38,13 +38,13 @@ const HUNDRED: std::ops::RangeInclusive<u64> = 1..=100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_few_evacuations_survive_kills_of_every_process() {
-    evacuate(FEW.collect()).await;
+    evacuate("a_few", FEW.collect()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes many minutes; see docs/RELIABILITY.md"]
 async fn a_hundred_evacuations_survive_kills_of_every_process() {
-    evacuate(given_or(HUNDRED)).await;
+    evacuate("a_hundred", given_or(HUNDRED)).await;
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_plan_kills_every_kind_and_is_the_same_for_the_same_seed() {
     assert!(HUNDRED.map(draw).any(|plan| plan.strikes.iter().any(|strike| strike.parts.len() == 2)));
 }
 
-async fn evacuate(seeds: Vec<u64>) {
+async fn evacuate(run: &str, seeds: Vec<u64>) {
     // Built by nobody else's clock: building takes longer than an evacuation may.
     let built = tokio::task::spawn_blocking(muster_tests::binary::muster).await.expect("a build that ends");
     built.expect("the muster binary");
@@ -88,7 +88,9 @@ async fn evacuate(seeds: Vec<u64>) {
             }
         }
     }
-    println!("\n{}\n", report::table(&commit, &total, &failed, begun.elapsed()));
+    let published = report::published(run, &commit, &total, &failed, begun.elapsed());
+    println!("\n{}\n", published.table());
+    published.write();
     assert!(failed.is_empty(), "seeds {failed:?} failed; the first again: {}", again(failed[0]));
     assert!(!total.is_harmed(), "{total}");
 }

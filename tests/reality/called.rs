@@ -60,6 +60,7 @@ impl Row<'_> {
             if wrong.is_empty() {
                 return Ok(call);
             }
+            self.figures.wrong_verdicts += u64::try_from(wrong.len()).unwrap_or(u64::MAX);
             return Err(format!("WRONG VERDICT, {asked:?}: {}\n{}", wrong.join("\n"), call.text));
         }
         Err(format!("the roll can't be called, {asked:?}: {last}"))

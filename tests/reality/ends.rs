@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::called::Asked;
+use crate::figures::Figures;
 use crate::row::Row;
 use crate::stand::{DESTINATION, SOURCE_HOST};
 use muster_core::verdict::Verdict;
@@ -91,6 +92,20 @@ impl Row<'_> {
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     }
 
+    /// Counts what a row that failed has done to its guests, as seen from outside.
+    pub(crate) async fn count_harm(&mut self) {
+        // Where nobody can look, the row's own reason is all that is known.
+        for opinion in self.lab.judge(0).await.unwrap_or_default() {
+            let on_purpose = self.doubled.contains(&opinion.guest);
+            if self.guests.contains(&opinion.guest) {
+                self.figures.ran_twice += u64::from(opinion.answer.is_red() && !on_purpose);
+                self.figures.lost += u64::from(is_nobodys(&opinion));
+            }
+        }
+        let Figures { wrong_verdicts, ran_twice, lost, .. } = self.figures;
+        self.figures.never_settled += u64::from(wrong_verdicts + ran_twice + lost == 0);
+    }
+
     async fn wrong_definitions(&self, guest: &str, end: End, opinion: &Opinion) -> Outcome<Vec<String>> {
         let mut wrong = Vec::new();
         let at_source = self.virsh(SOURCE_HOST, &["dumpxml", "--inactive", guest]).await?;
@@ -132,6 +147,11 @@ impl Row<'_> {
         let told = self.virsh(host, &["dominfo", guest]).await?;
         Ok(told.lines().any(|line| line.starts_with("Autostart:") && line.ends_with("enable")))
     }
+}
+
+/// Every host answers, and none has it, not even its definition.
+fn is_nobodys(opinion: &Opinion) -> bool {
+    opinion.hosts.iter().all(|on| on.answers && on.instances == 0 && on.state.is_none())
 }
 
 /// What is wrong with where it runs, and with the life that it has led.

@@ -40,6 +40,7 @@ use futures::future::{LocalBoxFuture, join_all};
 use muster_tests::Outcome;
 use muster_tests::circumstances::commit;
 use muster_tests::lab::{Kind, Order};
+use muster_tests::published::Published;
 use muster_tests::seeds::{SEEDS, given_or};
 use row::Row;
 use stand::Stand;
@@ -118,7 +119,8 @@ async fn every_row() {
         join_all(lanes).await.into_iter().map(|lane| lane.expect("a lane that ends")).collect();
     let mut total = Figures::default();
     played.iter().for_each(|(figures, _)| total.add(*figures));
-    tell(&total.table("rows played", &commit, begun.elapsed()));
+    let run = if rounds == 1 { "rows".to_owned() } else { format!("rows_{rounds}_rounds") };
+    publish(&total, &total.published(&run, "rows played", &commit, begun.elapsed()));
     let failed: Vec<&str> = played.into_iter().flat_map(|(_, failed)| failed).collect();
     assert!(failed.is_empty(), "failed: {failed:?}; again: {ROWS}=NAME");
 }
@@ -129,7 +131,9 @@ async fn random_kills() {
     build().await;
     let (all, commit) = (Instant::now(), commit());
     let (mut total, mut failed) = (Figures::default(), Vec::new());
-    for seed in given_or(FEW) {
+    let seeds = given_or(FEW);
+    let run = if seeds.len() == FEW.count() { "seeds".to_owned() } else { format!("seeds_{}", seeds.len()) };
+    for seed in seeds {
         let begun = Instant::now();
         let (figures, ended) = play_seed(&mut stand, seed).await;
         total.add(figures);
@@ -138,7 +142,7 @@ async fn random_kills() {
             stand.renew().await;
         }
     }
-    tell(&total.table("evacuations of 20 guests", &commit, all.elapsed()));
+    publish(&total, &total.published(&run, "evacuations of 20 guests", &commit, all.elapsed()));
     assert!(failed.is_empty(), "seeds {failed:?} failed; again: {SEEDS}=N");
 }
 
@@ -210,6 +214,14 @@ fn told(what: &str, took_ms: u128, ended: Outcome<String>) -> bool {
             tell(&format!("FAILED: {what}, {took_ms} ms\n{why}"));
             false
         }
+    }
+}
+
+/// Tells what a run has found, and writes it down if it could play anything at all.
+fn publish(total: &Figures, found: &Published) {
+    tell(&found.table());
+    if total.played > 0 {
+        found.write();
     }
 }
 

@@ -366,6 +366,7 @@ impl<'a> Row<'a> {
         match ended {
             Ok(()) => (self.figures, Ok(log)),
             Err(why) => {
+                self.count_harm().await;
                 let kept: PathBuf = self.directory.keep();
                 let figures = Figures { failed: 1, ..self.figures };
                 (figures, Err(format!("{why}\n\n{log}\n\nits logs, ledgers and journal: {}", kept.display())))

@@ -1,7 +1,7 @@
-//! What plays add up to, and the table of a run as docs/RELIABILITY.md has it.
+//! What plays add up to, and what of it docs/RELIABILITY.md has.
 
 use muster_core::verdict::Verdict;
-use muster_tests::circumstances::{machine, today};
+use muster_tests::published::{Published, Zeros};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -78,38 +78,36 @@ impl Figures {
         self.faults.values().sum()
     }
 
-    /// The table of a run. `commit` is what it began with; `failed` are the seeds that did not come through.
-    pub(crate) fn table(&self, commit: &str, failed: &[u64], elapsed: Duration) -> String {
+    /// What a run has found. `commit` is what it began with; `failed` are the seeds that did not come through.
+    pub(crate) fn published(&self, run: &str, commit: &str, failed: &[u64], elapsed: Duration) -> Published {
         let came_through = if failed.is_empty() { "all".to_owned() } else { format!("not {failed:?}") };
-        let mut rows = vec![
-            ("date".to_owned(), today()),
-            ("commit".to_owned(), commit.to_owned()),
-            ("machine".to_owned(), machine()),
-            ("seeds".to_owned(), self.seeds.to_string()),
-            ("came through".to_owned(), came_through),
-            ("evacuations".to_owned(), self.evacuations.to_string()),
-            ("moves".to_owned(), self.moves.to_string()),
-            ("migrated, stayed".to_owned(), format!("{}, {}", self.migrated, self.stayed)),
-            ("faults".to_owned(), format!("{}, one for {:.2} moves", self.all_faults(), self.moves_per_fault())),
-        ];
-        rows.extend(self.faults.iter().map(|(name, count)| (format!("· {name}"), count.to_string())));
-        rows.extend([
-            ("finished by `recover --apply`".to_owned(), self.recoveries.to_string()),
-            ("held moves a person looked after".to_owned(), self.helped.to_string()),
-            ("roll calls in the middle of it".to_owned(), self.roll_calls.to_string()),
-            ("verdicts judged".to_owned(), self.verdicts.values().sum::<u64>().to_string()),
-        ]);
-        rows.extend(self.verdicts.iter().map(|(name, count)| (format!("· {name}"), count.to_string())));
-        rows.extend([
-            ("**wrong verdicts**".to_owned(), self.wrong_verdicts.to_string()),
-            ("**ran twice**".to_owned(), self.ran_twice.to_string()),
-            ("**lost**".to_owned(), self.lost.to_string()),
-            ("**never settled**".to_owned(), self.never_settled.to_string()),
-            ("simulated".to_owned(), format!("{} h", self.simulated_ms / 3_600_000)),
-            ("elapsed".to_owned(), format!("{} s", elapsed.as_secs())),
-        ]);
-        let rows: Vec<String> = rows.iter().map(|(what, value)| format!("| {what} | {value} |")).collect();
-        format!("| | |\n|---|---|\n{}", rows.join("\n"))
+        let zeros = Zeros {
+            wrong_verdicts: self.wrong_verdicts,
+            ran_twice: self.ran_twice,
+            lost: self.lost,
+            never_settled: self.never_settled,
+        };
+        let mut published = Published { commit: commit.to_owned(), ..Published::now("sim", run, zeros) }
+            .row("seeds", self.seeds)
+            .row("came through", came_through)
+            .row("evacuations", self.evacuations)
+            .row("moves", self.moves)
+            .row("migrated, stayed", format!("{}, {}", self.migrated, self.stayed))
+            .row("faults", format!("{}, one for {:.2} moves", self.all_faults(), self.moves_per_fault()));
+        for (name, count) in &self.faults {
+            published = published.row(&format!("· {name}"), count);
+        }
+        published = published
+            .row("finished by `recover --apply`", self.recoveries)
+            .row("held moves a person looked after", self.helped)
+            .row("roll calls in the middle of it", self.roll_calls)
+            .row("verdicts judged", self.verdicts.values().sum::<u64>());
+        for (name, count) in &self.verdicts {
+            published = published.row(&format!("· {name}"), count);
+        }
+        published
+            .row("simulated", format!("{} h", self.simulated_ms / 3_600_000))
+            .row("elapsed", format!("{} s", elapsed.as_secs()))
     }
 
     fn moves_per_fault(&self) -> f64 {
@@ -120,7 +118,9 @@ impl Figures {
 #[test]
 fn a_failed_seed_stands_in_the_table() {
     let total = Figures { moves: 100, wrong_verdicts: 3, faults: [("a", 40)].into(), ..Figures::default() };
-    let text = total.table("abc", &[32], Duration::from_secs(700));
+    let published = total.published("a_run", "abc", &[32], Duration::from_secs(700));
+    assert_eq!(published.zeros, Zeros { wrong_verdicts: 3, ..Zeros::default() });
+    let text = published.table();
     assert!(text.contains("| came through | not [32] |") && text.contains("| **wrong verdicts** | 3 |"), "{text}");
     assert!(text.contains("| faults | 40, one for 2.50 moves |") && text.contains("| · a | 40 |"), "{text}");
 }

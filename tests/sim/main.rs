@@ -89,7 +89,9 @@ fn run(seeds: Vec<u64>, size: Size, name: &str) {
             failed.push(seed);
         }
     }
-    println!("\n{}\n", total.table(&commit, &failed, begun.elapsed()));
+    let published = total.published(name, &commit, &failed, begun.elapsed());
+    println!("\n{}\n", published.table());
+    published.write();
     if let Some(seed) = failed.first() {
         let plan = Plan::draw(*seed, size);
         let account = shrink::account(&plan, &format!("seed-{seed}"));

@@ -23,6 +23,7 @@ pub mod post;
 mod process;
 pub mod published;
 mod rebuild;
+pub mod reliability;
 pub mod roll_call;
 pub mod seams;
 pub mod seeds;

@@ -5,10 +5,13 @@
 
 use crate::circumstances::{commit, machine, today};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Names the directory that figures are written to.
 pub const FIGURES: &str = "MUSTER_FIGURES";
+
+/// The suite that is no test: what cargo-mutants finds.
+pub const MUTANTS: &str = "mutants";
 
 /// One run's figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +49,14 @@ impl Zeros {
     /// Their sum.
     #[must_use]
     pub fn sum(&self) -> u64 {
-        self.wrong_verdicts + self.ran_twice + self.lost + self.never_settled
+        self.named().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Each with its name, as tables have it.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 4] {
+        let Zeros { wrong_verdicts, ran_twice, lost, never_settled } = *self;
+        [("wrong verdicts", wrong_verdicts), ("ran twice", ran_twice), ("lost", lost), ("never settled", never_settled)]
     }
 }
 
@@ -65,13 +75,42 @@ impl Published {
         self
     }
 
+    /// Its table, as a run prints it.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let rows = self.all_rows().into_iter().map(|(what, value)| format!("| {what} | {value} |"));
+        format!("| | |\n|---|---|\n{}", rows.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Its rows between when, where and with what it was, and what must be zero. Mutants are no evacuations: that nothing was
+    /// lost says nothing of them.
+    #[must_use]
+    pub fn all_rows(&self) -> Vec<(String, String)> {
+        let row = |what: &str, value: &str| (what.to_owned(), value.to_owned());
+        let mut rows = vec![row("date", &self.date), row("commit", &self.commit), row("machine", &self.machine)];
+        rows.extend(self.rows.iter().cloned());
+        if self.suite != MUTANTS {
+            rows.extend(self.zeros.named().map(|(what, count)| (format!("**{what}**"), count.to_string())));
+        }
+        rows
+    }
+
     /// Writes it to where [`FIGURES`] says, if that says anything.
     ///
     /// # Panics
     /// Where it can't be written.
     pub fn write(&self) {
-        let Some(directory) = std::env::var_os(FIGURES).map(PathBuf::from) else { return };
-        std::fs::create_dir_all(&directory).expect("a directory for figures");
+        if let Some(directory) = std::env::var_os(FIGURES).map(PathBuf::from) {
+            self.write_to(&directory);
+        }
+    }
+
+    /// Writes it to a directory.
+    ///
+    /// # Panics
+    /// Where it can't be written.
+    pub fn write_to(&self, directory: &Path) {
+        std::fs::create_dir_all(directory).expect("a directory for figures");
         let text = serde_json::to_string_pretty(self).expect("figures are JSON");
         let path = directory.join(format!("{}-{}.json", self.suite, self.run));
         std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,6 +1,8 @@
 //! DESIGN §3's fault table, a test a row: the verdict and the step that each row names.
 
+mod arriving;
 mod lost_source;
+mod off;
 mod silence;
 
 use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder, decide};

@@ -185,6 +185,7 @@ fn run(order: &MoveOrder, evidence: &Evidence, at: &DestinationEvidence) -> Opti
             matches!(at.copy, CopyState::Paused | CopyState::Crashed | CopyState::Placeholder),
             "runs what isn't there, or was shut down on purpose",
         ),
+        (at.copy != CopyState::Crashed || order.mode != Mode::Off, "starts anew what a person had started"),
         (
             at.copy != CopyState::Placeholder
                 || order.mode != Mode::Live
