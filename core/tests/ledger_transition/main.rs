@@ -1,5 +1,7 @@
 //! The ledger's rows: floors, what an event needs, what abandoning forbids, one open evacuation, claims, intents.
 
+mod let_go;
+
 use muster_core::claim::{Claims, Fenced, Holder, HolderKind};
 use muster_core::class::Class;
 use muster_core::definition::{Definition, Disk, Mode};
@@ -9,7 +11,9 @@ use muster_core::ledger::command::{
     EvacuationCommand, EvacuationOrder, Execution, FactKind, MutationResult, Refusal, VmCommand, VmFact, VmOrder,
 };
 use muster_core::ledger::transition;
-use muster_core::ledger::{ArrivalRecord, LEFTOVERS_MAX, Mutation, RollEntry, SourceState, Standing, VmRow};
+use muster_core::ledger::{
+    ArrivalRecord, LEFTOVERS_MAX, Mutation, Ran, RollEntry, SourceState, Standing, Transfer, VmRow,
+};
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Token};
@@ -198,6 +202,8 @@ fn an_abandoned_attempt_gets_no_event_unless_it_is_taken_back() {
     ledger.refuses(VmOrder::BeginPlace { attempt: Attempt::FIRST });
     ledger.refuses(VmOrder::BeginRun);
     ledger.does(VmOrder::Reopen { attempt: Attempt::FIRST });
+    let taken_back = |at: &Standing| matches!(at, Standing::Destination(at) if at.leftovers.is_empty());
+    assert!(ledger.row.standing().is_some_and(taken_back), "what was taken back is no leftover");
     ledger.does(complete(Attempt::FIRST));
 }
 
@@ -374,12 +380,24 @@ fn a_destination_obeys_the_evacuation_whose_roll_it_has_and_no_other() {
 }
 
 #[test]
-fn a_placeholder_is_made_for_the_attempt_that_is_recorded() {
-    let mut ledger = Ledger::enrolled(Side::Destination);
-    ledger.does(open(ArrivalKind::Transfer));
-    let late = ledger.tries(VmOrder::BeginPlace { attempt: Attempt::FIRST.next() }).unwrap_err();
-    assert!(matches!(late, Refusal::NotInOrder { .. }));
+fn only_the_recorded_attempt_is_placed_or_given_up() {
+    let mut ledger = Ledger::opened();
+    let next = Attempt::FIRST.next();
+    ledger.refuses(VmOrder::BeginPlace { attempt: next });
+    ledger.refuses(VmOrder::Abandon { attempt: next });
     ledger.does(VmOrder::BeginPlace { attempt: Attempt::FIRST });
+}
+
+#[test]
+fn a_transfer_fails_once_and_by_a_word_of_its_own_attempt() {
+    let mut ledger = Ledger::enrolled(Side::Source);
+    ledger.does(seal());
+    ledger.ends();
+    ledger.does(transfer(Attempt::FIRST));
+    let mut hears = |attempt, error: &str| ledger.fact(FactKind::TransferFailed { attempt, error: error.to_owned() });
+    assert_eq!(hears(Attempt::FIRST.next(), "another's"), Execution::Before);
+    assert_eq!(hears(Attempt::FIRST, "cut"), Execution::Now);
+    assert_eq!(hears(Attempt::FIRST, "late"), Execution::Before);
 }
 
 #[test]
