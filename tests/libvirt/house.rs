@@ -219,7 +219,7 @@ impl House {
 }
 
 /// Waits until all its hosts answer.
-async fn until_heard(hypervisor: &LibvirtHypervisors) {
+pub(crate) async fn until_heard(hypervisor: &LibvirtHypervisors) {
     let deadline = Instant::now() + LONGEST;
     loop {
         let inventory = hypervisor.inventory().await.unwrap();
