@@ -1,5 +1,6 @@
 //! What is tried: enumerated from the points that a dry run has passed.
 
+use crate::play::Planned;
 use muster_core::definition::{Disk, Mode};
 use muster_tests::Process;
 use muster_tests::life::{Hit, Moment};
@@ -66,47 +67,45 @@ impl Kind {
 }
 
 impl Case {
+    /// Its hit, in the first life of its process.
+    pub(crate) fn planned(&self) -> Planned {
+        Planned { process: self.process, life: 1, hit: self.hit }
+    }
+
     /// Its name, by which it can be tried alone.
     pub(crate) fn name(&self) -> String {
         let kind = format!("{:?}", self.kind).to_lowercase();
-        let (process, Hit { point, moment }) = (self.process_word(), self.hit);
+        let (process, Hit { point, moment }) = (self.process.word(), self.hit);
         let besides = match self.besides {
             Besides::Nothing => "",
             Besides::DaemonRestarts => "/DaemonRestarts",
         };
         format!("{kind}/{process}/{point}/{moment:?}/{:?}{besides}", self.way)
     }
-
-    pub(crate) fn process_word(&self) -> &'static str {
-        word(self.process)
-    }
 }
 
-pub(crate) fn word(process: Process) -> &'static str {
-    match process {
-        Process::Source => "source",
-        Process::Destination => "destination",
-        Process::Orchestrator => "orchestrator",
-        Process::Caller => "caller",
-    }
-}
-
-/// Every process × point × moment. A write has no reply of its own to lose.
+/// Every process × point × moment.
 pub(crate) fn enumerate(kind: Kind, way: Way, besides: Besides, points: &Points) -> Vec<Case> {
     let mut cases = Vec::new();
     for (process, names) in points {
-        for (index, point) in names.iter().enumerate() {
-            let is_write = point.starts_with("ledger") || point.starts_with("journal");
-            let moments: &[Moment] = if is_write {
-                &[Moment::Before, Moment::After]
-            } else {
-                &[Moment::Before, Moment::After, Moment::ReplyLost]
-            };
-            for moment in moments {
-                let hit = Hit { point: index as u64 + 1, moment: *moment };
-                cases.push(Case { kind, way, besides, process: *process, hit, point });
-            }
+        for (point, name) in (1..).zip(names) {
+            cases.extend(hits(point, name).map(|hit| Case { kind, way, besides, process: *process, hit, point: name }));
         }
     }
     cases
+}
+
+/// Every way to be hit at a point. A write has no reply of its own to lose.
+pub(crate) fn hits(point: u64, name: &str) -> impl Iterator<Item = Hit> + use<> {
+    let moments: &[Moment] = if is_write(name) {
+        &[Moment::Before, Moment::After]
+    } else {
+        &[Moment::Before, Moment::After, Moment::ReplyLost]
+    };
+    moments.iter().map(move |moment| Hit { point, moment: *moment })
+}
+
+/// Whether a point is durable: a write to a ledger or a journal.
+pub(crate) fn is_write(name: &str) -> bool {
+    name.starts_with("ledger") || name.starts_with("journal")
 }

@@ -2,6 +2,7 @@
 
 use crate::case::Kind;
 use crate::play::{Cast, lines};
+use crate::wrong::{Wrong, Zero};
 use muster_core::evidence::Outcome;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::ledger::command::EventKind;
@@ -36,29 +37,29 @@ pub(crate) fn explained(recovered: &Recovered) -> String {
 }
 
 /// The evacuation is over, and a recovery finds nothing to do.
-pub(crate) async fn over(cast: &mut Cast, evacuation: EvacuationId) -> Result<(), String> {
+pub(crate) async fn over(cast: &mut Cast, evacuation: EvacuationId) -> Result<(), Wrong> {
     let (source, destination) = (cast.stage.source.clone(), cast.stage.destination.clone());
     at(cast, &source, &destination).await?;
     let before = (standing(cast).await, changes(cast).await);
     let report = cast.recover(Some(evacuation), true, true).await?;
-    let [line] = lines(&report) else { return Err("the VM is not on the roll".to_owned()) };
+    let [line] = lines(&report) else { return Err("the VM is not on the roll".to_owned().into()) };
     if line.decision.verdict != Verdict::FullyMigrated || line.decision.step != Step::Settled(Outcome::Migrated) {
-        return Err(format!("not fully migrated and settled: {}", explain(line).join("\n")));
+        return Err(format!("not fully migrated and settled: {}", explain(line).join("\n")).into());
     }
     nothing_changed(cast, before).await
 }
 
 /// The VM is at `to`, as it was made, and its copy at `from` is Not Runnable.
-pub(crate) async fn at(cast: &mut Cast, from: &SiteName, to: &SiteName) -> Result<(), String> {
+pub(crate) async fn at(cast: &mut Cast, from: &SiteName, to: &SiteName) -> Result<(), Wrong> {
     let truth = truth_of(cast).await?;
     match wrong_place(cast.kind, &truth, from, to) {
         None => Ok(()),
-        Some(wrong) => Err(format!("{wrong}; {}", cast.account(None).await)),
+        Some(wrong) => Err(format!("{wrong}; {}", cast.account(None).await).into()),
     }
 }
 
 /// The move is recovered: at the destination if it had begun, untouched at the source if not. Doing it again changes nothing.
-pub(crate) async fn recovered(cast: &mut Cast) -> Result<(), String> {
+pub(crate) async fn recovered(cast: &mut Cast) -> Result<(), Wrong> {
     let (source, destination) = (cast.stage.source.clone(), cast.stage.destination.clone());
     let first = cast.recover(None, true, true).await?;
     let truth = truth_of(cast).await?;
@@ -78,10 +79,10 @@ pub(crate) async fn recovered(cast: &mut Cast) -> Result<(), String> {
     };
     if let Some(wrong) = wrong {
         let said = lines(&first).iter().map(|line| (line.decision, line.error.clone())).collect::<Vec<_>>();
-        return Err(format!("{wrong}; recover said {said:?}; {}", cast.account(None).await));
+        return Err(format!("{wrong}; recover said {said:?}; {}", cast.account(None).await).into());
     }
     if let Report::Roll(Recovered { claim_kept: true, .. }) = first {
-        return Err(format!("the recovery keeps its claim; {}", cast.account(None).await));
+        return Err(format!("the recovery keeps its claim; {}", cast.account(None).await).into());
     }
     let before = (standing(cast).await, changes(cast).await);
     let second = cast.recover(None, true, true).await?;
@@ -91,13 +92,14 @@ pub(crate) async fn recovered(cast: &mut Cast) -> Result<(), String> {
             "the second recovery says otherwise: {:?}, then {:?}",
             decisions(&first),
             decisions(&second)
-        ));
+        )
+        .into());
     }
     nothing_changed(cast, before).await
 }
 
 /// A look, with one worker or both: what it says of the VM is so.
-pub(crate) async fn report_agrees(cast: &mut Cast, with_source: bool) -> Result<(), String> {
+pub(crate) async fn report_agrees(cast: &mut Cast, with_source: bool) -> Result<(), Wrong> {
     let (source, destination) = (cast.stage.source.clone(), cast.stage.destination.clone());
     let before = truth_of(cast).await?;
     let report = cast.recover(None, false, with_source).await?;
@@ -109,19 +111,32 @@ pub(crate) async fn report_agrees(cast: &mut Cast, with_source: bool) -> Result<
     Ok(())
 }
 
-fn agrees(line: &RollCallLine, truth: &Truth, source: &SiteName, destination: &SiteName) -> Result<(), String> {
+/// What a recovery says that has just ended is so.
+pub(crate) async fn ended_rightly(cast: &Cast, report: &Recovered) -> Result<(), Wrong> {
+    let truth = truth_of(cast).await?;
+    report.lines.iter().try_for_each(|line| agrees(line, &truth, &cast.stage.source, &cast.stage.destination))
+}
+
+fn agrees(line: &RollCallLine, truth: &Truth, source: &SiteName, destination: &SiteName) -> Result<(), Wrong> {
     match contradiction(line.decision.verdict, line.entry.mode, truth, source, destination) {
         None => Ok(()),
-        Some(wrong) => Err(format!("wrong verdict: {wrong}\n{}\n{truth:#?}", explain(line).join("\n"))),
+        Some(wrong) => {
+            let what = format!("wrong verdict: {wrong}\n{}\n{truth:#?}", explain(line).join("\n"));
+            Err(Wrong::new(Zero::WrongVerdict, what))
+        }
     }
 }
 
 /// The truth about the VM, if it is not one that may never be.
-async fn truth_of(cast: &Cast) -> Result<Truth, String> {
+async fn truth_of(cast: &Cast) -> Result<Truth, Wrong> {
     let truth = cast.stage.truth_of(cast.vm).await;
     match violation(&truth) {
         None => Ok(truth),
-        Some(violation) => Err(format!("{violation}: {truth:#?}")),
+        Some(violation) => {
+            let is_twice = truth.ran_twice || truth.disk_writers_max > 1;
+            let counts_as = if is_twice { Zero::RanTwice } else { Zero::Lost };
+            Err(Wrong::new(counts_as, format!("{violation}: {truth:#?}")))
+        }
     }
 }
 
@@ -169,11 +184,11 @@ async fn changes(cast: &Cast) -> (usize, usize) {
     (at_source, count(cast.stage.history(Process::Destination).await))
 }
 
-async fn nothing_changed(cast: &mut Cast, before: (Standing, (usize, usize))) -> Result<(), String> {
+async fn nothing_changed(cast: &mut Cast, before: (Standing, (usize, usize))) -> Result<(), Wrong> {
     let after = (standing(cast).await, changes(cast).await);
     if before == after {
         Ok(())
     } else {
-        Err(format!("a recovery of what was settled changed something: {before:#?}\nthen {after:#?}"))
+        Err(format!("a recovery of what was settled changed something: {before:#?}\nthen {after:#?}").into())
     }
 }

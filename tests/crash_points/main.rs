@@ -14,10 +14,21 @@
 //! The live move is tried once more with the source's hypervisor daemon restarting at the moment of the hit.
 //! [`ends`] says what a right end is. After some, the VM moves back to its old source, and forth again.
 //!
+//! Then two faults in one live move ([`twice`]): after the first hit the points of everybody are counted on, and each second hit
+//! is tried, also on those who came back. A recovery has points as well, its calls to the workers: it is killed at each of
+//! them and run again.
+//!
 //! The live move is tried at every point. So are the cold move (local disk) and the powered-off move for both workers; of the
-//! orchestrator's points, whose calls and records are those of the live move, every third is.
-//! `MUSTER_CRASH_POINTS=all` tries all of these as well; `MUSTER_CRASH_POINTS="live/source/12/Before/GoesOn"` tries one case
-//! and prints what happened.
+//! orchestrator's points, whose calls and records are those of the live move, every third is. Of the killed recoveries and of
+//! the pairs every test run tries some, the same each time.
+//!
+//! ```text
+//! MUSTER_CRASH_POINTS=all                           all points, and recovery killed everywhere
+//! MUSTER_CRASH_POINTS=live/source/12/Before/GoesOn  one case; a pair's name stands for that pair
+//! MUSTER_CRASH_PAIRS=1/10                           the first of ten shares of all pairs
+//! ```
+//! `cargo test --release -p muster-tests --test crash_points -- --ignored --nocapture every_pair` tries all pairs, or the share
+//! that is named.
 //!
 //! What turns it red: a commit that doesn't wait for the proof that the source is gone, a run or a start that its worker
 //! died in and nobody finishes, a step that can't be repeated, an intent that nobody ends, a wait without an end. Not a
@@ -27,20 +38,32 @@
 
 mod case;
 mod ends;
+mod pairs;
 mod play;
+mod tally;
+mod twice;
+mod wrong;
 
-use case::{Besides, Kind, Way, enumerate};
+use case::{Besides, Kind, Points, Way, enumerate};
 use muster_tests::Process;
+use pairs::Share;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc;
 use std::time::Duration;
+use tally::{Tally, alone};
 
-/// The real time that a single case may take before it counts as one that never ends.
-const CASE_LONGEST: Duration = Duration::from_secs(60);
+/// Names what is tried: `all`, or one case.
+const WANTED: &str = "MUSTER_CRASH_POINTS";
+/// Names the share of the pairs that is tried, as `1/10`.
+const SHARE: &str = "MUSTER_CRASH_PAIRS";
 /// Of the orchestrator's points in a thinned enumeration, every one of this many is tried.
 const THINNED: u64 = 3;
 /// After every case of this many the VM is moved back and forth.
 const MOVED_BACK_EVERY: usize = 12;
+/// Of the situations that a recovery begins in, every one of this many is tried in every test run; of the hits on each, every
+/// one of the other many.
+const RECOVERIES_THINNED: Share = Share { firsts: 5, number: 0, of: 5 };
+/// The same for the first hits of pairs and the second ones.
+const PAIRS_THINNED: Share = Share { firsts: 11, number: 0, of: 13 };
 
 #[test]
 fn a_live_move_survives_every_point_and_the_orchestrator_goes_on() {
@@ -83,23 +106,51 @@ fn a_live_move_is_recovered_with_the_sources_hypervisor_restarting_at_every_poin
     try_all(Kind::Live, Way::Recovered, Besides::DaemonRestarts, THINNED);
 }
 
+/// A recovery is a process like any other: killed in the middle of it, it is run again.
+#[test]
+fn a_recovery_survives_being_killed_at_every_call_and_is_run_again() {
+    let share = if wanted() == "all" { Share::ALL } else { RECOVERIES_THINNED };
+    pairs::try_recoveries(share, &wanted());
+}
+
+#[test]
+fn some_pairs_of_faults_are_survived() {
+    pairs::try_pairs(PAIRS_THINNED, &wanted(), "some");
+}
+
+#[test]
+#[ignore = "takes long; see docs/RELIABILITY.md"]
+fn every_pair_of_faults_is_survived() {
+    let given = std::env::var(SHARE).unwrap_or_else(|_| "1/1".to_owned());
+    let share = Share::parse(&given).expect("a share like 1/10");
+    pairs::try_pairs(share, &wanted(), &format!("every-{}", given.replace('/', "-of-")));
+}
+
+fn wanted() -> String {
+    std::env::var(WANTED).unwrap_or_default()
+}
+
+/// What the dry run passes.
+fn points_of(kind: Kind) -> Points {
+    let points =
+        alone(move || play::undisturbed(kind)).unwrap_or_else(|wrong| panic!("{kind:?}: the dry run: {wrong}"));
+    let processes = [Process::Source, Process::Destination, Process::Orchestrator];
+    assert!(processes.iter().all(|process| points[process].len() > 10), "too few to be a move's: {points:#?}");
+    points
+}
+
 /// Tries every case of a kind, a way and each `nth` point; tells all that failed at once.
 fn try_all(kind: Kind, way: Way, besides: Besides, nth: u64) {
-    let wanted = std::env::var("MUSTER_CRASH_POINTS").unwrap_or_default();
+    let wanted = wanted();
     let nth = if wanted == "all" { 1 } else { nth };
-    let points = within(CASE_LONGEST, &format!("{kind:?}: the dry run"), move || {
-        play::in_a_world_of_its_own(play::undisturbed(kind))
-    });
-    let points = points.unwrap_or_else(|failure| panic!("{failure}"));
+    let points = points_of(kind);
     if wanted == "none" {
         println!("{points:#?}");
     }
-    let processes = [Process::Source, Process::Destination, Process::Orchestrator];
-    assert!(processes.iter().all(|process| points[process].len() > 10), "too few to be a move's: {points:#?}");
     let cases = enumerate(kind, way, besides, &points);
     let one = cases.iter().position(|case| case.name() == wanted);
-    let mut tried: BTreeMap<&str, (BTreeSet<u64>, usize)> = BTreeMap::new();
-    let mut failures = Vec::new();
+    let mut tried: BTreeMap<Process, (BTreeSet<u64>, usize)> = BTreeMap::new();
+    let mut tally = Tally::default();
     let mut longest = (Duration::ZERO, String::new());
     for (count, case) in cases.into_iter().enumerate() {
         let chosen = match one {
@@ -110,56 +161,23 @@ fn try_all(kind: Kind, way: Way, besides: Besides, nth: u64) {
         if !chosen || !case.hit.point.is_multiple_of(every) {
             continue;
         }
-        let (tried_points, runs) = tried.entry(case.process_word()).or_default();
+        let (tried_points, runs) = tried.entry(case.process).or_default();
         tried_points.insert(case.hit.point);
         *runs += 1;
         let moved_back = *runs % MOVED_BACK_EVERY == 1;
         let name = case.name();
-        let played = within(CASE_LONGEST, &name, move || play::in_a_world_of_its_own(play::play(case, moved_back)));
-        match played {
-            Ok(lasted) => longest = longest.max((lasted, name)),
-            Err(failure) => {
-                println!("FAILED {failure}\n");
-                failures.push(name);
-            }
-        }
+        let played = alone(move || play::play(case, moved_back));
+        longest = longest.max((tally.count(&name, played).unwrap_or_default(), name));
     }
+    let run = format!("{kind:?}, {way:?}, {besides:?}");
+    let mut figures = tally.published(&run.to_lowercase().replace(", ", "-")).row("runs", tally.runs);
     for (process, names) in &points {
-        let word = case::word(*process);
-        let (tried_points, runs) = tried.remove(word).unwrap_or_default();
-        println!(
-            "{kind:?}, {way:?}, {besides:?}, {word}: {} of {} points, {runs} runs",
-            tried_points.len(),
-            names.len()
-        );
+        let (tried_points, runs) = tried.remove(process).unwrap_or_default();
+        let counted = format!("{} of {} points, {runs} runs", tried_points.len(), names.len());
+        println!("{run}, {}: {counted}", process.word());
+        figures = figures.row(process.word(), counted);
     }
-    println!("{kind:?}, {way:?}, {besides:?}: the longest took {:?} of simulated time: {}", longest.0, longest.1);
-    assert!(failures.is_empty(), "{} cases failed:\n{}", failures.len(), failures.join("\n"));
-}
-
-/// Runs a case in a thread of its own, and fails it if it doesn't end: paused time can't end a loop that never waits.
-fn within<T: Send + 'static>(
-    longest: Duration,
-    name: &str,
-    case: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    let (sender, receiver) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        // Nobody listens any more if it took too long.
-        let _ = sender.send(case());
-    });
-    match receiver.recv_timeout(longest) {
-        Ok(outcome) => outcome.map_err(|failure| format!("{name}: {failure}")),
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("{name}: never ends")),
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            let panic = thread.join().err();
-            let words = panic.as_ref().and_then(|panic| {
-                panic
-                    .downcast_ref::<String>()
-                    .cloned()
-                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-            });
-            Err(format!("{name}: panicked: {}", words.unwrap_or_default()))
-        }
-    }
+    println!("{run}: the longest took {:?} of simulated time: {}", longest.0, longest.1);
+    figures.write();
+    tally.judge();
 }

@@ -2,6 +2,7 @@
 
 use crate::case::{Besides, Case, Kind, Points, Way};
 use crate::ends::{self, Report};
+use crate::wrong::Wrong;
 use muster_core::class::Class;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_proto::status::Fault as CallFault;
@@ -28,12 +29,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const REFUSALS_MAX: u32 = 8;
 /// How long anything may take, in simulated time. Less than the time after which settling looks again unasked, and than a
 /// transfer's deadline: what only ends by these has gone wrong.
-const LONGEST: Duration = Duration::from_secs(25);
+pub(crate) const LONGEST: Duration = Duration::from_secs(25);
 
 /// Plays in a runtime of its own, which takes all that is left of the case along when it ends.
-pub(crate) fn in_a_world_of_its_own<T>(case: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+pub(crate) fn in_a_world_of_its_own<T>(case: impl Future<Output = Result<T, Wrong>>) -> Result<T, Wrong> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime").block_on(case)
+}
+
+/// A hit, and whose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Planned {
+    pub(crate) process: Process,
+    /// Which of its lives, from 1.
+    pub(crate) life: usize,
+    pub(crate) hit: Hit,
 }
 
 /// A stage with everybody on it.
@@ -41,36 +51,85 @@ pub(crate) struct Cast {
     pub(crate) stage: Stage,
     pub(crate) vm: VmId,
     pub(crate) kind: Kind,
-    lives: Vec<(Process, Life)>,
+    /// The orchestrator never comes back.
+    is_given_up: bool,
+    planned: Vec<Planned>,
+    /// In the order in which they began.
+    pub(crate) lives: Vec<(Process, Life)>,
 }
 
 impl Cast {
-    async fn set(kind: Kind, hit: Option<(Process, Hit)>) -> Cast {
-        let mut stage = Stage::set(StageOptions::default()).await;
+    pub(crate) async fn set(kind: Kind, planned: Vec<Planned>) -> Cast {
+        let stage = Stage::set(StageOptions::default()).await;
         let vm = stage.vm("web", kind.mode(), kind.disk()).await;
-        let hit_of = |process| hit.filter(|(whom, _)| *whom == process).map(|(_, hit)| hit);
-        let mut lives = Vec::new();
-        for process in [Process::Source, Process::Destination] {
-            stage.kill(process);
-            lives.push((process, stage.start_worker(process, hit_of(process)).await));
+        let mut cast = Cast { stage, vm, kind, is_given_up: false, planned, lives: Vec::new() };
+        for process in [Process::Source, Process::Destination, Process::Orchestrator] {
+            cast.stage.kill(process);
+            cast.begin(process).await;
         }
-        lives.push((Process::Orchestrator, stage.start_orchestrator(hit_of(Process::Orchestrator)).await));
-        Cast { stage, vm, kind, lives }
+        cast
     }
 
-    fn life(&self, process: Process) -> Life {
+    /// The first life of a process.
+    pub(crate) fn life(&self, process: Process) -> Life {
         let found = self.lives.iter().find(|(whom, _)| *whom == process);
         found.expect("everybody is on the stage").1.clone()
+    }
+
+    /// Where the next life of a process is to be hit.
+    pub(crate) fn hits_of(&self, process: Process) -> Vec<Hit> {
+        let life = self.lives.iter().filter(|(whom, _)| *whom == process).count() + 1;
+        let planned = self.planned.iter().filter(|planned| (planned.process, planned.life) == (process, life));
+        planned.map(|planned| planned.hit).collect()
+    }
+
+    async fn begin(&mut self, process: Process) {
+        let hits = self.hits_of(process);
+        let life = match process {
+            Process::Source | Process::Destination => self.stage.start_worker(process, hits).await,
+            Process::Orchestrator => self.stage.start_orchestrator(hits).await,
+            Process::Caller => return,
+        };
+        self.lives.push((process, life));
+    }
+
+    /// The orchestrator dies, for good.
+    pub(crate) fn give_up(&mut self) {
+        self.is_given_up = true;
+        self.stage.kill(Process::Orchestrator);
     }
 
     async fn come_back(&mut self, process: Process) {
         tokio::time::sleep(DEAD_FOR).await;
         self.stage.kill(process);
-        match process {
-            Process::Source | Process::Destination => drop(self.stage.start_worker(process, None).await),
-            Process::Orchestrator => drop(self.stage.start_orchestrator(None).await),
-            Process::Caller => {}
+        self.begin(process).await;
+    }
+
+    /// Whoever is dead and not given up comes back.
+    pub(crate) async fn all_come_back(&mut self) {
+        while let Some(process) = self.dead() {
+            self.come_back(process).await;
         }
+    }
+
+    fn dead(&self) -> Option<Process> {
+        self.present().find(|(_, life)| life.has_ended()).map(|(process, _)| process)
+    }
+
+    /// Waits until one of those who come back has died.
+    pub(crate) fn until_one_dies(&self) -> impl Future<Output = ()> + use<> {
+        let lives: Vec<Life> = self.present().map(|(_, life)| life).collect();
+        async move {
+            let deaths = lives.iter().map(|life| Box::pin(life.until_ended()));
+            futures::future::select_all(deaths).await;
+        }
+    }
+
+    /// The present life of everybody who comes back when dead.
+    fn present(&self) -> impl Iterator<Item = (Process, Life)> {
+        let come_back = [Process::Source, Process::Destination, Process::Orchestrator];
+        let who = come_back.into_iter().filter(|process| *process != Process::Orchestrator || !self.is_given_up);
+        who.filter_map(|process| self.lives.iter().rfind(|(whom, _)| *whom == process).cloned())
     }
 
     fn runbook(&self, name: &str, from: &SiteName, to: &SiteName) -> String {
@@ -84,7 +143,7 @@ impl Cast {
     }
 
     /// Orders an evacuation, in a task of its own, as a person does who repeats what wasn't answered.
-    async fn order(
+    pub(crate) async fn order(
         &self,
         name: &str,
         from: &SiteName,
@@ -99,28 +158,19 @@ impl Cast {
         tokio::spawn(ordered(self.stage.client().await, request))
     }
 
-    /// Waits until an evacuation is over. `hit` comes back once it has died.
-    async fn until_finished(
+    /// Waits until an evacuation is over. Whoever has died comes back.
+    pub(crate) async fn until_finished(
         &mut self,
         order: tokio::task::JoinHandle<Result<EvacuationId, String>>,
-        hit: Option<Process>,
     ) -> Result<EvacuationId, String> {
         let mut client = self.stage.client().await;
         let deadline = Instant::now() + LONGEST;
         let mut order = Some(order);
         let mut evacuation = None;
-        let mut dead = hit.map(|process| (process, self.life(process)));
         let mut last = String::from("never answered");
         while Instant::now() < deadline {
-            match &dead {
-                Some((_, life)) => {
-                    let _ = tokio::time::timeout(LOOK_EVERY, life.until_ended()).await;
-                }
-                None => tokio::time::sleep(LOOK_EVERY).await,
-            }
-            if let Some((process, _)) = dead.take_if(|(_, life)| life.has_ended()) {
-                self.come_back(process).await;
-            }
+            let _ = tokio::time::timeout(LOOK_EVERY, self.until_one_dies()).await;
+            self.all_come_back().await;
             if let Some(task) = order.take_if(|task| task.is_finished()) {
                 evacuation = Some(task.await.map_err(|error| format!("the order: {error}"))??);
             }
@@ -196,11 +246,11 @@ async fn ordered(
 }
 
 /// The dry run: one evacuation that nothing disturbs, and the way back and forth after it.
-pub(crate) async fn undisturbed(kind: Kind) -> Result<Points, String> {
-    let mut cast = Cast::set(kind, None).await;
+pub(crate) async fn undisturbed(kind: Kind) -> Result<Points, Wrong> {
+    let mut cast = Cast::set(kind, Vec::new()).await;
     let (from, to) = (cast.stage.source.clone(), cast.stage.destination.clone());
     let order = cast.order("leave", &from, &to).await;
-    let evacuation = cast.until_finished(order, None).await?;
+    let evacuation = cast.until_finished(order).await?;
     let points = cast.lives.iter().map(|(process, life)| (*process, life.points())).collect();
     ends::over(&mut cast, evacuation).await?;
     back_and_forth(&mut cast).await?;
@@ -208,9 +258,9 @@ pub(crate) async fn undisturbed(kind: Kind) -> Result<Points, String> {
 }
 
 /// Plays one case to its end. Returns how long that took, in simulated time and without the way back.
-pub(crate) async fn play(case: Case, moved_back: bool) -> Result<Duration, String> {
+pub(crate) async fn play(case: Case, moved_back: bool) -> Result<Duration, Wrong> {
     let began = Instant::now();
-    let mut cast = Cast::set(case.kind, Some((case.process, case.hit))).await;
+    let mut cast = Cast::set(case.kind, vec![case.planned()]).await;
     match case.besides {
         Besides::Nothing => {}
         Besides::DaemonRestarts => drop(tokio::spawn(daemon_restarts(&cast, cast.life(case.process)))),
@@ -224,7 +274,7 @@ pub(crate) async fn play(case: Case, moved_back: bool) -> Result<Duration, Strin
         Ok(()) if moved_back => back_and_forth(&mut cast).await,
         other => other,
     };
-    played.map(|()| lasted).map_err(|failure| format!("({}) {failure}", case.point))
+    played.map(|()| lasted).map_err(|wrong| wrong.of(case.point))
 }
 
 /// Restarts the daemon of the source's host as soon as somebody is hit.
@@ -236,19 +286,19 @@ fn daemon_restarts(cast: &Cast, hit: Life) -> impl Future<Output = ()> + use<> {
     }
 }
 
-async fn goes_on(cast: &mut Cast, case: &Case) -> Result<(), String> {
+async fn goes_on(cast: &mut Cast, case: &Case) -> Result<(), Wrong> {
     let (from, to) = (cast.stage.source.clone(), cast.stage.destination.clone());
     let order = cast.order("leave", &from, &to).await;
-    let evacuation = cast.until_finished(order, Some(case.process)).await?;
+    let evacuation = cast.until_finished(order).await?;
     struck(cast, case).await?;
     ends::over(cast, evacuation).await
 }
 
-async fn is_recovered(cast: &mut Cast, case: &Case, goes_on_after: bool) -> Result<(), String> {
+async fn is_recovered(cast: &mut Cast, case: &Case, goes_on_after: bool) -> Result<(), Wrong> {
     let (from, to) = (cast.stage.source.clone(), cast.stage.destination.clone());
     let order = cast.order("leave", &from, &to).await;
     struck(cast, case).await?;
-    cast.stage.kill(Process::Orchestrator);
+    cast.give_up();
     match (case.process, case.hit.moment) {
         (Process::Source, Moment::Before | Moment::After) => {
             // The destination alone has to say what is so, as long as the source is silent.
@@ -267,8 +317,9 @@ async fn is_recovered(cast: &mut Cast, case: &Case, goes_on_after: bool) -> Resu
     ends::recovered(cast).await?;
     if goes_on_after {
         // Back after all, it finds the move settled without it, and everything else still to do.
+        cast.is_given_up = false;
         cast.come_back(Process::Orchestrator).await;
-        let evacuation = cast.until_finished(order, None).await?;
+        let evacuation = cast.until_finished(order).await?;
         ends::over(cast, evacuation).await?;
     } else {
         order.abort();
@@ -276,21 +327,21 @@ async fn is_recovered(cast: &mut Cast, case: &Case, goes_on_after: bool) -> Resu
     Ok(())
 }
 
-async fn struck(cast: &mut Cast, case: &Case) -> Result<(), String> {
+pub(crate) async fn struck(cast: &Cast, case: &Case) -> Result<(), Wrong> {
     let life = cast.life(case.process);
     match tokio::time::timeout(LONGEST, life.until_struck()).await {
         Ok(()) => Ok(()),
-        Err(_) => Err(format!("its point was never reached; passed: {:?}", life.points())),
+        Err(_) => Err(format!("its point was never reached; passed: {:?}", life.points()).into()),
     }
 }
 
 /// The same VM back to its old source, and forth again.
-async fn back_and_forth(cast: &mut Cast) -> Result<(), String> {
+async fn back_and_forth(cast: &mut Cast) -> Result<(), Wrong> {
     let (source, destination) = (cast.stage.source.clone(), cast.stage.destination.clone());
     for (name, from, to) in [("return", &destination, &source), ("leave-again", &source, &destination)] {
         let order = cast.order(name, from, to).await;
-        cast.until_finished(order, None).await.map_err(|failure| format!("{name}: {failure}"))?;
-        ends::at(cast, from, to).await.map_err(|failure| format!("{name}: {failure}"))?;
+        cast.until_finished(order).await.map_err(|failure| format!("{name}: {failure}"))?;
+        ends::at(cast, from, to).await.map_err(|wrong| wrong.of(name))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A connection, carried frame by frame (HTTP/2), so that every call over it is a point of its caller's life: the caller can
 //! be killed before it is sent, or when its answer comes, and the answer can be lost with the connection.
 
-use crate::life::{Life, Moment};
+use crate::life::{Hit, Life, Moment};
 use crate::network::{Network, Port};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,7 @@ impl Way {
 }
 
 /// The call whose answer is waited for, to be hit then.
-type Awaited = Arc<Mutex<Option<(u32, Moment)>>>;
+type Awaited = Arc<Mutex<Option<(u32, Hit)>>>;
 
 struct Frame {
     kind: u8,
@@ -95,9 +95,9 @@ async fn calls(
         if frame.kind == HEADERS {
             match caller.begin_call(name) {
                 None => {}
-                Some(Moment::Before) => return Ok(()),
-                Some(moment @ (Moment::After | Moment::ReplyLost)) => {
-                    *awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some((frame.stream, moment));
+                Some(Hit { moment: Moment::Before, .. }) => return Ok(()),
+                Some(hit @ Hit { moment: Moment::After | Moment::ReplyLost, .. }) => {
+                    *awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some((frame.stream, hit));
                 }
             }
         }
@@ -115,12 +115,12 @@ async fn answers(
 ) -> io::Result<()> {
     loop {
         let frame = Frame::read(&mut from).await?;
-        let hit = *awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((stream, moment)) = hit
+        let awaited_hit = *awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((stream, hit)) = awaited_hit
             && stream == frame.stream
             && frame.answers()
         {
-            caller.hit_answer(moment);
+            caller.hit_answer(hit);
             return Ok(());
         }
         way.pass().await;

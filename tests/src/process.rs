@@ -67,8 +67,8 @@ impl Process {
 
 impl Stage {
     /// Starts a worker on its ledger, as after a crash or for the first time; it is waited for until it works.
-    pub async fn start_worker(&mut self, process: Process, hit: Option<Hit>) -> Life {
-        let (life, site) = self.begin_worker(process, hit).await;
+    pub async fn start_worker(&mut self, process: Process, hits: impl IntoIterator<Item = Hit>) -> Life {
+        let (life, site) = self.begin_worker(process, hits).await;
         let working = site.until_working();
         tokio::select! {
             biased;
@@ -84,8 +84,8 @@ impl Stage {
     ///
     /// # Panics
     /// If its ledger can't be opened, which is the test's own fault.
-    pub async fn begin_worker(&mut self, process: Process, hit: Option<Hit>) -> (Life, Arc<Site>) {
-        let (life, env) = self.born(process, hit);
+    pub async fn begin_worker(&mut self, process: Process, hits: impl IntoIterator<Item = Hit>) -> (Life, Arc<Site>) {
+        let (life, env) = self.born(process, hits);
         let name = match process {
             Process::Destination => self.destination.clone(),
             Process::Source | Process::Orchestrator | Process::Caller => self.source.clone(),
@@ -124,8 +124,8 @@ impl Stage {
     ///
     /// # Panics
     /// If it can't start, which is the test's own fault.
-    pub async fn start_orchestrator(&mut self, hit: Option<Hit>) -> Life {
-        let (life, env) = self.born(Process::Orchestrator, hit);
+    pub async fn start_orchestrator(&mut self, hits: impl IntoIterator<Item = Hit>) -> Life {
+        let (life, env) = self.born(Process::Orchestrator, hits);
         self.journal.crash(0);
         let journal = MemoryJournal::open(&self.journal).expect("a journal");
         if let Some((_, trace)) = life.trace() {
@@ -189,10 +189,10 @@ impl Stage {
         self.lives.get(&process)
     }
 
-    pub(crate) fn born(&mut self, process: Process, hit: Option<Hit>) -> (Life, Arc<dyn Env>) {
+    pub(crate) fn born(&mut self, process: Process, hits: impl IntoIterator<Item = Hit>) -> (Life, Arc<dyn Env>) {
         let incarnation = self.incarnations.entry(process).or_default();
         *incarnation += 1;
-        let mut life = Life::new(hit);
+        let mut life = Life::new(hits).ordered(self.order.clone());
         let clock = self.clocks[&process].clone();
         let env = SimulatedEnv::new(clock, self.options.seed, process.word(), *incarnation);
         if process != Process::Caller {

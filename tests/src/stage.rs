@@ -1,7 +1,7 @@
 //! A stage: a world with two sites, their workers and an orchestrator, each a process that can be killed and started again.
 
 use crate::clock::Clock;
-use crate::life::Life;
+use crate::life::{Hit, Life, Order};
 use crate::network::Network;
 pub use crate::process::Process;
 use crate::trace::Trace;
@@ -73,6 +73,7 @@ pub struct Stage {
     pub(crate) options: StageOptions,
     pub(crate) lives: BTreeMap<Process, Life>,
     pub(crate) incarnations: BTreeMap<Process, u32>,
+    pub(crate) order: Order,
     end: CancellationToken,
 }
 
@@ -121,6 +122,7 @@ impl Stage {
             journal: JournalDisk::new("orchestrator.journal"),
             lives: BTreeMap::new(),
             incarnations: BTreeMap::new(),
+            order: Order::default(),
             end,
         };
         stage.start_worker(Process::Source, None).await;
@@ -182,8 +184,21 @@ impl Stage {
     /// # Panics
     /// Never: the addresses are constants.
     pub async fn link(&mut self, process: Process) -> Arc<SiteLink> {
-        let (life, env) = self.born(Process::Caller, None);
-        let dial = self.network.dial_from(Process::Caller.port(), life);
+        let (life, env) = self.caller(None);
+        self.link_of(&life, env, process).await
+    }
+
+    /// A caller's life, with its time and ids: a process with points of its own, its calls.
+    pub fn caller(&mut self, hits: impl IntoIterator<Item = Hit>) -> (Life, Arc<dyn Env>) {
+        self.born(Process::Caller, hits)
+    }
+
+    /// This caller's link to a worker.
+    ///
+    /// # Panics
+    /// Never: the addresses are constants.
+    pub async fn link_of(&self, caller: &Life, env: Arc<dyn Env>, process: Process) -> Arc<SiteLink> {
+        let dial = self.network.dial_from(Process::Caller.port(), caller.clone());
         let name = if process == Process::Destination { self.destination.clone() } else { self.source.clone() };
         let link = SiteLink::connect(name, &process.address(), dial.as_ref(), env, patience()).await;
         link.expect("an address")
@@ -220,13 +235,13 @@ impl Stage {
     pub async fn recover_as(&mut self, order: &RecoverOrder, with_source: bool) -> Recovered {
         let destination = self.link(Process::Destination).await;
         let source = if with_source { Some(self.link(Process::Source).await) } else { None };
-        let (_, env) = self.born(Process::Caller, None);
+        let (_, env) = self.caller(None);
         recover(&Sites { destination, source }, &env, order).await.expect("a recovery")
     }
 
     /// Time and ids for whoever calls.
     pub fn caller_env(&mut self) -> Arc<dyn Env> {
-        self.born(Process::Caller, None).1
+        self.caller(None).1
     }
 
     /// Makes something go wrong in the world.
