@@ -78,7 +78,7 @@ pub const SUITES: [Suite; 5] = [
     Suite {
         name: "crash_points",
         needs: Needs::Nothing,
-        always: false,
+        always: true,
         quick: Play::all(&[]),
         long: Play::all(&[(CRASH_POINTS, "all")]),
     },
