@@ -11,6 +11,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOOKS_MAX: usize = 1_200;
 
 impl Land {
+    #[allow(clippy::disallowed_methods, reason = "no runtime is here to be kept waiting")]
     fn until_migrated(&self, wanted: u64) {
         for _ in 0..LOOKS_MAX {
             if self.json(&["status"])["counts"]["migrated"].as_u64().unwrap() >= wanted {
@@ -51,7 +52,9 @@ impl Land {
         let (ledger, sim) = (self.directory.path().join("berlin"), self.sim());
         let listen = self.destination.address.clone();
         let arguments = ["worker", "--site", "berlin", "--listen", &listen, "--ledger", ledger.to_str().unwrap()];
-        self.destination = Daemon::start(&[&arguments[..], &["--hypervisor", &sim]].concat());
+        // Who can't ask the other site is confirmed only once that asks by itself.
+        let peer = format!("paris={}", self.source.address);
+        self.destination = Daemon::start(&[&arguments[..], &["--hypervisor", &sim, "--peer", &peer]].concat());
     }
 
     fn workers(&self) -> [String; 4] {

@@ -16,7 +16,6 @@ use muster_proto::v1 as pb;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_proto::worker::v1::site_client::SiteClient;
 use muster_recovery::link::Patience;
-use muster_store::Journal;
 use muster_store::memory::{JournalDisk, LedgerDisk, MemoryJournal, MemoryLedger};
 use muster_worker::hypervisor::sim::direct::DirectHypervisors;
 use muster_worker::hypervisor::sim::engine::{self, WorldHandle};

@@ -39,8 +39,16 @@ const PLAIN: [&str; 9] = [
 ];
 
 /// Messages that are part of others alone and are tried with them.
-const WITHIN_OTHERS: [&str; 7] =
-    ["Sealed", "KeptUntil", "OpenAttempt", "BeginTransfer", "AdjustTransfer", "SiteOffer", "ProcessorVerdict"];
+const WITHIN_OTHERS: [&str; 8] = [
+    "HighWater",
+    "Sealed",
+    "KeptUntil",
+    "OpenAttempt",
+    "BeginTransfer",
+    "AdjustTransfer",
+    "SiteOffer",
+    "ProcessorVerdict",
+];
 
 fn round_trip<M, C>(tried: &mut BTreeSet<String>, name: &str, make: impl Fn(&mut Generator) -> C)
 where

@@ -39,8 +39,17 @@ impl Fault {
     }
 }
 
+/// Whether the engine gave something that no column of muster's holds.
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
+}
+
 fn sqlite(error: rusqlite::Error, path: std::path::PathBuf, moment: Moment) -> StoreError {
     let found = error.to_string();
+    if is_unreadable(&error) {
+        return StoreError::Damaged { path, found };
+    }
     match error.sqlite_error_code() {
         // The engine fails so when a write came back short, which leaves the commit's last page incomplete: the
         // transaction isn't there, also not after a crash.
