@@ -221,7 +221,7 @@ impl View {
 
     /// The definition as it is stored. Of a real one, and of one that is to be, the document is without muster's own parts.
     pub(super) fn definition(&self, shared: &[PathBuf]) -> Result<Definition, Trouble> {
-        let is_real = matches!(self.stored(), Stored::Real | Stored::Nothing | Stored::Arrived);
+        let is_real = matches!(self.stored(), Stored::Real | Stored::Nothing | Stored::Arrived | Stored::Placeholder);
         Ok(Definition {
             name: vm_name(&self.facts.name),
             memory_mib: self.facts.memory_mib,
