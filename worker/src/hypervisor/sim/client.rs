@@ -118,14 +118,8 @@ impl Hypervisor for SimulatedHypervisors {
         Ok(survey::needs(&definitions))
     }
 
-    /// No simulated VM has a processor of its own to ask about.
     async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
-        match processors.first() {
-            None => Ok(Vec::new()),
-            Some(asked) => {
-                Err(HypervisorError::Nonsense { message: format!("no simulated host has a processor {asked}") })
-            }
-        }
+        Ok(survey::processors(processors, &self.inventory().await?))
     }
 
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {

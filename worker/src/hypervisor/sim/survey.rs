@@ -2,12 +2,12 @@
 //! particular machine, processor, network or device, their tags say what else starts and stops them, and what travels between
 //! its hosts can't be overheard.
 
-use crate::hypervisor::Survey;
+use crate::hypervisor::{ProcessorOnHost, Survey};
 use muster_core::definition::Definition;
 use muster_core::guardian::guardian_of;
 use muster_core::ids::VmId;
 use muster_core::preflight::products;
-use muster_core::preflight::survey::{HostSurvey, MigrationLink, Resident, VmNeeds};
+use muster_core::preflight::survey::{HostSurvey, MigrationLink, ProcessorFit, Resident, VmNeeds};
 use muster_core::reading::{Inventory, Stored, VmListing};
 use std::collections::BTreeSet;
 
@@ -50,6 +50,20 @@ pub(super) fn needs(definitions: &[(VmId, Definition)]) -> Vec<VmNeeds> {
     needs.collect()
 }
 
+/// No simulated VM has a processor of its own, so no simulated host can tell of one that somebody asks about.
+pub(super) fn processors(asked: &[String], inventory: &Inventory) -> Vec<ProcessorOnHost> {
+    let answering = || inventory.hosts.iter().filter(|listing| listing.answers);
+    let because = || "simulated hosts have no processors to compare".to_owned();
+    let on_hosts = asked.iter().flat_map(|processor| {
+        answering().map(|listing| ProcessorOnHost {
+            processor: processor.clone(),
+            host: listing.host.clone(),
+            fit: ProcessorFit::Unknown { because: because() },
+        })
+    });
+    on_hosts.collect()
+}
+
 fn is_resident(listing: &VmListing) -> bool {
     match listing.stored {
         Stored::Real | Stored::Nothing | Stored::Sealed => true,
@@ -65,4 +79,22 @@ fn resident(listing: &VmListing) -> Resident {
         vcpus: listing.definition.vcpus,
         products: products(&listing.definition.tags).map(str::to_owned).collect(),
     }
+}
+
+#[test]
+fn whoever_asks_about_a_processor_hears_that_nobody_can_tell() {
+    use muster_core::reading::HostListing;
+    let listing = |name: &str, answers| HostListing {
+        host: name.parse().expect("a host's name"),
+        answers,
+        memory_mib: 1,
+        used_mib: 0,
+        cores: 1,
+    };
+    let inventory = Inventory { hosts: vec![listing("a", true), listing("b", false)], vms: Vec::new() };
+    assert!(processors(&[], &inventory).is_empty());
+    let told = processors(&["x".to_owned(), "y".to_owned()], &inventory);
+    let heard: Vec<(&str, &str)> = told.iter().map(|told| (told.processor.as_str(), told.host.as_str())).collect();
+    assert_eq!(heard, [("x", "a"), ("y", "a")]);
+    assert!(told.iter().all(|told| matches!(told.fit, ProcessorFit::Unknown { .. })));
 }
