@@ -9,12 +9,12 @@ mod oracle;
 use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder, decide};
 use muster_core::definition::Mode;
 use muster_core::evidence::{
-    ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Outcome, Record,
-    Seal, SourceEvidence, SourceInstance, TransferTrace,
+    ArrivalKind, DestinationEvidence, Evidence, Freshness, Heard, Outcome, Record, SourceEvidence,
 };
 use muster_core::ids::Attempt;
 use muster_core::step::{Decision, Step};
 use muster_core::verdict::Verdict;
+use oracle::values::{COPIES, DISKS, INSTANCES, OTHERS, SEALS};
 use oracle::{permission, progress, verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -57,23 +57,11 @@ fn destinations() -> Vec<Heard<DestinationEvidence>> {
         Record::Closed(Outcome::Migrated),
         Record::Closed(Outcome::StayedAtSource),
     ];
-    let copies = [
-        CopyState::Absent,
-        CopyState::Placeholder,
-        CopyState::Incoming,
-        CopyState::Paused,
-        CopyState::Running,
-        CopyState::Crashed,
-        CopyState::ShutDown,
-        CopyState::HostSilent,
-    ];
-    let others = [OtherCopy::Absent, OtherCopy::Inert, OtherCopy::HoldsMemory, OtherCopy::Foreign, OtherCopy::Running];
-    let disks = [DiskEvidence::Shared, DiskEvidence::Complete, DiskEvidence::Partial];
     let mut all = vec![Heard::Silent];
     for record in records {
-        for copy in copies {
-            for other in others {
-                for disk in disks {
+        for copy in COPIES {
+            for other in OTHERS {
+                for disk in DISKS {
                     for busy in BOTH {
                         all.push(Heard::Answer(DestinationEvidence { record, copy, other, busy, disk }));
                     }
@@ -85,28 +73,9 @@ fn destinations() -> Vec<Heard<DestinationEvidence>> {
 }
 
 fn sources() -> Vec<Heard<SourceEvidence>> {
-    let seals = [
-        Seal::NotOnRoll,
-        Seal::Unsealed,
-        Seal::Sealed(TransferTrace::NotBegun),
-        Seal::Sealed(TransferTrace::Begun),
-        Seal::Sealed(TransferTrace::Failed),
-        Seal::Gone { of_this_attempt: true },
-        Seal::Gone { of_this_attempt: false },
-        Seal::Retired,
-        Seal::Closed,
-    ];
-    let instances = [
-        SourceInstance::Running,
-        SourceInstance::Paused,
-        SourceInstance::Stopped,
-        SourceInstance::ShutDown,
-        SourceInstance::HostSilent,
-        SourceInstance::Several,
-    ];
     let mut all = vec![Heard::Silent];
-    for seal in seals {
-        for instance in instances {
+    for seal in SEALS {
+        for instance in INSTANCES {
             for busy in BOTH {
                 all.push(Heard::Answer(SourceEvidence { seal, instance, busy }));
             }

@@ -341,6 +341,14 @@ fn what_is_wrong_between_the_sites_is_found() {
             })],
         ),
         (
+            |stage| stage.everywhere(|survey| survey.library = version(8)),
+            vec![warns(Obstacle::LibraryOlder {
+                host: host("d1"),
+                source: version(9).expect("one"),
+                destination: version(8).expect("one"),
+            })],
+        ),
+        (
             |stage| stage.everywhere(|survey| survey.networks[0].subnet = Some("198.51.100.0/24".into())),
             vec![warns(Obstacle::SubnetDiffers {
                 host: host("d1"),

@@ -1,10 +1,11 @@
 //! Which pairs are tried, and how many of them there are.
 
 use crate::case::{Besides, Case, Kind, Way};
-use crate::tally::{Tally, alone, side_by_side};
+use crate::tally::{Tally, alone};
 use crate::twice::{self, Played, Second};
 use muster_tests::Process;
 use muster_tests::life::{Hit, Moment};
+use muster_tests::players::side_by_side;
 
 /// Most second hits of a run that may come to nothing. What runs is repeated to the point, but for the order in which a runtime
 /// takes up what is ready at the same time.

@@ -2,9 +2,8 @@
 
 use crate::play::in_a_world_of_its_own;
 use crate::wrong::Wrong;
+use muster_tests::players::{GivenUp, in_a_thread};
 use muster_tests::published::{Published, Zeros};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::Duration;
 
 /// The real time that a single case may take before it counts as one that never ends.
@@ -60,49 +59,15 @@ impl Tally {
     }
 }
 
-/// Does this for each of these on all cores, and returns what came of them in their order.
-pub(crate) fn side_by_side<I: Sync, O: Send>(all: &[I], play: impl Fn(usize, &I) -> O + Sync) -> Vec<O> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicUsize::new(0);
-    let mut played: Vec<(usize, O)> = std::thread::scope(|scope| {
-        let player = || {
-            let mut mine = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(one) = all.get(number) else { return mine };
-                mine.push((number, play(number, one)));
-            }
-        };
-        let players: Vec<_> = (0..cores).map(|_| scope.spawn(player)).collect();
-        players.into_iter().flat_map(|player| player.join().expect("a player")).collect()
-    });
-    played.sort_by_key(|(number, _)| *number);
-    played.into_iter().map(|(_, outcome)| outcome).collect()
-}
-
-/// Plays in a thread and a world of its own, and fails what doesn't end: paused time can't end a loop that never waits.
+/// Plays in a thread and a world of its own, and fails what doesn't end.
 pub(crate) fn alone<T, F>(case: impl FnOnce() -> F + Send + 'static) -> Result<T, Wrong>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Wrong>>,
 {
-    let (sender, receiver) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        // Nobody listens any more if it took too long.
-        let _ = sender.send(in_a_world_of_its_own(case()));
-    });
-    match receiver.recv_timeout(CASE_LONGEST) {
+    match in_a_thread(CASE_LONGEST, move || in_a_world_of_its_own(case())) {
         Ok(outcome) => outcome,
-        Err(mpsc::RecvTimeoutError::Timeout) => Err("never ends".to_owned().into()),
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            let panic = thread.join().err();
-            let words = panic.as_ref().and_then(|panic| {
-                panic
-                    .downcast_ref::<String>()
-                    .cloned()
-                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-            });
-            Err(format!("panicked: {}", words.unwrap_or_default()).into())
-        }
+        Err(GivenUp::NeverEnds) => Err("never ends".to_owned().into()),
+        Err(GivenUp::Panicked(words)) => Err(format!("panicked: {words}").into()),
     }
 }

@@ -7,6 +7,7 @@
 //! evidence is also weighed from readings, whose ids, hosts, numbers and times are of any kind.
 
 use crate::choices::{Choices, numbers};
+use crate::oracle::values::{COPIES, DISKS, INSTANCES, OTHERS};
 use crate::oracle::{destination, has_event, permission, source};
 use crate::run::{Counts, Target, regressions, run};
 use crate::wire::generate::Generator;
@@ -14,8 +15,8 @@ use muster_core::claim::{Assertion, Claims};
 use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder, decide};
 use muster_core::definition::Mode;
 use muster_core::evidence::{
-    ArrivalKind, CopyState, DestinationEvidence, DiskEvidence, Evidence, Freshness, Heard, OtherCopy, Outcome, Record,
-    Seal, SourceEvidence, SourceInstance, TransferTrace,
+    ArrivalKind, CopyState, DestinationEvidence, Evidence, Freshness, Heard, OtherCopy, Outcome, Record, Seal,
+    SourceEvidence, SourceInstance, TransferTrace,
 };
 use muster_core::ids::{Attempt, EvacuationId, HostName};
 use muster_core::ledger::weigh::Readings;
@@ -156,23 +157,12 @@ fn the_destination(choices: &mut Choices<'_>) -> DestinationEvidence {
         5 => Record::Completed { attempt: attempt(choices), kind: kind(choices) },
         _ => Record::Closed([Outcome::Migrated, Outcome::StayedAtSource][choices.below(2)]),
     };
-    let copies = [
-        CopyState::Absent,
-        CopyState::Placeholder,
-        CopyState::Incoming,
-        CopyState::Paused,
-        CopyState::Running,
-        CopyState::Crashed,
-        CopyState::ShutDown,
-        CopyState::HostSilent,
-    ];
-    let others = [OtherCopy::Absent, OtherCopy::Inert, OtherCopy::HoldsMemory, OtherCopy::Foreign, OtherCopy::Running];
     DestinationEvidence {
         record,
-        copy: copies[choices.below(copies.len())],
-        other: others[choices.below(others.len())],
+        copy: COPIES[choices.below(COPIES.len())],
+        other: OTHERS[choices.below(OTHERS.len())],
         busy: flag(choices),
-        disk: [DiskEvidence::Shared, DiskEvidence::Complete, DiskEvidence::Partial][choices.below(3)],
+        disk: DISKS[choices.below(DISKS.len())],
     }
 }
 
@@ -188,15 +178,7 @@ fn the_source(choices: &mut Choices<'_>) -> SourceEvidence {
         5 => Seal::Retired,
         _ => Seal::Closed,
     };
-    let instances = [
-        SourceInstance::Running,
-        SourceInstance::Paused,
-        SourceInstance::Stopped,
-        SourceInstance::ShutDown,
-        SourceInstance::HostSilent,
-        SourceInstance::Several,
-    ];
-    SourceEvidence { seal, instance: instances[choices.below(instances.len())], busy: flag(choices) }
+    SourceEvidence { seal, instance: INSTANCES[choices.below(INSTANCES.len())], busy: flag(choices) }
 }
 
 /// Readings of both sites, as their workers might send them: mostly of this evacuation, with marks that mostly are its own.

@@ -5,8 +5,9 @@
 
 use crate::house::House;
 use crate::stand::Stand;
+use muster_core::preflight::survey::ProcessorFit;
 use muster_proto::v1::{Finding, FindingSeverity};
-use muster_tests::lab::{Guest, Kind};
+use muster_tests::lab::{Guest, Kind, Role};
 use muster_tests::sites::libvirt_configuration;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -135,4 +136,33 @@ async fn all_that_keeps_guests_back_is_found_at_once() {
     // Reading is all it did.
     let listed = stand.lab.virsh(THERE[1], &["list", "--all", "--name"]).await.and_then(|ran| ran.well()).unwrap();
     assert_eq!(listed.split_whitespace().collect::<Vec<_>>(), ["vm10"]);
+}
+
+/// No machine has processors of two vendors, every one is more than the first Pentium, and none is one that nobody has heard of.
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_a_processor_fits_the_hosts_say_themselves() {
+    let Some(stand) = Stand::up("cpus", &[(Kind::Quiet, 1)]).await else { return };
+    let house = House::build(&stand.lab).await;
+    let of = |rest: &str| format!("<cpu mode='custom' match='exact'>{rest}</cpu>");
+    let asked = [
+        of("<model>pentium</model>"),
+        of("<model>Opteron_G1</model><vendor>AMD</vendor>"),
+        of("<model>core2duo</model><vendor>Intel</vendor>"),
+        of("<model>Unheard</model>"),
+    ];
+    let told = house.link(Role::Destination).await.survey(&[], &asked).await.unwrap().processors;
+    assert_eq!(told.len(), asked.len() * THERE.len(), "{told:#?}");
+    for host in THERE {
+        let fit = |number: usize| &told[&(asked[number].clone(), host.parse().unwrap())];
+        assert_eq!(*fit(0), ProcessorFit::Fits);
+        let lacking = [fit(1), fit(2)].map(|fit| match fit {
+            ProcessorFit::Lacks { what } => what.as_str(),
+            ProcessorFit::Fits | ProcessorFit::Unknown { .. } => "",
+        });
+        assert!(lacking.iter().any(|what| what.contains("vendor")), "{host}: {told:#?}");
+        assert!(
+            matches!(fit(3), ProcessorFit::Unknown { because } if because.contains("Unheard")),
+            "{host}: {told:#?}"
+        );
+    }
 }

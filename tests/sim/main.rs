@@ -37,6 +37,7 @@ mod weather;
 
 use figures::Figures;
 use muster_tests::circumstances::commit;
+use muster_tests::players::side_by_side;
 use muster_tests::seeds::{SEEDS, given_or};
 use plan::{Plan, Size};
 use play::{Played, play};
@@ -80,13 +81,13 @@ fn the_same_seed_gives_the_same_trace() {
 fn run(seeds: Vec<u64>, size: Size, name: &str) {
     let (begun, commit) = (Instant::now(), commit());
     let (mut total, mut failed) = (Figures::default(), Vec::new());
-    for played in side_by_side(&seeds, size) {
-        let (seed, Played { figures, wrong, .. }) = played;
+    let played = side_by_side(&seeds, |_, seed| play(&Plan::draw(*seed, size), false));
+    for (seed, Played { figures, wrong, .. }) in seeds.iter().zip(played) {
         total.add(&figures);
         if let Some(first) = wrong.first() {
             let broken: BTreeSet<&str> = wrong.iter().map(|wrong| wrong.invariant).collect();
             println!("seed {seed} FAILED: {broken:?}, first {}", first.what.lines().next().unwrap_or_default());
-            failed.push(seed);
+            failed.push(*seed);
         }
     }
     let published = total.published(name, &commit, &failed, begun.elapsed());
@@ -99,24 +100,4 @@ fn run(seeds: Vec<u64>, size: Size, name: &str) {
             format!("{SEEDS}={seed} cargo test -p muster-tests --test sim -- --include-ignored --nocapture {name}");
         panic!("seeds {failed:?} failed; the first again: {again}\n{account}");
     }
-}
-
-/// Plays the seeds on all cores, and returns what came of them in their order.
-fn side_by_side(seeds: &[u64], size: Size) -> Vec<(u64, Played)> {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicUsize::new(0);
-    let mut played: Vec<(u64, Played)> = std::thread::scope(|scope| {
-        let player = || {
-            let mut mine = Vec::new();
-            while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                mine.push((*seed, play(&Plan::draw(*seed, size), false)));
-            }
-            mine
-        };
-        let players: Vec<_> = (0..cores).map(|_| scope.spawn(player)).collect();
-        players.into_iter().flat_map(|player| player.join().expect("a player")).collect()
-    });
-    played.sort_by_key(|(seed, _)| *seed);
-    played
 }

@@ -12,18 +12,18 @@ use crate::weather::{Hindrance, SpanId, Weather};
 use muster_core::definition::Mode;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::reading::Stored;
+use muster_tests::players::{GivenUp, in_a_thread};
 use muster_tests::trace::Trace;
 use muster_tests::{Process, Stage, StageOptions};
 use muster_worker::hypervisor::sim::world::{Deed as HandDeed, Fault as WorldFault, Truth, VmSpec};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc as threads;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// The real time that a play may take before it counts as one that never ends: paused time can't end a loop that never waits.
+/// The real time that a play may take before it counts as one that never ends.
 const PLAY_LONGEST: Duration = Duration::from_secs(300);
 /// Memory of each host, in MiB: enough for every fleet.
 const HOST_MEMORY_MIB: u64 = 256 * 1_024;
@@ -42,32 +42,20 @@ pub(crate) struct Played {
 /// only where it is wanted.
 pub(crate) fn play(plan: &Plan, with_trace: bool) -> Played {
     let plan = plan.clone();
-    let (sender, receiver) = threads::channel();
-    let thread = std::thread::spawn(move || {
+    let outcome = in_a_thread(PLAY_LONGEST, move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        let played = runtime.expect("a runtime").block_on(async move {
+        runtime.expect("a runtime").block_on(async move {
             let mut game = Game::set(plan).await;
             game.run().await;
             game.ended(with_trace)
-        });
-        // Nobody listens any more if it took too long.
-        let _ = sender.send(played);
+        })
     });
-    let failed = |what: String| Played { wrong: vec![Wrong::new("no_endless_wait", what)], ..Played::default() };
-    match receiver.recv_timeout(PLAY_LONGEST) {
-        Ok(played) => played,
-        Err(threads::RecvTimeoutError::Timeout) => failed(format!("the play doesn't end within {PLAY_LONGEST:?}")),
-        Err(threads::RecvTimeoutError::Disconnected) => {
-            let panic = thread.join().err();
-            let words = panic.as_ref().and_then(|panic| {
-                panic
-                    .downcast_ref::<String>()
-                    .cloned()
-                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-            });
-            failed(format!("the play panicked: {}", words.unwrap_or_default()))
-        }
-    }
+    let what = match outcome {
+        Ok(played) => return played,
+        Err(GivenUp::NeverEnds) => format!("the play doesn't end within {PLAY_LONGEST:?}"),
+        Err(GivenUp::Panicked(words)) => format!("the play panicked: {words}"),
+    };
+    Played { wrong: vec![Wrong::new("no_endless_wait", what)], ..Played::default() }
 }
 
 /// Something that is due.

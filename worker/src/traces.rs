@@ -1,8 +1,8 @@
 //! What a site's hypervisors still show when its ledger is gone. Looks and changes nothing.
 
 use crate::hypervisor::{Hypervisor, HypervisorError};
-use crate::site::LOOK_DEADLINE;
 use crate::site::follow::LOOK_BATCH_MAX;
+use crate::site::observe::in_time;
 use backon::{ConstantBuilder, Retryable};
 use muster_core::ids::VmId;
 use muster_core::reading::{Inventory, Sight};
@@ -36,9 +36,4 @@ pub async fn look_around(hypervisor: &dyn Hypervisor) -> Result<Traces, Hypervis
         sights.extend(some.iter().copied().zip(in_time(hypervisor.look(some)).await?));
     }
     Ok(Traces { inventory, sights })
-}
-
-async fn in_time<T>(asked: impl Future<Output = Result<T, HypervisorError>>) -> Result<T, HypervisorError> {
-    let silent = |_| HypervisorError::Unreachable { message: "they do not answer in time".to_owned() };
-    tokio::time::timeout(LOOK_DEADLINE, asked).await.map_err(silent)?
 }

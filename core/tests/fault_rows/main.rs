@@ -5,6 +5,10 @@ mod lost_source;
 mod off;
 mod silence;
 
+#[allow(dead_code, reason = "the table uses them all")]
+#[path = "../oracle/values.rs"]
+mod values;
+
 use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder, decide};
 use muster_core::definition::Mode;
 use muster_core::evidence::{

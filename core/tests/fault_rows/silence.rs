@@ -1,6 +1,7 @@
 //! The rows for a destination whose ledger can't be reached.
 
 use super::*;
+use crate::values::{INSTANCES, SEALS};
 
 #[test]
 fn nothing_new_is_started_while_a_ledger_is_unreachable() {
@@ -28,20 +29,9 @@ fn with_the_destinations_ledger_unreachable_nothing_is_done_but_end_a_transfer()
 }
 
 fn every_source() -> Vec<SourceEvidence> {
-    let traces = [TransferTrace::NotBegun, TransferTrace::Begun, TransferTrace::Failed].map(Seal::Sealed);
-    let others =
-        [Seal::NotOnRoll, Seal::Unsealed, GONE, Seal::Gone { of_this_attempt: false }, Seal::Retired, Seal::Closed];
-    let shows = [
-        SourceInstance::Running,
-        SourceInstance::Paused,
-        SourceInstance::Stopped,
-        SourceInstance::ShutDown,
-        SourceInstance::HostSilent,
-        SourceInstance::Several,
-    ];
     let mut all = Vec::new();
-    for seal in traces.into_iter().chain(others) {
-        for instance in shows {
+    for seal in SEALS {
+        for instance in INSTANCES {
             all.extend([false, true].map(|busy| SourceEvidence { seal, instance, busy }));
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod at_source;
 pub(crate) mod permission;
 pub(crate) mod progress;
 pub(crate) mod standstill;
+pub(crate) mod values;
 pub(crate) mod verdict;
 
 use muster_core::decide::MoveOrder;

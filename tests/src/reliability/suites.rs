@@ -60,7 +60,7 @@ impl Play {
 }
 
 /// All of them, in the order in which they are run.
-pub const SUITES: [Suite; 5] = [
+pub const SUITES: [Suite; 6] = [
     Suite {
         name: "model",
         needs: Needs::Nothing,
@@ -83,6 +83,13 @@ pub const SUITES: [Suite; 5] = [
         long: Play::all(&[(CRASH_POINTS, "all")]),
     },
     Suite {
+        name: "fuzz",
+        needs: Needs::Nothing,
+        always: true,
+        quick: Play::all(&[]),
+        long: Play::all(&[(FUZZ_CASES, "1000000")]),
+    },
+    Suite {
         name: "processes",
         needs: Needs::Nothing,
         always: true,
@@ -100,13 +107,15 @@ pub const SUITES: [Suite; 5] = [
 
 /// Which points the crash points are.
 const CRASH_POINTS: &str = "MUSTER_CRASH_POINTS";
+/// How often each target of `fuzz` is tried.
+const FUZZ_CASES: &str = "MUSTER_FUZZ_CASES";
 /// How often each row of `reality` is played.
 const ROUNDS: &str = "MUSTER_ROUNDS";
 /// Which of its rows are.
 const ROWS: &str = "MUSTER_ROWS";
 
 /// What changes the figures of a run, and must not be what somebody happened to set.
-pub const SETTINGS: [&str; 4] = [SEEDS, CRASH_POINTS, ROUNDS, ROWS];
+pub const SETTINGS: [&str; 5] = [SEEDS, CRASH_POINTS, FUZZ_CASES, ROUNDS, ROWS];
 
 /// A call of cargo.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,7 +202,7 @@ mod tests {
             assert!(manifest.contains(&format!("name = \"{}\"", suite.name)), "{} is no test", suite.name);
         }
         let expected = expected();
-        for always in ["model", "sim", "processes"] {
+        for always in ["model", "sim", "crash_points", "fuzz", "processes"] {
             assert!(expected.contains(&always), "{expected:?}");
         }
     }

@@ -33,7 +33,7 @@ pub mod inert;
 pub mod leftovers;
 pub mod mend;
 mod mutation;
-mod observe;
+pub(crate) mod observe;
 mod records;
 pub mod retention;
 mod sections;

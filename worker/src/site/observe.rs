@@ -109,7 +109,8 @@ impl Site {
     }
 }
 
-pub(super) async fn in_time<T>(asked: impl Future<Output = Result<T, HypervisorError>>) -> Result<T, HypervisorError> {
+/// A look's answer, or silence past [`LOOK_DEADLINE`].
+pub(crate) async fn in_time<T>(asked: impl Future<Output = Result<T, HypervisorError>>) -> Result<T, HypervisorError> {
     let silent = |_| HypervisorError::Unreachable { message: "no answer in time".to_owned() };
     tokio::time::timeout(LOOK_DEADLINE, asked).await.map_err(silent)?
 }

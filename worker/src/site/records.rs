@@ -10,15 +10,18 @@ use muster_core::ledger::{HighWater, VmRow};
 use muster_core::time::Timestamp;
 use muster_store::{Health, Ledger, LedgerEvacuation, Receipt, RowQuery, StoreError};
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// A site's ledger.
 pub(super) struct Records {
     ledger: Arc<dyn Ledger>,
+    /// When it was rebuilt, if ever: its first line says so, and no worker writes such a line.
+    rebuilt_at: OnceCell<Option<Timestamp>>,
 }
 
 impl Records {
     pub(super) fn new(ledger: Arc<dyn Ledger>) -> Self {
-        Records { ledger }
+        Records { ledger, rebuilt_at: OnceCell::new() }
     }
 
     pub(super) async fn row(&self, vm: VmId) -> Result<VmRow, SiteError> {
@@ -80,11 +83,16 @@ impl Records {
 
     /// How far the ledger has come.
     pub(super) async fn high_water(&self) -> Result<HighWater, SiteError> {
-        let first = self.ledger.events(0, 1).await?;
-        let rebuilt = first.first().filter(|(_, event)| event.kind == EventKind::Rebuilt);
+        let rebuilt_at = *self.rebuilt_at.get_or_try_init(|| self.read_rebuilt_at()).await?;
         let sequence = self.ledger.newest();
         let at = self.written_at(sequence).await?.unwrap_or(Timestamp(0));
-        Ok(HighWater { rebuilt_at: rebuilt.map(|(_, event)| event.at), sequence, at })
+        Ok(HighWater { rebuilt_at, sequence, at })
+    }
+
+    async fn read_rebuilt_at(&self) -> Result<Option<Timestamp>, SiteError> {
+        let first = self.ledger.events(0, 1).await?;
+        let rebuilt = first.first().filter(|(_, event)| event.kind == EventKind::Rebuilt);
+        Ok(rebuilt.map(|(_, event)| event.at))
     }
 
     /// When the entry of this number was written; none where there is none.
