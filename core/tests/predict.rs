@@ -232,6 +232,30 @@ fn rate_and_fixed_cost_are_told_apart_by_moves_of_many_sizes() {
 }
 
 #[test]
+fn dirty_rates_that_are_off_are_learned() {
+    // Guests that write a fifth more than was measured, on a link that is as assumed.
+    let guest = |at: usize| {
+        let (hot_set_mib, cold_dirty_mib_s) = (500.0 * (at % 3) as f64, 15.0 * (at % 4) as f64);
+        Workload { memory_mib: memory_mib(at), storage_mib: 0.0, hot_set_mib, hot_set_s: 20.0, cold_dirty_mib_s }
+    };
+    let off = |of: Workload| Workload {
+        hot_set_mib: of.hot_set_mib * 1.2,
+        cold_dirty_mib_s: of.cold_dirty_mib_s * 1.2,
+        ..of
+    };
+    let history: Vec<Completed> = (0..60)
+        .map(|at| {
+            let of = Move::new(guest(at), RATE_100_MIB_S, Route::default()).unwrap();
+            Completed::new(of, predicted(off(guest(at))).duration_s + 5.0).unwrap()
+        })
+        .collect();
+    let calibration = Calibration::learn(Assumed::default(), &history);
+    for factor in [calibration.hot_set_factor(), calibration.cold_dirty_factor()] {
+        assert!((factor / 1.2 - 1.0).abs() < 0.02, "{factor}");
+    }
+}
+
+#[test]
 fn links_are_told_apart_only_where_that_predicts_better() {
     let factor = |at: usize| [0.7, 0.95][at % 2];
     let told: Vec<Completed> =

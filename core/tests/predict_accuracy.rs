@@ -163,7 +163,7 @@ fn a_few_tens_of_moves_predict_the_rest_within_5_percent() {
 }
 
 #[test]
-fn dirty_rates_that_are_off_are_learned_as_well() {
+fn dirty_rates_that_are_off_do_no_harm() {
     for kind in [Kind { dirtying_off: 0.25, ..BY_RATE }, Kind { dirtying_off: 0.25, ..BY_NAME }] {
         let error = error(kind, 60);
         assert!(error <= 0.05, "{error:.4} of {kind:?}");
