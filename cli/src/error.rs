@@ -31,6 +31,14 @@ pub(crate) enum CliError {
         /// All of them.
         mistakes: Vec<Mistake>,
     },
+    /// Files of JSON lines have mistakes.
+    #[error("{}, nothing was done", mend_lines(.shown.len() + .more))]
+    Lines {
+        /// Each with its file.
+        shown: Vec<(String, Mistake)>,
+        /// How many more there are.
+        more: usize,
+    },
     /// A file can't be read or written.
     #[error("{}: {doing} failed: {source}; check the path and who may use it", .path.display())]
     File {
@@ -135,7 +143,9 @@ impl CliError {
     /// What the caller may do now.
     pub(crate) fn class(&self) -> Class {
         match self {
-            CliError::Usage { .. } | CliError::Runbook { .. } | CliError::File { .. } => Class::Refused,
+            CliError::Usage { .. } | CliError::Runbook { .. } | CliError::Lines { .. } | CliError::File { .. } => {
+                Class::Refused
+            }
             CliError::System { .. } | CliError::Bind { .. } => Class::Retry,
             CliError::Dial(error) => error.class(),
             CliError::Orchestrator { fault, .. } | CliError::NoWorker { fault, .. } => fault.class(),
@@ -152,7 +162,7 @@ impl CliError {
     /// The code to end with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            CliError::Usage { .. } | CliError::Runbook { .. } => Exit::Usage,
+            CliError::Usage { .. } | CliError::Runbook { .. } | CliError::Lines { .. } => Exit::Usage,
             CliError::Orchestrator { .. } | CliError::Recovery(_) => match self.class() {
                 Class::Refused => Exit::Refused,
                 Class::Retry | Class::Unknown | Class::Bug => Exit::Failed,
@@ -178,6 +188,12 @@ impl CliError {
         match self {
             CliError::Runbook { path, mistakes } => {
                 lines.extend(mistakes.iter().map(|mistake| format!("{}: {mistake}", path.display())));
+            }
+            CliError::Lines { shown, more } => {
+                lines.extend(shown.iter().map(|(file, mistake)| format!("{file}: {mistake}")));
+                if *more > 0 {
+                    lines.push(format!("{more} more mistakes are not shown; mend these first"));
+                }
             }
             CliError::Orchestrator { fault, .. } => {
                 let violations = fault.violations.iter();
@@ -218,6 +234,13 @@ fn mend_runbook(mistakes: usize) -> String {
     match mistakes {
         1 => "1 mistake in the runbook; mend it".to_owned(),
         several => format!("{several} mistakes in the runbook; mend them"),
+    }
+}
+
+fn mend_lines(mistakes: usize) -> String {
+    match mistakes {
+        1 => "1 line is wrong; mend it".to_owned(),
+        several => format!("{several} lines are wrong; mend them"),
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) enum Exit {
     Done,
     /// It failed; nothing more is known, or an evacuation ended with VMs that stayed behind.
     Failed,
-    /// The command line or the runbook is wrong; nothing was done.
+    /// The command line, the runbook or another file given is wrong; nothing was done.
     Usage,
     /// VMs are held, or not settled yet.
     Held,
@@ -41,7 +41,7 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0  done; of a roll call: every VM is accounted for and settled
   1  failed; of an evacuation that was watched: it has ended and VMs stayed at the source
-  2  the command line or the runbook is wrong; nothing was done
+  2  the command line, the runbook or another file given is wrong; nothing was done
   3  VMs are held, or not settled yet
   4  refused by a site, a ledger or the orchestrator; nothing was done
 

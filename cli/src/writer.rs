@@ -31,11 +31,16 @@ impl Writer {
     /// A result: as one line of JSON, or as text for people.
     pub(crate) fn result<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
         match self.format {
-            Format::Json => match serde_json::to_string(value) {
-                Ok(json) => self.line(&json),
-                Err(error) => self.note(&format!("the result can't be written as JSON: {error}")),
-            },
+            Format::Json => self.json(value),
             Format::Text => self.line(text(value).trim_end()),
+        }
+    }
+
+    /// A result that is one line of JSON in either format.
+    pub(crate) fn json<T: Serialize>(&self, value: &T) {
+        match serde_json::to_string(value) {
+            Ok(json) => self.line(&json),
+            Err(error) => self.note(&format!("the result can't be written as JSON: {error}")),
         }
     }
 

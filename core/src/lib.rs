@@ -20,6 +20,7 @@ pub mod inspect;
 pub mod ladder;
 pub mod ledger;
 pub mod plan;
+pub mod predict;
 pub mod preflight;
 pub mod reading;
 pub mod runbook;

@@ -5,6 +5,7 @@ mod daemons;
 mod demo;
 pub(crate) mod inspect;
 mod ledger;
+pub(crate) mod predict;
 mod recover;
 
 pub(crate) use client::{
@@ -15,6 +16,7 @@ pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 pub(crate) use demo::DemoArgs;
 pub(crate) use inspect::InspectArgs;
 pub(crate) use ledger::{LedgerArgs, LedgerCommand, RebuildArgs};
+pub(crate) use predict::PredictArgs;
 pub(crate) use recover::RecoverArgs;
 
 use crate::exit;
@@ -72,6 +74,9 @@ pub(crate) enum Command {
     /// Anybody's broken migration: who runs where, what runs twice, what nobody runs
     #[command(after_help = inspect::HELP)]
     Inspect(InspectArgs),
+    /// How long moves will take, learned from others that are over
+    #[command(after_help = predict::HELP)]
+    Predict(PredictArgs),
     /// Make a site's ledger anew where it is gone
     Ledger(LedgerArgs),
     /// Who did what: orders, steps and what came of them

@@ -2,9 +2,11 @@
 
 mod adjust;
 mod daemons;
+mod predict;
 mod recover;
 
 pub(crate) use daemons::{DemoOrder, HypervisorAt, OrchestratorOrder, RebuildOrder, Serving, WorkerOrder, WorldOrder};
+pub(crate) use predict::PredictOrder;
 pub(crate) use recover::{RecoverOrder, SourceAt, Way};
 
 use crate::args::{Cli, Command, LedgerArgs, LedgerCommand, OrchestratorAddress, Person};
@@ -26,6 +28,7 @@ pub(crate) enum Order {
     Orchestrator(OrchestratorOrder),
     Recover(Box<RecoverOrder>),
     Inspect(InspectOrder),
+    Predict(PredictOrder),
     Rebuild(RebuildOrder),
     Client(SiteAddress, ClientOrder),
 }
@@ -101,6 +104,7 @@ impl TryFrom<Cli> for Order {
             Command::Orchestrator(args) => Order::Orchestrator(args.try_into()?),
             Command::Recover(args) => Order::Recover(Box::new((*Box::new(args)).try_into()?)),
             Command::Inspect(args) => Order::Inspect(inspect(args)?),
+            Command::Predict(args) => Order::Predict(args.try_into()?),
             Command::Ledger(LedgerArgs { command: LedgerCommand::Rebuild(args) }) => Order::Rebuild(args.try_into()?),
             Command::Evacuate(args) => {
                 let runbook = read_runbook(&args.runbook)?;

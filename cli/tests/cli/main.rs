@@ -5,5 +5,6 @@
 mod command;
 mod guardian;
 mod ledger;
+mod predict;
 mod site;
 mod support;
