@@ -1,6 +1,8 @@
 //! How well a calibration predicts moves that it hasn't seen, on made-up sites whose truth is written here anew: links whose rates are off
 //! each by another factor, a fixed cost that is off by seconds, noise, and moves that were stalled.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't make its moves has failed")]
+
 use muster_core::predict::{Assumed, Calibration, Completed, Move, Route, Workload};
 use std::time::Instant;
 
