@@ -31,6 +31,16 @@ pub(crate) enum CliError {
         /// All of them.
         mistakes: Vec<Mistake>,
     },
+    /// A scenario can't be planned.
+    #[error("{}: {what}; {mend}; nothing was planned", .path.display())]
+    Scenario {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        what: String,
+        /// How to mend it.
+        mend: &'static str,
+    },
     /// Files of JSON lines have mistakes.
     #[error("{}, nothing was done", mend_lines(.shown.len() + .more))]
     Lines {
@@ -143,9 +153,11 @@ impl CliError {
     /// What the caller may do now.
     pub(crate) fn class(&self) -> Class {
         match self {
-            CliError::Usage { .. } | CliError::Runbook { .. } | CliError::Lines { .. } | CliError::File { .. } => {
-                Class::Refused
-            }
+            CliError::Usage { .. }
+            | CliError::Runbook { .. }
+            | CliError::Scenario { .. }
+            | CliError::Lines { .. }
+            | CliError::File { .. } => Class::Refused,
             CliError::System { .. } | CliError::Bind { .. } => Class::Retry,
             CliError::Dial(error) => error.class(),
             CliError::Orchestrator { fault, .. } | CliError::NoWorker { fault, .. } => fault.class(),
@@ -162,7 +174,9 @@ impl CliError {
     /// The code to end with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            CliError::Usage { .. } | CliError::Runbook { .. } | CliError::Lines { .. } => Exit::Usage,
+            CliError::Usage { .. } | CliError::Runbook { .. } | CliError::Scenario { .. } | CliError::Lines { .. } => {
+                Exit::Usage
+            }
             CliError::Orchestrator { .. } | CliError::Recovery(_) => match self.class() {
                 Class::Refused => Exit::Refused,
                 Class::Retry | Class::Unknown | Class::Bug => Exit::Failed,
@@ -200,6 +214,7 @@ impl CliError {
                 lines.extend(violations.map(|violation| format!("{}: {}", violation.field, violation.description)));
             }
             CliError::Usage { .. }
+            | CliError::Scenario { .. }
             | CliError::File { .. }
             | CliError::System { .. }
             | CliError::Bind { .. }

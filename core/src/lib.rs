@@ -28,5 +28,6 @@ pub mod schedule;
 pub mod step;
 pub mod terms;
 pub mod time;
+pub mod timetable;
 pub mod token;
 pub mod verdict;

@@ -19,6 +19,7 @@ pub mod lab;
 pub mod life;
 pub mod network;
 pub mod orders;
+pub mod planning;
 pub mod players;
 pub mod post;
 mod process;

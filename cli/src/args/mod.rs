@@ -5,6 +5,7 @@ mod daemons;
 mod demo;
 pub(crate) mod inspect;
 mod ledger;
+mod plan;
 pub(crate) mod predict;
 mod recover;
 
@@ -16,6 +17,7 @@ pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 pub(crate) use demo::DemoArgs;
 pub(crate) use inspect::InspectArgs;
 pub(crate) use ledger::{LedgerArgs, LedgerCommand, RebuildArgs};
+pub(crate) use plan::PlanArgs;
 pub(crate) use predict::PredictArgs;
 pub(crate) use recover::RecoverArgs;
 
@@ -77,6 +79,9 @@ pub(crate) enum Command {
     /// How long moves will take, learned from others that are over
     #[command(after_help = predict::HELP)]
     Predict(PredictArgs),
+    /// When each move begins: plans a scenario, and says what it can't end before
+    #[command(after_help = plan::HELP)]
+    Plan(PlanArgs),
     /// Make a site's ledger anew where it is gone
     Ledger(LedgerArgs),
     /// Who did what: orders, steps and what came of them

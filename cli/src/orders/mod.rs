@@ -4,10 +4,12 @@ mod adjust;
 mod daemons;
 mod predict;
 mod recover;
+mod scenario;
 
 pub(crate) use daemons::{DemoOrder, HypervisorAt, OrchestratorOrder, RebuildOrder, Serving, WorkerOrder, WorldOrder};
 pub(crate) use predict::PredictOrder;
 pub(crate) use recover::{RecoverOrder, SourceAt, Way};
+pub(crate) use scenario::{Name, Scenario};
 
 use crate::args::{Cli, Command, LedgerArgs, LedgerCommand, OrchestratorAddress, Person};
 use crate::error::CliError;
@@ -29,6 +31,7 @@ pub(crate) enum Order {
     Recover(Box<RecoverOrder>),
     Inspect(InspectOrder),
     Predict(PredictOrder),
+    Plan(Box<Scenario>),
     Rebuild(RebuildOrder),
     Client(SiteAddress, ClientOrder),
 }
@@ -104,6 +107,7 @@ impl TryFrom<Cli> for Order {
             Command::Orchestrator(args) => Order::Orchestrator(args.try_into()?),
             Command::Recover(args) => Order::Recover(Box::new((*Box::new(args)).try_into()?)),
             Command::Inspect(args) => Order::Inspect(inspect(args)?),
+            Command::Plan(args) => Order::Plan(Box::new(args.try_into()?)),
             Command::Predict(args) => Order::Predict(args.try_into()?),
             Command::Ledger(LedgerArgs { command: LedgerCommand::Rebuild(args) }) => Order::Rebuild(args.try_into()?),
             Command::Evacuate(args) => {

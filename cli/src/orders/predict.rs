@@ -74,7 +74,8 @@ fn lines<T>(
     Ok(all)
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+/// A whole file, or standard input.
+pub(super) fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let from: Box<dyn Read> = match path == Path::new(STANDARD_INPUT) {
         true => Box::new(std::io::stdin().lock()),
@@ -119,7 +120,7 @@ impl<'t> Line<'t> {
         };
         let route = Route {
             link: self.name("link")?,
-            path: self.name("path")?,
+            path: self.path()?,
             source: self.name("source")?,
             destination: self.name("destination")?,
         };
@@ -147,6 +148,18 @@ impl<'t> Line<'t> {
                 Err(self.not_a(field, value, "a text or a number"))
             }
         }
+    }
+
+    /// A path: a name, or a list of links' names.
+    fn path(&self) -> Result<Option<String>, Mistake> {
+        let Some(value @ Value::Array(links)) = self.fields.get("path") else { return self.name("path") };
+        let names = links.iter().map(|link| match link {
+            Value::String(name) => Some(name.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        });
+        let names: Option<Vec<String>> = names.collect();
+        names.map(|names| Some(names.join(" "))).ok_or_else(|| self.not_a("path", value, "a list of texts or numbers"))
     }
 
     fn not_a(&self, field: &str, value: &Value, wanted: &str) -> Mistake {

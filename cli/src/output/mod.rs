@@ -8,6 +8,7 @@ pub(crate) mod evacuation;
 pub(crate) mod inspect;
 pub(crate) mod ledger;
 pub(crate) mod moves;
+pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod roll_call;
 mod table;

@@ -9,6 +9,7 @@ pub(crate) mod follow;
 mod inspect;
 mod ledger;
 mod orchestrator;
+mod plan;
 mod predict;
 mod progress;
 mod recover;
@@ -38,6 +39,7 @@ pub(crate) async fn run(order: Order, writer: &Writer) -> Result<Exit, CliError>
         Order::Orchestrator(order) => orchestrator::run(order, env, writer).await,
         Order::Recover(order) => recover::run(*order, env, writer).await,
         Order::Inspect(order) => inspect::run(order, writer).await,
+        Order::Plan(scenario) => Ok(plan::run(&scenario, writer)),
         Order::Predict(order) => Ok(predict::run(&order, writer)),
         Order::Rebuild(order) => ledger::run(order, env, writer).await,
         Order::Client(address, order) => client::run(address, order, writer).await,

@@ -26,6 +26,7 @@ fn help_documents_commands_exit_codes_and_environment() {
         "release",
         "recover",
         "audit",
+        "plan",
         "predict",
         "orchestrator",
         "worker",

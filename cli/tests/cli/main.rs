@@ -5,6 +5,7 @@
 mod command;
 mod guardian;
 mod ledger;
+mod plan;
 mod predict;
 mod site;
 mod support;

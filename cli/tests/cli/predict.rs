@@ -119,6 +119,7 @@ fn every_wrong_line_is_told_with_its_place_and_nothing_is_predicted() {
         (with(line.clone(), "hot_set_mib", json!("many")).to_string(), "hot_set_mib is \"many\"; use a number"),
         (with(line.clone(), "storage_mib", json!([1])).to_string(), "storage_mib is [1]; use a number"),
         (with(line.clone(), "link", json!([1])).to_string(), "link is [1]; use a text or a number"),
+        (with(line.clone(), "path", json!([true])).to_string(), "path is [true]; use a list of texts or numbers"),
         (r#"{"memory_mib": NaN}"#.to_owned(), "line 2, column 16: the line is not a JSON object; write one object"),
         (r#"{"memory_mib": 1e999}"#.to_owned(), "the line is not a JSON object"),
         ("[1]".to_owned(), "the line is not a JSON object"),

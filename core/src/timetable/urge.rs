@@ -1,0 +1,86 @@
+//! List scheduling again and again, each time with what ended last made more urgent, and a few moves more or less so by chance.
+//!
+//! What squeaks gets the grease ("squeaky wheel optimization"): it needs nothing of a problem but a way to dispatch it, so it
+//! serves where memory, priorities or links that carry several moves at once have a word in it.
+
+use super::dispatch::{Dispatch, Rule};
+use super::{Problem, Timetable, keep_better};
+
+/// After so many runs without a gain it begins anew, with another rule.
+const RUNS_OF_A_ROUND: u32 = 60;
+/// What ends within this share of the makespan from its end is made more urgent.
+const LATE_SHARE: f64 = 0.02;
+/// By how much at most.
+const URGE_MAX: f64 = 0.1;
+/// One move in so many, at most, is made more or less urgent by chance.
+const CHANGED_ONE_IN: usize = 50;
+
+/// What is known so far.
+pub(super) struct Urge<'a> {
+    problem: &'a Problem,
+    rule: Rule,
+    /// Each move's urgency is taken so many times.
+    factors: Vec<f64>,
+    tried: Vec<f64>,
+}
+
+impl<'a> Urge<'a> {
+    pub(super) fn new(problem: &'a Problem, random: &mut fastrand::Rng) -> Self {
+        let factors = vec![1.0; problem.tasks().len()];
+        Urge { problem, rule: Rule::drawn(random), tried: factors.clone(), factors }
+    }
+
+    /// Improves a timetable until it ends early enough, or a rule drawn by chance has nothing more to give.
+    pub(super) fn round(
+        &mut self,
+        enough_ns: u64,
+        best: &mut Timetable,
+        random: &mut fastrand::Rng,
+        go_on: &mut dyn FnMut() -> bool,
+    ) {
+        let problem = self.problem;
+        let count = self.factors.len();
+        self.rule = Rule::drawn(random);
+        let noise = 0.2 * random.f64();
+        self.factors.fill_with(|| 1.0 + noise * (random.f64() - 0.5));
+        let (mut current_ns, mut without_gain) = (u64::MAX, 0);
+        let is_enough =
+            |best: &Timetable| best.makespan_ns(problem) <= enough_ns && best.left_behind().next().is_none();
+        while without_gain < RUNS_OF_A_ROUND && !is_enough(best) && go_on() {
+            self.tried.clone_from(&self.factors);
+            if current_ns < u64::MAX {
+                for _ in 0..=random.usize(..(count / CHANGED_ONE_IN).max(1)) {
+                    self.tried[random.usize(..count)] *= 0.8 + 0.45 * random.f64();
+                }
+            }
+            let timetable = Dispatch::new(problem).run_urged(self.rule, &self.tried);
+            let makespan_ns = timetable.makespan_ns(problem);
+            without_gain += 1;
+            if makespan_ns <= current_ns {
+                if makespan_ns < current_ns {
+                    without_gain = 0;
+                }
+                current_ns = makespan_ns;
+                std::mem::swap(&mut self.factors, &mut self.tried);
+                urge_late(problem, &timetable, makespan_ns, &mut self.factors, random);
+            }
+            keep_better(best, timetable, problem);
+        }
+    }
+}
+
+fn urge_late(
+    problem: &Problem,
+    timetable: &Timetable,
+    makespan_ns: u64,
+    factors: &mut [f64],
+    random: &mut fastrand::Rng,
+) {
+    let late_ns = makespan_ns - (makespan_ns as f64 * LATE_SHARE) as u64;
+    for ((factor, task), start_ns) in factors.iter_mut().zip(problem.tasks()).zip(&timetable.starts_ns) {
+        let is_late = start_ns.is_none_or(|start_ns| start_ns + task.duration_ns + problem.shutdown_ns(task) > late_ns);
+        if is_late {
+            *factor *= 1.0 + URGE_MAX * random.f64();
+        }
+    }
+}
