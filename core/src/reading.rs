@@ -2,8 +2,8 @@
 //!
 //! Raw material. [`crate::ledger::weigh`] weighs two of these against each other; nothing here decides.
 
-use crate::definition::Definition;
-use crate::ids::{Attempt, EvacuationId, HostName, VmId};
+use crate::definition::{Definition, Mode};
+use crate::ids::{Attempt, EvacuationId, HostName, SiteName, VmId};
 use crate::ledger::Standing;
 use crate::time::Timestamp;
 use crate::token::Token;
@@ -118,6 +118,25 @@ pub struct Mark {
     pub token: Token,
 }
 
+/// Whose departure a sealed definition serves; stands in its metadata, so that a ledger that is gone can be made anew from it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Seal {
+    /// The evacuation.
+    pub evacuation: EvacuationId,
+    /// The token of the command that sealed it.
+    pub token: Token,
+    /// How it is moved.
+    pub mode: Mode,
+    /// The site it leaves.
+    pub source_site: SiteName,
+    /// The site it goes to.
+    pub destination_site: SiteName,
+    /// The host that it is meant for.
+    pub destination_host: HostName,
+    /// Whether its host starts the real one at boot.
+    pub autostart: bool,
+}
+
 /// A job on a VM: the transfer, seen from either side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Job {
@@ -216,6 +235,9 @@ pub struct VmListing {
     pub instance: Instance,
     /// What kind of definition is stored.
     pub stored: Stored,
+    /// Of a sealed one, whose departure it serves, where its hypervisor tells; the site alone needs it.
+    #[serde(default)]
+    pub seal: Option<Seal>,
 }
 
 /// Everything on a site.

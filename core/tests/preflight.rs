@@ -90,7 +90,14 @@ fn stage() -> Stage {
     };
     let listing =
         |name: &str| HostListing { host: host(name), answers: true, memory_mib: 8_192, used_mib: 0, cores: 8 };
-    let vm = VmListing { vm: id(1), host: host("s1"), definition, instance: Instance::Running, stored: Stored::Real };
+    let vm = VmListing {
+        vm: id(1),
+        host: host("s1"),
+        definition,
+        instance: Instance::Running,
+        stored: Stored::Real,
+        seal: None,
+    };
     let fits = ["d1", "d2"].map(|name| (("<cpu/>".to_owned(), host(name)), ProcessorFit::Fits));
     Stage {
         source: Inventory { hosts: vec![listing("s1")], vms: vec![vm] },

@@ -37,7 +37,14 @@ fn vm(number: usize, on: &str) -> VmListing {
         tags: Vec::new(),
         document: String::new(),
     };
-    VmListing { vm: id(number), host: host(on), definition, instance: Instance::Running, stored: Stored::Real }
+    VmListing {
+        vm: id(number),
+        host: host(on),
+        definition,
+        instance: Instance::Running,
+        stored: Stored::Real,
+        seal: None,
+    }
 }
 
 fn with(number: usize, change: impl FnOnce(&mut VmListing)) -> VmListing {

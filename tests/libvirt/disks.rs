@@ -1,7 +1,7 @@
 //! Disks that only their host has: what arrives is what was there, a copy that broke off is partial, and nothing that is
 //! somebody else's is written over or taken away.
 
-use crate::stand::{Stand, vm_of};
+use crate::stand::{Stand, sealing, vm_of};
 use muster_core::definition::Definition;
 use muster_core::ids::{Attempt, EvacuationId, HostName, SiteName, VmId};
 use muster_core::reading::{Instance, Mark, Phase, Sighting, Stored};
@@ -102,7 +102,7 @@ impl Scene {
     }
 
     async fn seal(&self) {
-        self.source.must(self.vm, VmChange::DefineSealed { reason: "it moves".to_owned() }).await;
+        self.source.must(self.vm, sealing("it moves")).await;
     }
 
     async fn copy(&self, attempt: Attempt) {

@@ -1,6 +1,6 @@
 //! What muster stores is inert on a real hypervisor: libvirt itself refuses to start it, and says why.
 
-use crate::stand::{Stand, vm_of};
+use crate::stand::{Stand, sealing, vm_of};
 use muster_core::definition::Definition;
 use muster_core::ids::{Attempt, EvacuationId, HostName, VmId};
 use muster_core::reading::{Instance, Mark, Sight, Stored};
@@ -58,7 +58,7 @@ impl Pair {
     }
 
     pub(crate) fn seal() -> VmChange {
-        VmChange::DefineSealed { reason: "sealed-by-this-test".to_owned() }
+        sealing("sealed-by-this-test")
     }
 
     /// Placeholder, seal and transfer; until it has arrived.

@@ -6,6 +6,7 @@ use muster_core::ids::VmId;
 use muster_core::ledger::rebuild::{Rebuilt, Traces, rebuild};
 use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
 use muster_core::time::Timestamp;
+use muster_core::token::Token;
 use muster_proto::v1::MoveState;
 use muster_recovery::rolls::known_at;
 use muster_tests::lab::{Kind, Role};
@@ -77,6 +78,11 @@ async fn marks_on_real_definitions_tell_what_was_begun_and_never_what_was_comple
     assert_eq!(at.state, SourceState::Retired);
     let Standing::Source(at) = standing(&source, moving) else { panic!("{source:#?}") };
     assert_eq!(at.state, SourceState::Sealed { transfer: None });
-    let untold = known_again(&stand, &house, Role::Source, false).await;
-    assert!(untold.gaps.iter().any(|gap| gap.vm == moving), "nothing tells whose move it is: {untold:#?}");
+    let alone = known_again(&stand, &house, Role::Source, false).await;
+    let row = alone.rows.iter().find(|row| row.vm == moving).unwrap_or_else(|| panic!("{alone:#?}"));
+    let enrolled = row.enrolled.as_ref().unwrap();
+    let Standing::Source(at) = &enrolled.standing else { panic!("{alone:#?}") };
+    assert_eq!(at.state, SourceState::Sealed { transfer: None }, "what it tells of itself proves no more");
+    assert!(row.floor > Token::ZERO && enrolled.entry.destination_site == *house.link(Role::Destination).await.site());
+    assert!(!enrolled.entry.definition.document.contains("not-runnable"), "{:#?}", enrolled.entry);
 }

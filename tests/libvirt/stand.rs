@@ -1,14 +1,16 @@
 //! A lab for one test, with the drivers of its two sites.
 
 use async_trait::async_trait;
+use muster_core::definition::Mode;
 use muster_core::ids::{EvacuationId, VmId};
-use muster_core::reading::Instance;
+use muster_core::reading::{Instance, Seal};
+use muster_core::token::Token;
 use muster_tests::lab::{Guest, Kind, Lab, LabError, Order, Role};
 use muster_tests::sites::libvirt_configuration;
-use muster_worker::hypervisor::Hypervisor;
 use muster_worker::hypervisor::conformance::{Fixture, Stage, Subject};
 use muster_worker::hypervisor::libvirt::LibvirtHypervisors;
 use muster_worker::hypervisor::libvirt::config::Config;
+use muster_worker::hypervisor::{Hypervisor, VmChange};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -16,6 +18,20 @@ use uuid::Uuid;
 
 /// So slow that a guest that rewrites its memory never gets away, in MiB per second.
 const SLOW_MIB_S: u64 = 2;
+
+/// A sealing for this reason, of nobody's evacuation.
+pub(crate) fn sealing(reason: &str) -> VmChange {
+    let seal = Seal {
+        evacuation: EvacuationId(Uuid::from_u128(7)),
+        token: Token::new(1, 1),
+        mode: Mode::Live,
+        source_site: "north".parse().unwrap(),
+        destination_site: "south".parse().unwrap(),
+        destination_host: "south-1".parse().unwrap(),
+        autostart: false,
+    };
+    VmChange::DefineSealed { reason: reason.to_owned(), seal: Box::new(seal) }
+}
 
 /// A lab that goes when it is dropped.
 pub(crate) struct Stand {

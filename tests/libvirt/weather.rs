@@ -1,7 +1,7 @@
 //! A libvirtd that dies, hangs and comes back: its host is silent meanwhile, the others are not, and a call that was sent to
 //! it counts until it can't land any more.
 
-use crate::stand::{Stand, vm_of};
+use crate::stand::{Stand, sealing, vm_of};
 use futures::StreamExt;
 use muster_core::ids::{Attempt, EvacuationId, HostName, VmId};
 use muster_core::reading::{Instance, Mark, Sight, Stored};
@@ -37,7 +37,7 @@ async fn until(driver: &Arc<dyn Hypervisor>, vm: VmId, what: &str, fits: impl Fn
 }
 
 fn seal(vm: VmId, host: &HostName) -> Call {
-    Call { vm, host: host.clone(), change: VmChange::DefineSealed { reason: "sealed in a storm".to_owned() } }
+    Call { vm, host: host.clone(), change: sealing("sealed in a storm") }
 }
 
 #[tokio::test(flavor = "multi_thread")]

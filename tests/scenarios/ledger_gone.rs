@@ -53,6 +53,13 @@ async fn the_destinations_ledger_is_gone_and_no_other_is_at_hand() {
     assert!(ends.at_destination >= 1, "{ends:?}");
 }
 
+/// The source's ledger is made anew from what its sealed definitions tell.
+#[tokio::test(start_paused = true)]
+async fn the_sources_ledger_is_gone_and_no_roll_is_at_hand() {
+    let ends = at_every_point(Process::Source, false).await;
+    assert!(ends.at_destination >= 3 && ends.at_source >= 1, "{ends:?}");
+}
+
 async fn at_every_point(process: Process, with_rolls: bool) -> Ends {
     let mut ends = Ends::default();
     for point in 1..=POINTS_MAX {

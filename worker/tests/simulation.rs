@@ -6,7 +6,10 @@ mod support;
 
 use futures::StreamExt;
 use hyper_util::rt::TokioIo;
-use muster_core::reading::{Instance, Phase, Stored};
+use muster_core::definition::Mode;
+use muster_core::ids::EvacuationId;
+use muster_core::reading::{Instance, Phase, Seal, Stored};
+use muster_core::token::Token;
 use muster_worker::hypervisor::conformance::{Broken, Fixture, Subject, check};
 use muster_worker::hypervisor::sim::client::{SimulatedHypervisors, WorldClient};
 use muster_worker::hypervisor::sim::direct::DirectHypervisors;
@@ -30,6 +33,19 @@ const MEMORY_MIB: u64 = 64 * 1024;
 
 fn config() -> WorldConfig {
     WorldConfig::two_sites(7, 2, MEMORY_MIB).unwrap()
+}
+
+fn sealing() -> VmChange {
+    let seal = Seal {
+        evacuation: EvacuationId(uuid::Uuid::from_u128(99)),
+        token: Token::new(1, 1),
+        mode: Mode::Live,
+        source_site: site("source"),
+        destination_site: site("destination"),
+        destination_host: host("destination-1"),
+        autostart: false,
+    };
+    VmChange::DefineSealed { reason: "moving".to_owned(), seal: Box::new(seal) }
 }
 
 /// A channel into a world of this process, over pipes: no sockets, so a paused clock moves only when all is quiet.
@@ -126,11 +142,7 @@ async fn a_hung_call_lands_after_its_caller_has_gone() {
     let stage = fixture.stage(Subject::Quiet).await.unwrap();
     let hang = RuleKind::Call(Some(CallKind::DefineSealed), Twist::Hang(10_000));
     world.inject(Fault::once(stage.vm, hang)).await.unwrap();
-    let seal = || Call {
-        vm: stage.vm,
-        host: stage.source_host.clone(),
-        change: VmChange::DefineSealed { reason: "moving".to_owned() },
-    };
+    let seal = || Call { vm: stage.vm, host: stage.source_host.clone(), change: sealing() };
     let given_up = tokio::time::timeout(Duration::from_millis(500), stage.source.call(seal())).await;
     assert!(given_up.is_err(), "the call should hang");
     let sight = &stage.source.look(&[stage.vm]).await.unwrap()[0];
@@ -148,7 +160,7 @@ async fn a_lost_reply_hides_a_call_that_took_effect() {
     let world = start(&config(), CancellationToken::new()).unwrap();
     let stage = WorldFixture::new(world.clone(), Way::Direct).stage(Subject::Quiet).await.unwrap();
     world.inject(Fault::once(stage.vm, RuleKind::Call(None, Twist::LoseReply))).await.unwrap();
-    let change = VmChange::DefineSealed { reason: "moving".to_owned() };
+    let change = sealing();
     let call = Call { vm: stage.vm, host: stage.source_host.clone(), change };
     let error = stage.source.call(call).await.unwrap_err();
     assert_eq!(error.class(), muster_core::class::Class::Unknown);
@@ -269,7 +281,7 @@ async fn what_a_killed_worker_had_sent_is_taken_in_before_its_successor_hears_an
     let (channel, killed) = mortal_channel(&served, Some(Duration::from_secs(1)));
     let dies = SimulatedHypervisors::over(channel, site("source"));
     let (vm, host) = (stage.vm, stage.source_host.clone());
-    let change = VmChange::DefineSealed { reason: "moving".to_owned() };
+    let change = sealing();
     let calling = tokio::spawn(async move { dies.call(Call { vm, host, change }).await });
     tokio::time::sleep(Duration::from_millis(500)).await;
     killed.cancel();

@@ -9,10 +9,10 @@
 //! | a placeholder, an arrived copy or a real definition, with a mark | destination: the started record of the mark's attempt, floor at its token |
 //! | the same, real, and the other ledger says that the move is over and the source's copy retired | destination: closed, migrated; without the event |
 //! | nothing of it, and a roll on which it comes here | destination: on the roll only |
-//! | a sealed copy, and a roll on which it leaves here | source: sealed, nothing known of its transfer |
+//! | a sealed copy that tells its move, or a roll on which it leaves here | source: sealed, nothing known of its transfer, floor at the seal's token |
 //! | a retired copy, and such a roll | source: retired |
 //! | a real definition without a mark, or nothing, and such a roll | source: unsealed |
-//! | a sealed copy of which no roll is at hand | none: nothing tells whose move it is; told to whoever asks for the rebuilding |
+//! | a sealed copy that doesn't tell (an earlier version sealed it), and no roll at hand | none: nothing tells whose move it is; told to whoever asks for the rebuilding |
 
 use super::command::{FactKind, LedgerCommand, VmFact};
 use super::{
@@ -103,6 +103,7 @@ pub fn rebuild(traces: &Traces<'_>) -> Rebuilt {
         rolls.keys().copied().chain(traces.inventory.vms.iter().map(|listed| listed.vm)).collect();
     let (mut rows, mut gaps) = (Vec::new(), Vec::new());
     for vm in vms {
+        let seal = seal(traces, vm);
         let sightings = traces.sights.get(&vm).map_or(&[][..], |sight| &sight.sightings);
         let entry = rolls.get(&vm).copied();
         let marked = sightings.iter().filter_map(|seen| Some((seen, seen.mark?)));
@@ -110,8 +111,10 @@ pub fn rebuild(traces: &Traces<'_>) -> Rebuilt {
         let newest = marked.filter(|(seen, _)| is_arrival(seen)).max_by_key(|(_, mark)| mark.token);
         let row = match (newest, entry) {
             (Some((seen, mark)), _) => arrival(traces, vm, (seen, mark), entry, &mut gaps),
+            // What a sealed copy tells of itself is newer than any roll of another evacuation.
+            (None, _) if let Some((entry, token)) = seal => Some(departure(&entry, sightings, token)),
             (None, Some(entry)) if entry.destination_site == *traces.site => Some(on_the_roll(entry)),
-            (None, Some(entry)) if entry.source_site == *traces.site => Some(departure(entry, sightings)),
+            (None, Some(entry)) if entry.source_site == *traces.site => Some(departure(entry, sightings, Token::ZERO)),
             (None, Some(_) | None) => {
                 let sealed = sightings.iter().find(|seen| seen.stored == Stored::Sealed);
                 gaps.extend(sealed.map(|seen| Gap { vm, host: seen.host.clone(), what: Missing::Move }));
@@ -186,6 +189,23 @@ fn guessed(traces: &Traces<'_>, vm: VmId, host: &HostName, evacuation: Evacuatio
     })
 }
 
+/// The move that a sealed copy on this site tells of, as its roll had it, and the token that it was sealed with.
+fn seal(traces: &Traces<'_>, vm: VmId) -> Option<(RollEntry, Token)> {
+    let sealed = traces.inventory.vms.iter().filter(|listed| listed.vm == vm && listed.stored == Stored::Sealed);
+    let told = sealed.filter_map(|listed| Some((listed, listed.seal.as_ref()?)));
+    let (listed, seal) = told.max_by_key(|(_, seal)| seal.token)?;
+    let entry = RollEntry {
+        evacuation: seal.evacuation,
+        vm,
+        mode: seal.mode,
+        source_site: seal.source_site.clone(),
+        destination_site: seal.destination_site.clone(),
+        destination_host: seal.destination_host.clone(),
+        definition: Definition { autostart: seal.autostart, ..listed.definition.clone() },
+    };
+    (seal.source_site == *traces.site).then_some((entry, seal.token))
+}
+
 fn on_the_roll(entry: &RollEntry) -> VmRow {
     at_destination(entry.clone(), Token::ZERO, ArrivalRecord::Enrolled)
 }
@@ -201,7 +221,7 @@ fn at_destination(entry: RollEntry, floor: Token, record: ArrivalRecord) -> VmRo
     row(entry, floor, Standing::Destination(at))
 }
 
-fn departure(entry: &RollEntry, sightings: &[Sighting]) -> VmRow {
+fn departure(entry: &RollEntry, sightings: &[Sighting], floor: Token) -> VmRow {
     let has = |stored| sightings.iter().any(|seen| seen.stored == stored);
     let state = if has(Stored::Real) || has(Stored::Nothing) {
         SourceState::Unsealed
@@ -219,7 +239,7 @@ fn departure(entry: &RollEntry, sightings: &[Sighting]) -> VmRow {
         closed: false,
         retired_copy: RetiredCopy::Kept,
     };
-    row(entry.clone(), Token::ZERO, Standing::Source(at))
+    row(entry.clone(), floor, Standing::Source(at))
 }
 
 fn row(entry: RollEntry, floor: Token, standing: Standing) -> VmRow {

@@ -109,6 +109,8 @@ impl TryFrom<pb::InventoryVm> for VmListing {
             definition: required("definition", message.definition)?,
             instance: instance("instance", message.instance)?,
             stored: stored("stored", message.stored)?,
+            // Only the site that has it needs it.
+            seal: None,
         })
     }
 }

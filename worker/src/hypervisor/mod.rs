@@ -15,7 +15,7 @@ use muster_core::class::Class;
 use muster_core::definition::Definition;
 use muster_core::ids::{HostName, SiteName, VmId};
 use muster_core::preflight::survey::{HostSurvey, Licence, ProcessorFit, VmNeeds};
-use muster_core::reading::{Inventory, Mark, Sight};
+use muster_core::reading::{Inventory, Mark, Seal, Sight};
 use muster_core::terms::Tuning;
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +104,8 @@ pub enum VmChange {
     DefineSealed {
         /// Why, readable in the error that a start meets.
         reason: String,
+        /// Whose departure it serves; stands in its metadata until the real one is stored again.
+        seal: Box<Seal>,
     },
     /// Replace the stored definition by one that is Not Runnable and holds no room.
     DefineRetired {

@@ -15,8 +15,9 @@ use muster_core::ids::{Attempt, HostName, SiteName, VmId};
 use muster_core::ledger::command::{FactKind, MutationResult, VmOrder};
 use muster_core::ledger::weigh::was_taken_away;
 use muster_core::ledger::{ArrivalRecord, AtSource, Enrolled, RetiredCopy, RollEntry, Standing, VmRow};
-use muster_core::reading::{Instance, Mark, OffCause, Sight, Sighting, Stored};
+use muster_core::reading::{Instance, Mark, OffCause, Seal, Sight, Sighting, Stored};
 use muster_core::terms::Tuning;
+use muster_core::token::Token;
 use std::sync::Arc;
 
 impl Site {
@@ -27,16 +28,16 @@ impl Site {
                 let seen = site.seen_here(place.vm).await?;
                 let definition = match seen.stored {
                     Stored::Real => site.definition(&seen.host, place.vm).await?,
-                    Stored::Sealed | Stored::Nothing => entry.definition,
+                    Stored::Sealed | Stored::Nothing => entry.definition.clone(),
                     Stored::Placeholder | Stored::Arrived | Stored::Retired => {
                         let because = "here is only its placeholder or its retired copy; it is not this site's to move";
                         return Err(SiteError::NotAsNeeded { vm: place.vm, because });
                     }
                 };
-                let order = VmOrder::BeginSeal { definition: Box::new(definition) };
+                let entry = RollEntry { definition, ..entry };
+                let order = VmOrder::BeginSeal { definition: Box::new(entry.definition.clone()) };
                 let work = async move {
-                    let reason = sealed_reason(place);
-                    let sealed = site.call(&seen.host, place.vm, VmChange::DefineSealed { reason }).await;
+                    let sealed = site.call(&seen.host, place.vm, sealing(&entry, place.token)).await;
                     if let Err(error) = &sealed {
                         site.note_if_not_sealed(&seen.host, place.vm, error).await;
                     }
@@ -254,8 +255,7 @@ impl Site {
                 if !matches!(self.instance(host, vm).await?, Some(Instance::Off(_)) | None) {
                     return Ok(MutationResult::Done);
                 }
-                let reason = sealed_reason(place);
-                let sealed = self.call(host, vm, VmChange::DefineSealed { reason }).await;
+                let sealed = self.call(host, vm, sealing(entry, place.token)).await;
                 sealed.map_err(|unsealed| {
                     let message = format!("{error}; and it could not be sealed again: {unsealed}");
                     HypervisorError::HostSilent { host: host.clone(), message }
@@ -440,8 +440,19 @@ fn entry(row: &VmRow, place: Place) -> Result<&RollEntry, SiteError> {
     }
 }
 
-pub(super) fn sealed_reason(place: Place) -> String {
-    format!("sealed-while-evacuation-{}-moves-it", place.evacuation)
+/// The sealing of a VM that leaves as this entry says, whose real definition is the entry's.
+pub(super) fn sealing(entry: &RollEntry, token: Token) -> VmChange {
+    let seal = Seal {
+        evacuation: entry.evacuation,
+        token,
+        mode: entry.mode,
+        source_site: entry.source_site.clone(),
+        destination_site: entry.destination_site.clone(),
+        destination_host: entry.destination_host.clone(),
+        autostart: entry.definition.autostart,
+    };
+    let reason = format!("sealed-while-evacuation-{}-moves-it", entry.evacuation);
+    VmChange::DefineSealed { reason, seal: Box::new(seal) }
 }
 
 pub(super) fn retired_reason(entry: &RollEntry) -> String {

@@ -7,9 +7,8 @@
 
 use super::alarms::Alarm;
 use super::arrivals::holds_memory;
-use super::departures::{retired_reason, sealed_reason};
+use super::departures::{retired_reason, sealing};
 use super::follow::{LOOK_AGAIN_EVERY, LOOK_BATCH_MAX};
-use super::mutation::Place;
 use super::{CALL_DEADLINE, Site};
 use crate::error::SiteError;
 use crate::hypervisor::{HypervisorError, VmChange};
@@ -190,14 +189,13 @@ fn loose(row: &VmRow, sight: &Sight, placeholder: Option<Mark>) -> Option<Loose>
 }
 
 fn loose_at_source(row: &VmRow, entry: &RollEntry, at: &AtSource, sight: &Sight) -> Option<Loose> {
-    let place = Place { evacuation: entry.evacuation, vm: row.vm, token: row.floor };
     // While a job is on it the hypervisor changes nothing.
     let mut still = sight.sightings.iter().filter(|seen| seen.job.is_none());
     let (found, change) = match at.state {
         SourceState::Unsealed => None,
         SourceState::Sealed { .. } | SourceState::Gone { .. } => {
             let found = still.find_map(|seen| Some((seen, how(seen, Stored::Sealed)?)))?;
-            Some((found, VmChange::DefineSealed { reason: sealed_reason(place) }))
+            Some((found, sealing(entry, row.floor)))
         }
         // It is gone; what somebody has put there since is theirs.
         SourceState::Retired if is_deleted(at) => None,

@@ -3,9 +3,8 @@
 //! It never ends a mutation that may still land, and never makes anything runnable.
 
 use super::alarms::Alarm;
-use super::departures::sealed_reason;
+use super::departures::sealing;
 use super::follow::LOOK_AGAIN_EVERY;
-use super::mutation::Place;
 use super::sections::Section;
 use super::watch::News;
 use super::{CALL_DEADLINE, Site};
@@ -109,12 +108,12 @@ impl Site {
     /// shut it down. In a task of its own, for a hypervisor may take its time. Where it fails the VM is looked at and tried
     /// again after a pause that grows with each failure: a host that refuses at once must not be called without end.
     fn seal_then_end(self: &Arc<Self>, row: &VmRow, intent: &Intent, host: HostName, section: Section) {
-        let Some(standing) = row.standing() else { return };
+        let Some(enrolled) = &row.enrolled else { return };
         let (vm, token) = (row.vm, intent.token);
-        let reason = sealed_reason(Place { evacuation: standing.evacuation(), vm, token });
+        let sealing = sealing(&enrolled.entry, token);
         let site = Arc::clone(self);
         self.tasks.spawn(async move {
-            let sealing = site.call(&host, vm, VmChange::DefineSealed { reason });
+            let sealing = site.call(&host, vm, sealing);
             if let Ok(Ok(())) = tokio::time::timeout(CALL_DEADLINE, sealing).await {
                 site.forget_pauses(vm);
                 let kind = FactKind::MutationEnded { token, result: MutationResult::Unseen };

@@ -23,6 +23,7 @@ impl Generator {
             definition: self.definition(),
             instance: self.instance(),
             stored: self.stored(),
+            seal: None,
         }
     }
 

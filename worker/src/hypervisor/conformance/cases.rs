@@ -198,6 +198,10 @@ async fn sealed(stage: &Stage) -> Seen {
         let runs_sealed = seen.instance == Instance::Running && seen.stored == Stored::Sealed;
         hold(runs_sealed, "the sealed guest does not run on", &seen)?;
     }
+    let listed = stage.listed_at_source().await?;
+    hold(listed.seal.as_ref() == Some(&stage.sealed_for()), "the sealed definition does not tell its move", &listed)?;
+    let keeps_document = listed.definition.document == stage.definition.document;
+    hold(keeps_document, "the sealed definition does not keep the real document", &listed)?;
     let autostart = stage.source.definition(&stage.source_host, stage.vm).await.map(|d| d.autostart);
     hold(autostart == Ok(false), "the sealed VM would start at boot", &autostart)?;
     for _ in 0..2 {
@@ -211,6 +215,8 @@ async fn sealed(stage: &Stage) -> Seen {
     stage.must(Source, VmChange::Start).await?;
     let seen = stage.seen(Source).await?;
     hold(seen.instance == Instance::Running && seen.stored == Stored::Real, "it does not run again", &seen)?;
+    let listed = stage.listed_at_source().await?;
+    hold(listed.seal.is_none(), "the real definition still tells a seal", &listed)?;
     let stored = stage.source.definition(&stage.source_host, stage.vm).await;
     hold(stored.as_ref() == Ok(&stage.definition), "the real definition did not come back", &stored)
 }

@@ -2,9 +2,9 @@
 
 use super::{Hypervisor, HypervisorError, LOOK_EVERY_MS, WAIT_MAX_MS};
 use crate::hypervisor::{Call, VmChange};
-use muster_core::definition::Definition;
+use muster_core::definition::{Definition, Mode};
 use muster_core::ids::{Attempt, EvacuationId, HostName, SiteName, VmId};
-use muster_core::reading::{Mark, Sighting};
+use muster_core::reading::{Mark, Seal, Sighting, VmListing};
 use muster_core::step::Side;
 use muster_core::terms::Tuning;
 use muster_core::token::Token;
@@ -114,6 +114,13 @@ impl Stage {
         }
     }
 
+    /// As the source's inventory lists it.
+    pub(super) async fn listed_at_source(&self) -> Result<VmListing, String> {
+        let inventory = self.source.inventory().await.map_err(|error| error.to_string())?;
+        let listed = inventory.vms.into_iter().find(|listed| listed.vm == self.vm && listed.host == self.source_host);
+        listed.ok_or_else(|| "the source does not list the VM".to_owned())
+    }
+
     pub(super) fn mark(&self, attempt: Attempt, sequence: u64) -> Mark {
         Mark { evacuation: self.evacuation, attempt, token: Token::new(1, sequence) }
     }
@@ -123,7 +130,20 @@ impl Stage {
     }
 
     pub(super) fn seal(&self) -> VmChange {
-        VmChange::DefineSealed { reason: "sealed by the suite".to_owned() }
+        VmChange::DefineSealed { reason: "sealed by the suite".to_owned(), seal: Box::new(self.sealed_for()) }
+    }
+
+    /// Whose departure its seal says that it serves.
+    pub(super) fn sealed_for(&self) -> Seal {
+        Seal {
+            evacuation: self.evacuation,
+            token: Token::new(1, 2),
+            mode: Mode::Cold,
+            source_site: self.source_site.clone(),
+            destination_site: self.destination_site.clone(),
+            destination_host: self.destination_host.clone(),
+            autostart: true,
+        }
     }
 
     pub(super) fn transfer(&self, attempt: Attempt) -> VmChange {

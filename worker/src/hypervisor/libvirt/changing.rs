@@ -49,11 +49,11 @@ impl Drivers {
             VmChange::DefinePlaceholder { definition, mark } => {
                 self.define_placeholder(host, vm, definition, mark, &guard).await
             }
-            VmChange::DefineSealed { reason } => {
-                make(host, vm, &guard, move |at| define::inert(at, vm, Inert::Sealed, reason)).await
+            VmChange::DefineSealed { reason, seal } => {
+                make(host, vm, &guard, move |at| define::inert(at, vm, Inert::Sealed, (reason, Some(*seal)))).await
             }
             VmChange::DefineRetired { reason } => {
-                make(host, vm, &guard, move |at| define::inert(at, vm, Inert::Retired, reason)).await
+                make(host, vm, &guard, move |at| define::inert(at, vm, Inert::Retired, (reason, None))).await
             }
             VmChange::DefineReal { definition, mark } => {
                 let (memory, admission) = (host.config.memory, Arc::clone(&host.admission).lock_owned().await);

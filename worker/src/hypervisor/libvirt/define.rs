@@ -9,7 +9,7 @@ use super::view::{self, JobView, View};
 use super::volumes;
 use muster_core::definition::Definition;
 use muster_core::ids::VmId;
-use muster_core::reading::{Instance, Mark, OffCause, Stored};
+use muster_core::reading::{Instance, Mark, OffCause, Seal, Stored};
 use muster_libvirt::virt::connect::Connect;
 use muster_libvirt::virt::domain::Domain;
 use muster_libvirt::virt::sys;
@@ -64,7 +64,8 @@ pub(super) fn placeholder(
     }
     check_room(connection, vm, definition.memory_mib, room)?;
     let reason = format!("the placeholder of evacuation {}, attempt {}", mark.evacuation, mark.attempt);
-    let document = document::make_inert(&definition.document, Inert::Placeholder, &Note { mark: Some(mark), reason })?;
+    let document =
+        document::make_inert(&definition.document, Inert::Placeholder, &Note { mark: Some(mark), seal: None, reason })?;
     let known = here.as_ref().and_then(|view| volumes::known_from(view, mark, shared));
     let document = copies::kept(document, known.as_ref())?;
     if let Some(view) = here
@@ -104,7 +105,12 @@ pub(super) fn may_give_way(view: &View, mark: Mark) -> Result<(), Trouble> {
 }
 
 /// Makes what is stored inert; autostart off.
-pub(super) fn inert(connection: &Connect, vm: VmId, kind: Inert, reason: String) -> Result<(), Trouble> {
+pub(super) fn inert(
+    connection: &Connect,
+    vm: VmId,
+    kind: Inert,
+    (reason, seal): (String, Option<Seal>),
+) -> Result<(), Trouble> {
     let view = still(connection, vm)?;
     if kind == Inert::Retired && view.is_active() {
         return Err(Trouble::Refused("its guest is still here".to_owned()));
@@ -113,7 +119,7 @@ pub(super) fn inert(connection: &Connect, vm: VmId, kind: Inert, reason: String)
     if let Some(trouble) = view.facts.trouble {
         return Err(trouble.into());
     }
-    let note = Note { mark: view.facts.note.mark, reason };
+    let note = Note { mark: view.facts.note.mark, seal, reason };
     define(connection, &document::make_inert(&view.facts.real, kind, &note)?, false)
 }
 
@@ -132,7 +138,7 @@ pub(super) fn real(
     match mark {
         Some(_) => {
             check_room(connection, vm, definition.memory_mib, room)?;
-            let note = Note { mark, reason: String::new() };
+            let note = Note { mark, seal: None, reason: String::new() };
             let copies = here.and_then(|view| view.facts.copies);
             let document = copies::kept(document::with_note(&definition.document, &note)?, copies.as_ref())?;
             define(connection, &document, definition.autostart)

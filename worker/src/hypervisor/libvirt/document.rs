@@ -373,7 +373,7 @@ mod tests {
             attempt: Attempt::FIRST.next(),
             token: Token::new(3, 9),
         };
-        Note { mark: Some(mark), reason: reason.to_owned() }
+        Note { mark: Some(mark), seal: None, reason: reason.to_owned() }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! Written by muster, but anybody may have edited it since: what can't be read counts as not there.
 
+use muster_core::definition::Mode;
 use muster_core::ids::{Attempt, EvacuationId};
-use muster_core::reading::Mark;
+use muster_core::reading::{Mark, Seal};
 use muster_core::token::Token;
 use roxmltree::Node;
 use std::fmt::Write;
@@ -13,11 +14,16 @@ pub(super) const NAMESPACE: &str = "urn:muster:mark:1";
 /// Its name.
 const ELEMENT: &str = "vm";
 
+/// The words for how a VM is moved.
+const MODES: [(Mode, &str); 3] = [(Mode::Live, "live"), (Mode::Cold, "cold"), (Mode::Off, "off")];
+
 /// What muster notes in a definition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Note {
     /// Whose it is.
     pub(super) mark: Option<Mark>,
+    /// Whose departure a sealed one serves.
+    pub(super) seal: Option<Seal>,
     /// Why it is inert; empty for a real one.
     pub(super) reason: String,
 }
@@ -32,7 +38,11 @@ pub(super) fn read(domain: Node<'_, '_>) -> Note {
     let Some(node) = metadata.and_then(|metadata| metadata.children().find(|node| is_note(*node))) else {
         return Note::default();
     };
-    Note { mark: read_mark(node), reason: node.attribute("reason").unwrap_or_default().to_owned() }
+    Note {
+        mark: read_mark(node),
+        seal: read_seal(node),
+        reason: node.attribute("reason").unwrap_or_default().to_owned(),
+    }
 }
 
 fn read_mark(node: Node<'_, '_>) -> Option<Mark> {
@@ -40,6 +50,31 @@ fn read_mark(node: Node<'_, '_>) -> Option<Mark> {
     let evacuation: EvacuationId = node.attribute("evacuation")?.parse().ok()?;
     let attempt = Attempt::new(u32::try_from(number("attempt")?).ok()?).ok()?;
     Some(Mark { evacuation, attempt, token: Token::new(number("epoch")?, number("sequence")?) })
+}
+
+fn read_seal(node: Node<'_, '_>) -> Option<Seal> {
+    let number = |name: &str| node.attribute(name)?.parse::<u64>().ok();
+    Some(Seal {
+        evacuation: node.attribute("leaves-by")?.parse().ok()?,
+        token: Token::new(number("seal-epoch")?, number("seal-sequence")?),
+        mode: MODES.into_iter().find(|(_, word)| node.attribute("mode") == Some(word))?.0,
+        source_site: node.attribute("from")?.parse().ok()?,
+        destination_site: node.attribute("to")?.parse().ok()?,
+        destination_host: node.attribute("to-host")?.parse().ok()?,
+        autostart: node.attribute("autostart")?.parse().ok()?,
+    })
+}
+
+fn write_seal(seal: &Seal) -> String {
+    let mode = MODES.into_iter().find(|(mode, _)| *mode == seal.mode).map_or("", |(_, word)| word);
+    let (epoch, sequence) = (seal.token.epoch.0, seal.token.sequence.0);
+    let texts = [&seal.source_site.to_string(), &seal.destination_site.to_string(), &seal.destination_host.to_string()];
+    let [from, to, host] = texts.map(|text| escaped(text));
+    let Seal { evacuation, autostart, .. } = seal;
+    format!(
+        " leaves-by=\"{evacuation}\" seal-epoch=\"{epoch}\" seal-sequence=\"{sequence}\" mode=\"{mode}\" from=\"{from}\" to=\"{to}\" \
+         to-host=\"{host}\" autostart=\"{autostart}\""
+    )
 }
 
 /// The element.
@@ -52,6 +87,9 @@ pub(super) fn write(note: &Note) -> String {
             element,
             " evacuation=\"{evacuation}\" attempt=\"{attempt}\" epoch=\"{epoch}\" sequence=\"{sequence}\""
         );
+    }
+    if let Some(seal) = &note.seal {
+        element.push_str(&write_seal(seal));
     }
     if !note.reason.is_empty() {
         let _ = write!(element, " reason=\"{}\"", escaped(&note.reason));

@@ -26,10 +26,14 @@ impl Drivers {
             let mut vms = Vec::new();
             for view in define::all(connection)? {
                 host.used_mib = host.used_mib.saturating_add(view.held_mib());
-                let definition = view.definition(&shared)?;
                 let (instance, stored) = (view.instance(), view.stored());
+                let mut definition = view.definition(&shared)?;
+                if stored == Stored::Sealed {
+                    definition.document.clone_from(&view.facts.real);
+                }
                 let vm = define::uuid(&view)?;
-                vms.push(VmListing { vm, host: host.host.clone(), definition, instance, stored });
+                let seal = view.facts.note.seal.clone().filter(|_| stored == Stored::Sealed);
+                vms.push(VmListing { vm, host: host.host.clone(), definition, instance, stored, seal });
             }
             Ok((host, vms))
         };

@@ -106,7 +106,7 @@ impl Drivers {
         let disks = here.with(super::host::Purpose::Call, vm, may_leave).await?;
         let Mark { evacuation, attempt, .. } = journey.mark;
         let reason = format!("arrived-by-evacuation-{evacuation}-attempt-{attempt}-and-not-committed");
-        let note = Note { mark: Some(journey.mark), reason };
+        let note = Note { mark: Some(journey.mark), seal: None, reason };
         let persistent = document::make_inert(&journey.definition.document, Inert::Arrived, &note)
             .and_then(|document| copies::kept(document, disks::mirrored(&disks, journey.mark).as_ref()))
             .map_err(|error| Trouble::from(error).told(&here.name, vm, true))?;

@@ -3,14 +3,14 @@
 use super::World;
 use super::agenda::Event;
 use super::call::Landed;
-use super::host::{DiskCopy, Entry, Guest, HostId, Memory, ShuttingDown, Still};
+use super::host::{DiskCopy, Entry, Guest, HostId, Kept, Memory, ShuttingDown, Still};
 use super::job::JobKind;
 use super::truth::Ended;
 use super::workload::Workload;
 use crate::hypervisor::{Call, HypervisorError, VmChange};
 use muster_core::definition::{Definition, Disk};
 use muster_core::ids::{HostName, SiteName, VmId};
-use muster_core::reading::{Mark, OffCause, Phase, Stored};
+use muster_core::reading::{Mark, OffCause, Phase, Seal, Stored};
 use muster_core::terms::Tuning;
 
 type Outcome = Result<Landed, HypervisorError>;
@@ -20,7 +20,7 @@ impl World {
         let vm = call.vm;
         match &call.change {
             VmChange::DefinePlaceholder { definition, mark } => self.define_placeholder(host, vm, definition, *mark),
-            VmChange::DefineSealed { reason } => self.define_sealed(host, vm, reason),
+            VmChange::DefineSealed { reason, seal } => self.define_sealed(host, vm, reason, seal),
             VmChange::DefineRetired { reason } => self.define_retired(host, vm, reason),
             VmChange::DefineReal { definition, mark } => self.define_real(host, vm, definition, *mark),
             VmChange::BeginTransfer { destination_site, destination_host, definition, mark, tuning } => {
@@ -75,6 +75,7 @@ impl World {
             definition: Definition { autostart: false, ..definition.clone() },
             reason: format!("the placeholder of evacuation {}, attempt {}", mark.evacuation, mark.attempt),
             mark: Some(mark),
+            kept: None,
             guest: Guest::Off(OffCause::ShutDown),
             job: None,
             shutting_down: None,
@@ -86,9 +87,11 @@ impl World {
         Ok(Landed::Done)
     }
 
-    fn define_sealed(&mut self, host: HostId, vm: VmId, reason: &str) -> Outcome {
-        self.known(host, vm)?;
+    fn define_sealed(&mut self, host: HostId, vm: VmId, reason: &str, seal: &Seal) -> Outcome {
+        let entry = self.known(host, vm)?;
+        let real = entry.kept.as_ref().map_or_else(|| entry.definition.document.clone(), |kept| kept.document.clone());
         self.make_inert(host, vm, Stored::Sealed, reason);
+        self.edit(host, vm, |entry| entry.kept = Some(Kept { seal: seal.clone(), document: real }));
         Ok(Landed::Done)
     }
 
@@ -106,6 +109,7 @@ impl World {
             entry.definition.autostart = false;
             entry.definition.document = String::new();
             entry.reason = reason.to_owned();
+            entry.kept = None;
         });
     }
 
@@ -122,6 +126,7 @@ impl World {
             entry.definition = definition.clone();
             entry.reason = String::new();
             entry.mark = mark;
+            entry.kept = None;
         });
         Ok(Landed::Done)
     }
@@ -339,6 +344,7 @@ pub(super) fn fresh_entry(definition: Definition, disk: DiskCopy) -> Entry {
         definition,
         reason: String::new(),
         mark: None,
+        kept: None,
         guest: Guest::Off(OffCause::ShutDown),
         job: None,
         shutting_down: None,

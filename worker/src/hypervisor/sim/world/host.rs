@@ -5,7 +5,7 @@ use super::job::JobId;
 use super::workload::Workload;
 use muster_core::definition::{Definition, Disk};
 use muster_core::ids::{HostName, SiteName, VmId};
-use muster_core::reading::{Instance, Mark, OffCause, Stored};
+use muster_core::reading::{Instance, Mark, OffCause, Seal, Stored};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +72,13 @@ pub(super) enum Power {
     Off,
 }
 
+/// What a sealed definition keeps: whose departure it serves, and the real document, from which nobody can start it.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) seal: Seal,
+    pub(super) document: String,
+}
+
 /// What a host holds of a VM.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
@@ -81,6 +88,8 @@ pub(super) struct Entry {
     /// Why an inert one is inert.
     pub(super) reason: String,
     pub(super) mark: Option<Mark>,
+    /// What a sealed one keeps beside it.
+    pub(super) kept: Option<Kept>,
     pub(super) guest: Guest,
     pub(super) job: Option<JobId>,
     pub(super) shutting_down: Option<ShuttingDown>,
@@ -99,6 +108,12 @@ impl Entry {
             Stored::Nothing | Stored::Sealed | Stored::Retired => false,
         };
         if reserved || !self.guest.is_off() { self.definition.memory_mib } else { 0 }
+    }
+
+    /// As an inventory tells it: of a sealed one with the real document.
+    pub(super) fn told_definition(&self) -> Definition {
+        let document = self.kept.as_ref().map_or(&self.definition.document, |kept| &kept.document);
+        Definition { document: document.clone(), ..self.definition.clone() }
     }
 
     pub(super) fn disk_complete(&self) -> bool {

@@ -27,9 +27,10 @@ impl World {
             host.entries.iter().map(|(vm, entry)| VmListing {
                 vm: *vm,
                 host: host.name.clone(),
-                definition: entry.definition.clone(),
+                definition: entry.told_definition(),
                 instance: entry.guest.instance(),
                 stored: entry.stored,
+                seal: entry.kept.as_ref().map(|kept| kept.seal.clone()),
             })
         });
         Ok(Inventory { hosts: listed.collect(), vms: vms.collect() })

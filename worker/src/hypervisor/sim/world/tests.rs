@@ -6,9 +6,9 @@ mod truths;
 
 use super::*;
 use crate::hypervisor::{Call, VmChange};
-use muster_core::definition::{Definition, Disk};
+use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::ids::{Attempt, EvacuationId};
-use muster_core::reading::{Instance, Mark, Sighting};
+use muster_core::reading::{Instance, Mark, Seal, Sighting};
 use muster_core::terms::Tuning;
 use muster_core::token::Token;
 use uuid::Uuid;
@@ -39,6 +39,14 @@ fn vm(number: u64) -> VmId {
 
 fn mark() -> Mark {
     Mark { evacuation: EvacuationId(Uuid::from_u128(99)), attempt: Attempt::FIRST, token: Token::new(1, 1) }
+}
+
+fn sealing() -> VmChange {
+    let (evacuation, token) = (EvacuationId(Uuid::from_u128(99)), Token::new(1, 1));
+    let (source_site, destination_site, destination_host) = (source(), destination(), host(&destination(), 1));
+    let seal =
+        Seal { evacuation, token, mode: Mode::Live, source_site, destination_site, destination_host, autostart: false };
+    VmChange::DefineSealed { reason: "moving".to_owned(), seal: Box::new(seal) }
 }
 
 fn quiet() -> Workload {
@@ -100,7 +108,7 @@ impl Scene {
     }
 
     fn seal(&mut self, vm: VmId) {
-        self.call(&source(), vm, VmChange::DefineSealed { reason: "moving".to_owned() }).unwrap();
+        self.call(&source(), vm, sealing()).unwrap();
     }
 
     /// Lines 2 to 4 of a move; the transfer has begun.

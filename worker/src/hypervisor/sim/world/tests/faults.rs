@@ -132,7 +132,7 @@ fn an_unplugged_site_answers_nothing_and_runs_on() {
     scene.pass(5_000);
     let other = scene.vm(Disk::Shared, quiet());
     scene.inject(Fault::once(other, RuleKind::Call(None, Twist::Hang(1_000))));
-    let change = VmChange::DefineSealed { reason: "moving".to_owned() };
+    let change = sealing();
     let id = scene.world.begin_call(&source(), Call { vm: other, host: host(&source(), 1), change });
     scene.world.take_outputs();
     scene.inject(Fault::Site(source(), SiteFault::Unplugged));
