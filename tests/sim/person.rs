@@ -5,6 +5,7 @@ use crate::fault::Side;
 use crate::look::Links;
 use crate::plan::{Evacuation, Succession};
 use crate::play::{End, Game};
+use muster_core::definition::Mode;
 use muster_core::evidence::Outcome;
 use muster_core::ids::{EvacuationId, VmId};
 use muster_core::reading::Stored;
@@ -47,6 +48,7 @@ pub(crate) struct Ordered {
     pub(crate) task: JoinHandle<()>,
     known: Arc<Mutex<(Option<EvacuationId>, String)>>,
     client: EvacuationsClient<Channel>,
+    vms: BTreeSet<VmId>,
 }
 
 impl Ordered {
@@ -86,7 +88,7 @@ impl Game {
         let known = Arc::new(Mutex::new((None, String::new())));
         let client = self.stage.client().await;
         let task = tokio::spawn(repeat(client.clone(), request, Arc::clone(&known)));
-        Ordered { task, known, client }
+        Ordered { task, known, client, vms: leaving.clone() }
     }
 
     /// Waits until all is over: by the orchestrator, or without it by a recovery.
@@ -110,6 +112,10 @@ impl Game {
             self.evacuation = self.evacuation.or_else(|| ordered.known());
             let Some(evacuation) = self.evacuation else {
                 last = ordered.last_refusal();
+                if Instant::now() >= person_at {
+                    person_at = Instant::now() + PERSON_EVERY;
+                    self.make_fit(&ordered.vms).await;
+                }
                 continue;
             };
             let Some((shown, moves)) = shown(&mut ordered.client, evacuation).await else { continue };
@@ -141,6 +147,18 @@ impl Game {
             self.note("all others are over: the stubborn VMs are freed");
             self.stubborn.clear();
             self.stage.inject(Fault::ClearRules).await;
+        }
+    }
+
+    /// Does what a refused order asks a person to do: a host may have died before it was taken, and what was to move live is off.
+    async fn make_fit(&mut self, vms: &BTreeSet<VmId>) {
+        self.note("a person makes the VMs fit their modes");
+        for vm in vms {
+            match self.mode(*vm) {
+                Mode::Live => self.start_by_hand(*vm).await,
+                Mode::Off => self.shut_down_by_hand(*vm).await,
+                Mode::Cold => {}
+            }
         }
     }
 
