@@ -46,17 +46,19 @@ fn seal() -> Seal {
     }
 }
 
-/// The ledger of `old` made anew, where a host of it has a sealed copy that says so much, and these rolls are at hand.
-fn rebuilt(seal: Option<Seal>, mark: Option<Mark>, rolls: &[RollEntry]) -> Rebuilt {
-    let listed = VmListing {
+fn listed(seal: Option<Seal>) -> VmListing {
+    VmListing {
         vm: VM,
         host: host(),
         definition: definition(),
         instance: Instance::Running,
         stored: Stored::Sealed,
         seal,
-    };
-    let sighting = Sighting {
+    }
+}
+
+fn sighting(mark: Option<Mark>) -> Sighting {
+    Sighting {
         host: host(),
         instance: Instance::Running,
         stored: Stored::Sealed,
@@ -66,13 +68,20 @@ fn rebuilt(seal: Option<Seal>, mark: Option<Mark>, rolls: &[RollEntry]) -> Rebui
         stood_still_ms: None,
         job_error: None,
         autostart: false,
-    };
-    let sight = Sight { sightings: vec![sighting], ..Sight::default() };
+    }
+}
+
+/// The ledger of `old` made anew, where a host of it has a sealed copy that says so much, and these rolls are at hand.
+fn rebuilt(seal: Option<Seal>, mark: Option<Mark>, rolls: &[RollEntry]) -> Rebuilt {
+    of(vec![listed(seal)], vec![sighting(mark)], rolls)
+}
+
+fn of(vms: Vec<VmListing>, sightings: Vec<Sighting>, rolls: &[RollEntry]) -> Rebuilt {
     rebuild(&Traces {
         site: &site("old"),
         from: Some(&site("new")),
-        inventory: &Inventory { hosts: Vec::new(), vms: vec![listed] },
-        sights: &BTreeMap::from([(VM, sight)]),
+        inventory: &Inventory { hosts: Vec::new(), vms },
+        sights: &BTreeMap::from([(VM, Sight { sightings, ..Sight::default() })]),
         rolls,
         moved: &BTreeSet::new(),
         now: Timestamp(5),
@@ -116,6 +125,23 @@ fn a_sealed_copy_tells_its_move_and_no_more() {
             retired_copy: RetiredCopy::Kept,
         };
         assert_eq!(enrolled.standing, Standing::Source(at));
+    }
+}
+
+#[test]
+fn of_a_sealed_copy_and_one_that_arrived_on_another_host_the_newer_counts() {
+    for (token, is_leaving) in [(Token::new(4, 6), true), (Token::new(5, 1), false)] {
+        let mark = Mark { evacuation: EvacuationId(Uuid::from_u128(2)), attempt: Attempt::FIRST, token };
+        let arrived = Sighting {
+            host: "old-2".parse().unwrap(),
+            instance: Instance::Paused,
+            stored: Stored::Arrived,
+            ..sighting(Some(mark))
+        };
+        let listed = VmListing { host: arrived.host.clone(), stored: Stored::Arrived, seal: None, ..listed(None) };
+        let rebuilt = of(vec![listed, self::listed(Some(seal()))], vec![sighting(None), arrived], &[]);
+        let standing = &rebuilt.rows[0].enrolled.as_ref().unwrap().standing;
+        assert_eq!(matches!(standing, Standing::Source(_)), is_leaving, "{rebuilt:?}");
     }
 }
 

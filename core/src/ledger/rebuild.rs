@@ -109,6 +109,8 @@ pub fn rebuild(traces: &Traces<'_>) -> Rebuilt {
         let marked = sightings.iter().filter_map(|seen| Some((seen, seen.mark?)));
         // Of several attempts' copies the newest is the one that its ledger stood for.
         let newest = marked.filter(|(seen, _)| is_arrival(seen)).max_by_key(|(_, mark)| mark.token);
+        // A copy that an older move left on another host says nothing of the VM that is leaving now.
+        let newest = newest.filter(|(_, mark)| seal.as_ref().is_none_or(|(_, sealed)| mark.token > *sealed));
         let row = match (newest, entry) {
             (Some((seen, mark)), _) => arrival(traces, vm, (seen, mark), entry, &mut gaps),
             // What a sealed copy tells of itself is newer than any roll of another evacuation.
