@@ -195,7 +195,8 @@ fn guessed(traces: &Traces<'_>, vm: VmId, host: &HostName, evacuation: Evacuatio
 fn seal(traces: &Traces<'_>, vm: VmId) -> Option<(RollEntry, Token)> {
     let sealed = traces.inventory.vms.iter().filter(|listed| listed.vm == vm && listed.stored == Stored::Sealed);
     let told = sealed.filter_map(|listed| Some((listed, listed.seal.as_ref()?)));
-    let (listed, seal) = told.max_by_key(|(_, seal)| seal.token)?;
+    let of_here = told.filter(|(_, seal)| seal.source_site == *traces.site);
+    let (listed, seal) = of_here.max_by_key(|(_, seal)| seal.token)?;
     let entry = RollEntry {
         evacuation: seal.evacuation,
         vm,
@@ -205,7 +206,7 @@ fn seal(traces: &Traces<'_>, vm: VmId) -> Option<(RollEntry, Token)> {
         destination_host: seal.destination_host.clone(),
         definition: Definition { autostart: seal.autostart, ..listed.definition.clone() },
     };
-    (seal.source_site == *traces.site).then_some((entry, seal.token))
+    Some((entry, seal.token))
 }
 
 fn on_the_roll(entry: &RollEntry) -> VmRow {

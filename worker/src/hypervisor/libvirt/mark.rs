@@ -14,8 +14,8 @@ pub(super) const NAMESPACE: &str = "urn:muster:mark:1";
 /// Its name.
 const ELEMENT: &str = "vm";
 
-/// The words for how a VM is moved.
-const MODES: [(Mode, &str); 3] = [(Mode::Live, "live"), (Mode::Cold, "cold"), (Mode::Off, "off")];
+/// How a VM can be moved.
+const MODES: [Mode; 3] = [Mode::Live, Mode::Cold, Mode::Off];
 
 /// What muster notes in a definition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ fn read_seal(node: Node<'_, '_>) -> Option<Seal> {
     Some(Seal {
         evacuation: node.attribute("leaves-by")?.parse().ok()?,
         token: Token::new(number("seal-epoch")?, number("seal-sequence")?),
-        mode: MODES.into_iter().find(|(_, word)| node.attribute("mode") == Some(word))?.0,
+        mode: MODES.into_iter().find(|mode| node.attribute("mode") == Some(word(*mode)))?,
         source_site: node.attribute("from")?.parse().ok()?,
         destination_site: node.attribute("to")?.parse().ok()?,
         destination_host: node.attribute("to-host")?.parse().ok()?,
@@ -66,7 +66,7 @@ fn read_seal(node: Node<'_, '_>) -> Option<Seal> {
 }
 
 fn write_seal(seal: &Seal) -> String {
-    let mode = MODES.into_iter().find(|(mode, _)| *mode == seal.mode).map_or("", |(_, word)| word);
+    let mode = word(seal.mode);
     let (epoch, sequence) = (seal.token.epoch.0, seal.token.sequence.0);
     let texts = [&seal.source_site.to_string(), &seal.destination_site.to_string(), &seal.destination_host.to_string()];
     let [from, to, host] = texts.map(|text| escaped(text));
@@ -75,6 +75,14 @@ fn write_seal(seal: &Seal) -> String {
         " leaves-by=\"{evacuation}\" seal-epoch=\"{epoch}\" seal-sequence=\"{sequence}\" mode=\"{mode}\" from=\"{from}\" to=\"{to}\" \
          to-host=\"{host}\" autostart=\"{autostart}\""
     )
+}
+
+fn word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Live => "live",
+        Mode::Cold => "cold",
+        Mode::Off => "off",
+    }
 }
 
 /// The element.
