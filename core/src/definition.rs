@@ -50,3 +50,15 @@ pub enum Mode {
     /// Powered off: moved only, not started.
     Off,
 }
+
+impl Mode {
+    /// The mode in a word, as runbooks write it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Mode::Live => "live",
+            Mode::Cold => "cold",
+            Mode::Off => "off",
+        }
+    }
+}

@@ -103,7 +103,7 @@ fn huge() {
         let timetable = plan(&problem, None, 1, &mut || false);
         let planned = begun.elapsed();
         check(&problem, &timetable, None).expect("every plan can be carried out");
-        let mut turns: Vec<u64> = timetable.starts_ns.iter().map(|start| start.expect("all are planned")).collect();
+        let mut turns = timetable.turns_ns();
         turns[77] = u64::MAX;
         let begun = Instant::now();
         let repaired = repair(&problem, &turns);

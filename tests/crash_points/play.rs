@@ -12,7 +12,7 @@ use muster_recovery::error::RecoveryError;
 use muster_recovery::recover::{Recovered, Sites, recover};
 use muster_tests::life::{Hit, Life, Moment};
 use muster_tests::orders::PERSON;
-use muster_tests::{Process, Stage, StageOptions, stage};
+use muster_tests::{Process, Stage, StageOptions};
 use muster_worker::hypervisor::sim::world::{Fault, HostFault};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -133,7 +133,7 @@ impl Cast {
     }
 
     fn runbook(&self, name: &str, from: &SiteName, to: &SiteName) -> String {
-        let mode = stage::mode_word(self.kind.mode());
+        let mode = self.kind.mode().word();
         format!(
             "name = \"{name}\"\nsource.site = \"{from}\"\ndestination.site = \"{to}\"\n\
              [retry]\nattempts = 5\nbackoff_ms = 100\nbackoff_max_ms = 400\njitter = false\n\

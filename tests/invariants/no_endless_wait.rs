@@ -32,7 +32,7 @@ async fn assert_ends(rule: RuleKind, mode: Mode, times: u32) {
     stage.start_orchestrator(None).await;
     stage.rule(vm, 1_000, RuleKind::Finish(FinishBreak::StaysPaused)).await;
     stage.rule(vm, times, rule).await;
-    let word = muster_tests::stage::mode_word(mode);
+    let word = mode.word();
     let evacuation = stage.order(&stage.runbook(&format!("[[select]]\nall = true\nmode = \"{word}\"\n"))).await;
     let settled = stage.until(evacuation, LONG_ENOUGH, |_, moves| moves.iter().all(is_over_or_visible)).await;
     stage.assert_ended_right(evacuation).await;

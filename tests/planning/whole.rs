@@ -56,8 +56,7 @@ fn with_everything_at_once_nothing_is_broken() {
             let deadline_ns = timetable.makespan_ns(&problem) / 2;
             let in_time = plan(&problem, Some(deadline_ns), seed, &mut steps(40));
             check(&problem, &in_time, Some(deadline_ns)).unwrap_or_else(|what| panic!("{family:?} {seed}: {what}"));
-            let turns: Vec<u64> = timetable.starts_ns.iter().map(|start| start.unwrap_or(u64::MAX)).collect();
-            let repaired = repair(&problem, &turns);
+            let repaired = repair(&problem, &timetable.turns_ns());
             check(&problem, &repaired, None).unwrap_or_else(|what| panic!("{family:?} {seed}, repaired: {what}"));
         }
     }

@@ -69,12 +69,12 @@ fn one(random: &mut ChaCha8Rng, number: u32) -> Outcome<Ordered> {
         shutdown_ms: random.random_range(500..=4_000),
     };
     let definition = Definition {
-        name: format!("{}-{number:02}", word(mode)).parse().map_err(|error| wrong(&error))?,
+        name: format!("{}-{number:02}", mode.word()).parse().map_err(|error| wrong(&error))?,
         memory_mib,
         vcpus: [1, 2, 4][random.random_range(0..3)],
         disk: if has_local_disk { Disk::Local { size_mib } } else { Disk::Shared },
         autostart: random.random(),
-        tags: vec![format!("mode-{}", word(mode))],
+        tags: vec![format!("mode-{}", mode.word())],
         document: workload.to_document(),
     };
     let spec = VmSpec {
@@ -87,14 +87,6 @@ fn one(random: &mut ChaCha8Rng, number: u32) -> Outcome<Ordered> {
     Ok(Ordered { spec, mode })
 }
 
-fn word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Live => "live",
-        Mode::Cold => "cold",
-        Mode::Off => "off",
-    }
-}
-
 /// The runbook, with deadlines and backoffs that are short as the world's time is.
 pub(crate) fn runbook() -> String {
     let mut text = format!(
@@ -103,7 +95,7 @@ pub(crate) fn runbook() -> String {
          [retry]\nattempts = 10\nbackoff_ms = 50\nbackoff_max_ms = 400\n\n\
          [deadlines]\nhandover_ms = {HANDOVER_MS}\nsilence_ms = {SILENCE_MS}\n"
     );
-    for mode in [Mode::Live, Mode::Cold, Mode::Off].map(word) {
+    for mode in [Mode::Live, Mode::Cold, Mode::Off].map(Mode::word) {
         text.push_str(&format!("\n[[select]]\ntags = [\"mode-{mode}\"]\nmode = \"{mode}\"\n"));
     }
     text

@@ -17,7 +17,6 @@ use muster_recovery::recover::{Recovered, recover};
 use muster_recovery::roll_call::Account;
 use muster_tests::Process;
 use muster_tests::orders::PERSON;
-use muster_tests::stage::mode_word;
 use muster_tests::trace::What;
 use muster_worker::hypervisor::sim::world::{Deed, Fault};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,7 +64,7 @@ impl Ordered {
 impl Game {
     /// Orders the evacuation of these VMs.
     pub(crate) async fn order(&mut self, evacuation: &Evacuation, leaving: &BTreeSet<VmId>) -> Ordered {
-        let modes: BTreeSet<&str> = leaving.iter().map(|vm| mode_word(self.mode(*vm))).collect();
+        let modes: BTreeSet<&str> = leaving.iter().map(|vm| self.mode(*vm).word()).collect();
         let select = modes.iter().map(|mode| format!("[[select]]\ntags = [\"mode-{mode}\"]\nmode = \"{mode}\"\n"));
         let policy = if evacuation.cold_start { "policy" } else { "never" };
         let runbook = format!(

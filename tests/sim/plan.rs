@@ -4,7 +4,6 @@
 use crate::fault::{At, Fault, Kind, Part, Path, Place, Point, Side, Store, Trouble, Write, Wrong};
 use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::reading::Phase;
-use muster_tests::stage::mode_word;
 use muster_worker::hypervisor::sim::world::{CallKind, Workload};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -129,12 +128,12 @@ impl Vm {
             shutdown_ms: 700,
         };
         Definition {
-            name: format!("{}-{number:02}", mode_word(self.mode)).parse().expect("a VM's name"),
+            name: format!("{}-{number:02}", self.mode.word()).parse().expect("a VM's name"),
             memory_mib: self.memory_mib,
             vcpus: 1,
             disk: self.disk_mib.map_or(Disk::Shared, |size_mib| Disk::Local { size_mib }),
             autostart: self.autostart,
-            tags: vec![format!("mode-{}", mode_word(self.mode))],
+            tags: vec![format!("mode-{}", self.mode.word())],
             document: workload.to_document(),
         }
     }

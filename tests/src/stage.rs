@@ -146,7 +146,7 @@ impl Stage {
         let vm = VmId(Uuid::new_v5(&Uuid::NAMESPACE_URL, definition.name.as_str().as_bytes()));
         let (site, host) = (self.source.clone(), self.source_host(1));
         let runs = mode != Mode::Off;
-        definition.tags.push(mode_word(mode).to_owned());
+        definition.tags.push(mode.word().to_owned());
         self.world.create_vm(VmSpec { vm, site, host, definition, runs }).await.expect("room for a VM");
         vm
     }
@@ -299,16 +299,6 @@ pub fn definition(name: &str, disk: Disk) -> Definition {
         autostart: true,
         tags: Vec::new(),
         document: String::new(),
-    }
-}
-
-/// A mode as runbooks write it.
-#[must_use]
-pub fn mode_word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Live => "live",
-        Mode::Cold => "cold",
-        Mode::Off => "off",
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod adjust;
 mod daemons;
+mod input;
 mod predict;
 mod recover;
 mod scenario;

@@ -1,19 +1,13 @@
 //! Moves that are over and moves to come, read from JSON lines. Every line of both files is read before an order stands.
 
+use super::input::{STANDARD_INPUT, read};
 use crate::args::PredictArgs;
 use crate::error::CliError;
 use muster_core::ids::clip;
 use muster_core::predict::{Completed, Move, Route, Unfit, Workload};
 use muster_core::runbook::{MISTAKES_MAX, Mistake};
 use serde_json::{Map, Value};
-use std::io::Read;
 use std::path::Path;
-
-/// Largest file, in bytes.
-const FILE_MAX_BYTES: u64 = 64 << 20;
-
-/// The name of standard input.
-const STANDARD_INPUT: &str = "-";
 
 /// What is predicted from what.
 #[derive(Debug)]
@@ -72,21 +66,6 @@ fn lines<T>(
         }
     }
     Ok(all)
-}
-
-/// A whole file, or standard input.
-pub(super) fn read(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let from: Box<dyn Read> = match path == Path::new(STANDARD_INPUT) {
-        true => Box::new(std::io::stdin().lock()),
-        false => Box::new(std::fs::File::open(path)?),
-    };
-    from.take(FILE_MAX_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_MAX_BYTES {
-        let why = format!("it is larger than {} MiB", FILE_MAX_BYTES >> 20);
-        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
-    }
-    Ok(text)
 }
 
 /// One line, as the object that it is.

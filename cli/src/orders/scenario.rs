@@ -1,6 +1,6 @@
 //! A scenario, read from JSON: hosts, links and moves by their names, made into what can be planned.
 
-use super::predict::read;
+use super::input::read;
 use crate::args::PlanArgs;
 use crate::error::CliError;
 use muster_core::predict::{Assumed, Calibration, Move, Route, Workload};
@@ -128,7 +128,10 @@ fn made(written: Written) -> Result<Scenario, Wrong> {
     let hosts = places("host", written.hosts.iter().map(|host| &host.id))?;
     let links = places("link", written.links.iter().map(|link| &link.id))?;
     let vms = places("move of VM", written.moves.iter().map(|of| &of.vm))?;
-    let tasks = written.moves.iter().map(|of| task(of, &hosts, &links, &vms)).collect::<Result<_, _>>()?;
+    // As muster assumes of a site that it doesn't know.
+    let calibration = Calibration::learn(Assumed::default(), &[]);
+    let tasks =
+        written.moves.iter().map(|of| task(of, &hosts, &links, &vms, &calibration)).collect::<Result<_, _>>()?;
     let made_links = written.links.iter().map(link).collect::<Result<_, _>>()?;
     let made_hosts = written.hosts.iter().map(host).collect::<Result<_, _>>()?;
     let problem =
@@ -179,7 +182,13 @@ fn host(written: &WrittenHost) -> Result<Host, Wrong> {
     })
 }
 
-fn task(written: &WrittenMove, hosts: &Places<'_>, links: &Places<'_>, vms: &Places<'_>) -> Result<Task, Wrong> {
+fn task(
+    written: &WrittenMove,
+    hosts: &Places<'_>,
+    links: &Places<'_>,
+    vms: &Places<'_>,
+    calibration: &Calibration,
+) -> Result<Task, Wrong> {
     let of = |field: &str| format!("move of VM {}: {field}", written.vm);
     let find = |field: &str, name: &Name, among: &Places<'_>, mend| {
         let place = among.get(name).copied();
@@ -197,7 +206,7 @@ fn task(written: &WrittenMove, hosts: &Places<'_>, links: &Places<'_>, vms: &Pla
     after.dedup();
     let duration_s = match written.duration_s {
         Some(duration_s) => duration_s,
-        None => predicted_s(written)?,
+        None => predicted_s(written, calibration)?,
     };
     let host = "add it to the hosts, or correct the name";
     Ok(Task {
@@ -214,8 +223,8 @@ fn task(written: &WrittenMove, hosts: &Places<'_>, links: &Places<'_>, vms: &Pla
     })
 }
 
-/// By the model, as muster assumes of a site that it doesn't know.
-fn predicted_s(written: &WrittenMove) -> Result<f64, Wrong> {
+/// By the model.
+fn predicted_s(written: &WrittenMove, calibration: &Calibration) -> Result<f64, Wrong> {
     let needs = |field: &'static str, given: Option<f64>| {
         given.ok_or_else(|| Wrong {
             what: format!("move of VM {}: neither duration_s nor {field} is there", written.vm),
@@ -231,7 +240,7 @@ fn predicted_s(written: &WrittenMove) -> Result<f64, Wrong> {
     };
     let of = Move::new(workload, written.rate_mbit_s, Route::default())
         .map_err(|unfit| Wrong { what: format!("move of VM {}: {unfit}", written.vm), mend: "correct it" })?;
-    Ok(Calibration::learn(Assumed::default(), &[]).predict(&of).duration_s)
+    Ok(calibration.predict(&of).duration_s)
 }
 
 fn quantity(field: &str, value: f64) -> Result<f64, Wrong> {

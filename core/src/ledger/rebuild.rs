@@ -101,9 +101,10 @@ pub fn rebuild(traces: &Traces<'_>) -> Rebuilt {
     let rolls: BTreeMap<VmId, &RollEntry> = traces.rolls.iter().map(|entry| (entry.vm, entry)).collect();
     let vms: BTreeSet<VmId> =
         rolls.keys().copied().chain(traces.inventory.vms.iter().map(|listed| listed.vm)).collect();
+    let mut seals = seals(traces);
     let (mut rows, mut gaps) = (Vec::new(), Vec::new());
     for vm in vms {
-        let seal = seal(traces, vm);
+        let seal = seals.remove(&vm);
         let sightings = traces.sights.get(&vm).map_or(&[][..], |sight| &sight.sightings);
         let entry = rolls.get(&vm).copied();
         let marked = sightings.iter().filter_map(|seen| Some((seen, seen.mark?)));
@@ -191,22 +192,28 @@ fn guessed(traces: &Traces<'_>, vm: VmId, host: &HostName, evacuation: Evacuatio
     })
 }
 
-/// The move that a sealed copy on this site tells of, as its roll had it, and the token that it was sealed with.
-fn seal(traces: &Traces<'_>, vm: VmId) -> Option<(RollEntry, Token)> {
-    let sealed = traces.inventory.vms.iter().filter(|listed| listed.vm == vm && listed.stored == Stored::Sealed);
+/// The moves that sealed copies on this site tell of, as their rolls had them, and the tokens that they were sealed with. Of several copies of
+/// a VM the newest seal counts.
+fn seals(traces: &Traces<'_>) -> BTreeMap<VmId, (RollEntry, Token)> {
+    let mut seals: BTreeMap<VmId, (RollEntry, Token)> = BTreeMap::new();
+    let sealed = traces.inventory.vms.iter().filter(|listed| listed.stored == Stored::Sealed);
     let told = sealed.filter_map(|listed| Some((listed, listed.seal.as_ref()?)));
-    let of_here = told.filter(|(_, seal)| seal.source_site == *traces.site);
-    let (listed, seal) = of_here.max_by_key(|(_, seal)| seal.token)?;
-    let entry = RollEntry {
-        evacuation: seal.evacuation,
-        vm,
-        mode: seal.mode,
-        source_site: seal.source_site.clone(),
-        destination_site: seal.destination_site.clone(),
-        destination_host: seal.destination_host.clone(),
-        definition: Definition { autostart: seal.autostart, ..listed.definition.clone() },
-    };
-    Some((entry, seal.token))
+    for (listed, seal) in told.filter(|(_, seal)| seal.source_site == *traces.site) {
+        if seals.get(&listed.vm).is_some_and(|(_, token)| *token > seal.token) {
+            continue;
+        }
+        let entry = RollEntry {
+            evacuation: seal.evacuation,
+            vm: listed.vm,
+            mode: seal.mode,
+            source_site: seal.source_site.clone(),
+            destination_site: seal.destination_site.clone(),
+            destination_host: seal.destination_host.clone(),
+            definition: Definition { autostart: seal.autostart, ..listed.definition.clone() },
+        };
+        seals.insert(listed.vm, (entry, seal.token));
+    }
+    seals
 }
 
 fn on_the_roll(entry: &RollEntry) -> VmRow {

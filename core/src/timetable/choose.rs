@@ -5,8 +5,16 @@ use super::{Problem, Timetable, keep_better};
 
 /// How often the prices of the links are set anew.
 const PRICE_ROUNDS: usize = 40;
-/// By how much a link's price follows what is asked of it beyond its time.
+/// By how much a link's price follows what is asked of it.
 const PRICE_STEP: f64 = 0.5;
+/// To which power a price takes the part of its link's time that is asked for: one with some time to spare costs next to nothing …
+const SCARCITY: i32 = 8;
+/// … but never less than this.
+const PRICE_MIN: f64 = 1e-6;
+/// Most orders that are tried by chance.
+const TRIES_MAX: usize = 2_000;
+/// By how much of a cost, at most, an order is off by chance; half of it to either side.
+const NOISE_MAX: f64 = 0.5;
 
 /// The most valuable moves that are over by then, their sources' shutdowns included.
 pub(super) fn by_deadline(
@@ -29,15 +37,12 @@ pub(super) fn by_deadline(
     }
     let mut tries = 0;
     while best.left_behind().next().is_some() && tries < TRIES_MAX && go_on() {
-        let noise = 0.5 * random.f64();
+        let noise = NOISE_MAX * random.f64();
         keep_better(&mut best, run(problem, deadline_ns, &costs, noise, random), problem);
         tries += 1;
     }
     best
 }
-
-/// Most orders that are tried by chance.
-const TRIES_MAX: usize = 2_000;
 
 /// The cheapest for their value first, with so much chance in it.
 fn run(problem: &Problem, deadline_ns: u64, costs: &[f64], noise: f64, random: &mut fastrand::Rng) -> Timetable {
@@ -51,7 +56,7 @@ fn costs(problem: &Problem, deadline_ns: u64) -> Vec<f64> {
     let mut costs = vec![0.0; problem.tasks().len()];
     for _ in 0..PRICE_ROUNDS {
         for (cost, task) in costs.iter_mut().zip(problem.tasks()) {
-            let paid: f64 = task.path.iter().map(|link| prices[*link as usize] * share(problem, task, *link)).sum();
+            let paid: f64 = task.path.iter().map(|link| prices[*link as usize] * problem.busy_ns(task, *link)).sum();
             // What takes nothing that is scarce still takes time.
             *cost = (paid + f64::EPSILON * task.duration_ns as f64) / task.value.max(f64::MIN_POSITIVE);
         }
@@ -59,13 +64,13 @@ fn costs(problem: &Problem, deadline_ns: u64) -> Vec<f64> {
         for task in affordable(problem, deadline_ns, &costs) {
             let task = &problem.tasks()[task as usize];
             for link in &task.path {
-                asked[*link as usize] += share(problem, task, *link);
+                asked[*link as usize] += problem.busy_ns(task, *link);
             }
         }
         // What is wanted in all, of which only so much can be had, makes the price.
         for (link, price) in prices.iter_mut().enumerate() {
             let wanted: f64 = asked[link] / deadline_ns.max(1) as f64;
-            *price = *price * (1.0 - PRICE_STEP) + PRICE_STEP * wanted.powi(8).max(1e-6);
+            *price = *price * (1.0 - PRICE_STEP) + PRICE_STEP * wanted.powi(SCARCITY).max(PRICE_MIN);
         }
     }
     costs
@@ -81,12 +86,12 @@ fn affordable(problem: &Problem, deadline_ns: u64, costs: &[f64]) -> Vec<u32> {
     for number in order.iter().chain(&order) {
         let task = &problem.tasks()[*number as usize];
         let alone_ns = problem.ready_ns(task) + task.duration_ns + problem.shutdown_ns(task);
-        let fits = task.path.iter().all(|link| left[*link as usize] >= share(problem, task, *link));
+        let fits = task.path.iter().all(|link| left[*link as usize] >= problem.busy_ns(task, *link));
         let may = task.after.iter().all(|before| taken[*before as usize]);
         if !taken[*number as usize] && alone_ns <= deadline_ns && fits && may {
             taken[*number as usize] = true;
             for link in &task.path {
-                left[*link as usize] -= share(problem, task, *link);
+                left[*link as usize] -= problem.busy_ns(task, *link);
             }
         }
     }
@@ -111,9 +116,4 @@ fn all_of(
         }
         Timetable { starts_ns }
     })
-}
-
-/// How much of a link's time a move takes, in nanoseconds of its whole capacity.
-fn share(problem: &Problem, task: &super::Task, link: u32) -> f64 {
-    task.duration_ns as f64 * (task.rate_bit_s as f64 / problem.links()[link as usize].capacity_bit_s as f64)
 }

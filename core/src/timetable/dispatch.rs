@@ -3,11 +3,12 @@
 //! A move that does not fit waits at one gate: a link without the rate it takes, or a host without the memory. Only when that gate opens is
 //! it looked at again, and it may then go on to wait at another. So what an event costs does not grow with the number of moves that wait.
 
-use super::{Problem, Timetable};
+use super::problem::places;
+use super::{Problem, SECOND_NS, Timetable};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Most moves that are passed over at one gate, at one time, since they take more than it has left.
+/// Most moves that are passed over at one time, since they take more than their gate has left; after so many, a gate's next isn't looked at.
 const PASSED_OVER_MAX: usize = 16;
 
 /// How often in a run urgencies are told anew.
@@ -19,24 +20,20 @@ const REFRESH_MIN: usize = 8;
 /// and by its own duration.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rule {
-    /// How much its path counts.
-    path: f64,
-    /// To which power a link's load is taken before those of a path are added up: the higher, the more the busiest counts.
-    power: i32,
+    /// To which power a link's load is taken before those of a path are added up: the higher, the more the busiest counts. None: loads
+    /// don't count.
+    power: Option<i32>,
     /// How much its own duration counts.
     duration: f64,
-    /// By how much of itself, at most, the whole is off at random; half of it to either side.
-    noise: f64,
 }
 
 impl Rule {
     /// The longest first, as anybody would do it.
-    pub(super) const LONGEST_FIRST: Rule = Rule { path: 0.0, power: 1, duration: 1.0, noise: 0.0 };
+    pub(super) const LONGEST_FIRST: Rule = Rule { power: None, duration: 1.0 };
 
     /// One by chance.
     pub(super) fn drawn(random: &mut fastrand::Rng) -> Rule {
-        let duration = 4.0 * random.f64() * random.f64();
-        Rule { path: 1.0, power: random.i32(1..=12), duration, noise: 0.3 * random.f64() }
+        Rule { duration: 4.0 * random.f64() * random.f64(), power: Some(random.i32(1..=12)) }
     }
 }
 
@@ -44,7 +41,7 @@ impl Rule {
 pub(super) fn portfolio() -> impl Iterator<Item = Rule> {
     let powers = [4, 2, 8, 1, 16];
     let durations = [0.0, 1.0, 4.0];
-    powers.into_iter().flat_map(move |power| durations.map(|duration| Rule { path: 1.0, power, duration, noise: 0.0 }))
+    powers.into_iter().flat_map(move |power| durations.map(|duration| Rule { power: Some(power), duration }))
 }
 
 /// A move that waits, as one number to compare by: its priority, its urgency, and of equals the lower place first.
@@ -116,7 +113,8 @@ pub(super) struct Dispatch<'a> {
 enum Measure {
     Rule {
         rule: Rule,
-        chance: Vec<f64>,
+        /// Each move's urgency is taken so many times; once where there is none.
+        factors: Vec<f64>,
     },
     /// The lower, the more urgent.
     Rank(Vec<f64>),
@@ -130,7 +128,7 @@ impl<'a> Dispatch<'a> {
         for task in tasks {
             for link in &task.path {
                 let place = *link as usize;
-                to_carry[place] += carried(problem, task, place);
+                to_carry[place] += problem.busy_ns(task, *link) / SECOND_NS as f64;
                 least_bit_s[place] = least_bit_s[place].min(task.rate_bit_s);
             }
         }
@@ -154,7 +152,7 @@ impl<'a> Dispatch<'a> {
             waves: waves(problem),
             unfinished: 0,
             measure: Measure::Rank(Vec::new()),
-            priorities: priorities(tasks),
+            priorities: places(tasks.iter().map(|task| task.priority)),
             to_refresh: usize::MAX,
         }
     }
@@ -164,22 +162,16 @@ impl<'a> Dispatch<'a> {
         Dispatch { deadline_ns, ..self }
     }
 
-    /// By a rule.
-    pub(super) fn run(mut self, rule: Rule, random: &mut fastrand::Rng) -> Timetable {
-        let chance = match rule.noise {
-            0.0 => Vec::new(),
-            noise => self.starts_ns.iter().map(|_| 1.0 + noise * (random.f64() - 0.5)).collect(),
-        };
-        self.measure = Measure::Rule { rule, chance };
+    /// By a rule, each move's urgency times its own factor, if there are any.
+    pub(super) fn run(mut self, rule: Rule, factors: &[f64]) -> Timetable {
+        self.measure = Measure::Rule { rule, factors: factors.to_vec() };
         self.to_refresh = self.until_refresh();
         self.finish()
     }
 
-    /// By a rule, each move's urgency times its own factor.
-    pub(super) fn run_urged(mut self, rule: Rule, factors: &[f64]) -> Timetable {
-        self.measure = Measure::Rule { rule, chance: factors.to_vec() };
-        self.to_refresh = self.until_refresh();
-        self.finish()
+    /// As they have their turns.
+    pub(super) fn run_in_turn(self, turns_ns: &[u64]) -> Timetable {
+        self.run_ranked(turns_ns.iter().map(|turn| *turn as f64).collect())
     }
 
     /// By ranks, the lowest first.
@@ -381,7 +373,7 @@ impl<'a> Dispatch<'a> {
         for link in &task.path {
             let place = *link as usize;
             self.left_bit_s[place] -= task.rate_bit_s;
-            self.to_carry[place] -= carried(problem, task, place);
+            self.to_carry[place] -= problem.busy_ns(task, *link) / SECOND_NS as f64;
         }
         if let Some(free_mib) = &mut self.free_mib[task.destination as usize] {
             *free_mib -= task.memory_mib;
@@ -395,12 +387,14 @@ impl<'a> Dispatch<'a> {
         let task = &self.problem.tasks()[number as usize];
         let urgency = match &self.measure {
             Measure::Rank(ranks) => -ranks[number as usize],
-            Measure::Rule { rule, chance } => {
+            Measure::Rule { rule, factors } => {
                 let shutdown = seconds(self.problem.shutdown_ns(task));
-                let powers = task.path.iter().map(|link| (self.to_carry[*link as usize] + shutdown).powi(rule.power));
-                let path = if rule.path == 0.0 { 0.0 } else { powers.sum::<f64>().powf(1.0 / f64::from(rule.power)) };
-                let whole = rule.path * path + rule.duration * seconds(task.duration_ns);
-                whole * chance.get(number as usize).copied().unwrap_or(1.0)
+                let loads = task.path.iter().map(|link| self.to_carry[*link as usize] + shutdown);
+                let path = rule
+                    .power
+                    .map_or(0.0, |power| loads.map(|load| load.powi(power)).sum::<f64>().powf(1.0 / f64::from(power)));
+                let whole = path + rule.duration * seconds(task.duration_ns);
+                whole * factors.get(number as usize).copied().unwrap_or(1.0)
             }
         };
         Waiting::new(self.priorities[number as usize], urgency, number)
@@ -414,14 +408,6 @@ fn waves(problem: &Problem) -> Vec<Vec<u32>> {
     let mut waves: Vec<Vec<u32>> = order.chunk_by(|one, other| wave(one) == wave(other)).map(<[u32]>::to_vec).collect();
     waves.reverse();
     waves
-}
-
-fn priorities(tasks: &[super::Task]) -> Vec<u32> {
-    let mut all: Vec<i64> = tasks.iter().map(|task| task.priority).collect();
-    all.sort_unstable();
-    all.dedup();
-    let place = |priority| u32::try_from(all.partition_point(|other| *other < priority)).unwrap_or(u32::MAX);
-    tasks.iter().map(|task| place(task.priority)).collect()
 }
 
 fn always_with(problem: &Problem) -> Vec<Vec<u32>> {
@@ -438,11 +424,6 @@ fn always_with(problem: &Problem) -> Vec<Vec<u32>> {
     always.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-/// How long a move keeps a link busy, in seconds of its capacity.
-fn carried(problem: &Problem, task: &super::Task, link: usize) -> f64 {
-    seconds(task.duration_ns) * (task.rate_bit_s as f64 / problem.links()[link].capacity_bit_s as f64)
-}
-
 fn seconds(span_ns: u64) -> f64 {
-    span_ns as f64 / super::SECOND_NS as f64
+    span_ns as f64 / SECOND_NS as f64
 }

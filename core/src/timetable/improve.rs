@@ -46,8 +46,7 @@ pub(super) fn improve(
     random: &mut fastrand::Rng,
     go_on: &mut dyn FnMut() -> bool,
 ) {
-    let turns: Vec<u64> = best.starts_ns.iter().map(|start| start.unwrap_or(u64::MAX)).collect();
-    let mut search = Search::new(problem, enough_ns, in_order(problem, &turns));
+    let mut search = Search::new(problem, enough_ns, in_order(problem, &best.turns_ns()));
     let mut best_ns = best.makespan_ns(problem);
     let mut trial = 0;
     while best_ns > enough_ns && trial < TRIALS_OF_A_ROUND && go_on() {
@@ -61,8 +60,7 @@ pub(super) fn improve(
         trial += 1;
     }
     // Gaps that a line leaves, since none in it overtakes, are filled by whatever fits.
-    let ranks = best.starts_ns.iter().map(|start| start.unwrap_or(u64::MAX) as f64).collect();
-    super::keep_better(best, Dispatch::new(problem).run_ranked(ranks), problem);
+    super::keep_better(best, Dispatch::new(problem).run_in_turn(&best.turns_ns()), problem);
 }
 
 struct Search<'a> {

@@ -5,6 +5,7 @@
 //! carry one move at a time this is exact; on others the two walks may use different parts of a link, and the sum is an estimate.
 
 use super::Problem;
+use super::problem::places;
 use super::room::Room;
 
 /// Heads and tails of a line, and what they are made with.
@@ -62,10 +63,8 @@ impl Passage {
 
 impl<'a> Line<'a> {
     pub(super) fn new(problem: &'a Problem) -> Self {
-        let mut waves: Vec<u32> = problem.tasks().iter().map(|task| task.wave).collect();
-        waves.sort_unstable();
-        waves.dedup();
-        let place = |wave| u32::try_from(waves.partition_point(|other| *other < wave)).unwrap_or(u32::MAX);
+        let waves = places(problem.tasks().iter().map(|task| task.wave));
+        let wave_count = waves.iter().max().map_or(0, |last| *last as usize + 1);
         let mut paths: Vec<u32> = Vec::new();
         let mut moves = Vec::with_capacity(problem.tasks().len());
         for (number, task) in (0..).zip(problem.tasks()) {
@@ -77,7 +76,7 @@ impl<'a> Line<'a> {
                 shutdown_ns: problem.shutdown_ns(task),
                 rate_bit_s: task.rate_bit_s,
                 path: (from, u32::try_from(paths.len()).unwrap_or(u32::MAX)),
-                wave: place(task.wave),
+                wave: waves[number as usize],
                 is_tied: !task.after.is_empty() || !problem.followers(number).is_empty(),
             });
         }
@@ -93,8 +92,8 @@ impl<'a> Line<'a> {
             paths,
             heads_ns: vec![0; count],
             tails_ns: vec![0; count],
-            waves_begin_ns: vec![0; waves.len()],
-            waves_tail_ns: vec![0; waves.len()],
+            waves_begin_ns: vec![0; wave_count],
+            waves_tail_ns: vec![0; wave_count],
         }
     }
 
@@ -110,18 +109,30 @@ impl<'a> Line<'a> {
 
     /// Walks it forward; the makespan, in nanoseconds.
     pub(super) fn forward(&mut self, line: &[u32]) -> u64 {
+        self.pass::<true>(line.iter().copied())
+    }
+
+    fn backward(&mut self, line: &[u32]) {
+        self.pass::<false>(line.iter().rev().copied());
+    }
+
+    /// One walk in either direction: seen from the end, a shutdown is what readiness is from the beginning, and a tail what a head is.
+    fn pass<const FORWARD: bool>(&mut self, line: impl Iterator<Item = u32>) -> u64 {
         self.clear();
-        let (mut makespan_ns, mut last_end_ns, mut begin_ns, mut current) = (0, 0, 0, 0);
+        let (mut whole_ns, mut last_end_ns, mut least_ns, mut current) = (0, 0, 0, None);
         for number in line {
-            let lean = self.moves[*number as usize];
-            if lean.wave != current {
-                current = lean.wave;
-                begin_ns = last_end_ns;
+            let lean = self.moves[number as usize];
+            if current != Some(lean.wave) {
+                current = Some(lean.wave);
+                least_ns = last_end_ns;
+                let waves_ns = if FORWARD { &mut self.waves_begin_ns } else { &mut self.waves_tail_ns };
+                waves_ns[lean.wave as usize] = least_ns;
             }
-            self.waves_begin_ns[current as usize] = begin_ns;
-            let mut start_ns = lean.ready_ns.max(begin_ns);
+            let (before_ns, behind_ns) =
+                if FORWARD { (lean.ready_ns, lean.shutdown_ns) } else { (lean.shutdown_ns, lean.ready_ns) };
+            let mut start_ns = before_ns.max(least_ns);
             if lean.is_tied {
-                start_ns = start_ns.max(self.after_ns(*number));
+                start_ns = start_ns.max(if FORWARD { self.after_ns(number) } else { self.before_ns(number) });
             }
             let path = &self.paths[lean.path.0 as usize..lean.path.1 as usize];
             for link in path {
@@ -131,39 +142,12 @@ impl<'a> Line<'a> {
             for link in path {
                 self.links[*link as usize].take(lean.rate_bit_s, start_ns, end_ns);
             }
-            self.heads_ns[*number as usize] = start_ns;
+            let starts_ns = if FORWARD { &mut self.heads_ns } else { &mut self.tails_ns };
+            starts_ns[number as usize] = start_ns;
             last_end_ns = last_end_ns.max(end_ns);
-            makespan_ns = makespan_ns.max(end_ns + lean.shutdown_ns);
+            whole_ns = whole_ns.max(end_ns + behind_ns);
         }
-        makespan_ns
-    }
-
-    fn backward(&mut self, line: &[u32]) {
-        self.clear();
-        let (mut longest_ns, mut least_ns) = (0, 0);
-        let mut current = line.last().map_or(0, |last| self.moves[*last as usize].wave);
-        for number in line.iter().rev() {
-            let lean = self.moves[*number as usize];
-            if lean.wave != current {
-                current = lean.wave;
-                least_ns = longest_ns;
-            }
-            self.waves_tail_ns[current as usize] = least_ns;
-            let mut tail_ns = lean.shutdown_ns.max(least_ns);
-            if lean.is_tied {
-                tail_ns = tail_ns.max(self.before_ns(*number));
-            }
-            let path = &self.paths[lean.path.0 as usize..lean.path.1 as usize];
-            for link in path {
-                tail_ns = tail_ns.max(self.links[*link as usize].free_from_ns(lean.rate_bit_s));
-            }
-            let whole_ns = tail_ns + lean.duration_ns;
-            for link in path {
-                self.links[*link as usize].take(lean.rate_bit_s, tail_ns, whole_ns);
-            }
-            self.tails_ns[*number as usize] = tail_ns;
-            longest_ns = longest_ns.max(whole_ns);
-        }
+        whole_ns
     }
 
     /// When all that a move comes after has ended.

@@ -50,9 +50,7 @@ impl Timetable {
     #[must_use]
     pub fn makespan_ns(&self, problem: &Problem) -> u64 {
         let starts = self.starts_ns.iter().zip(problem.tasks());
-        let ends = starts.filter_map(|(start, task)| {
-            Some((*start)? + task.duration_ns + problem.hosts()[task.source as usize].shutdown_ns)
-        });
+        let ends = starts.filter_map(|(start, task)| Some((*start)? + task.duration_ns + problem.shutdown_ns(task)));
         ends.max().unwrap_or(0)
     }
 
@@ -72,6 +70,17 @@ impl Timetable {
             .sum()
     }
 
+    /// When each move has its turn, as [`repair`] takes it: at its beginning, or last of all.
+    #[must_use]
+    pub fn turns_ns(&self) -> Vec<u64> {
+        self.starts_ns.iter().map(|start| start.unwrap_or(u64::MAX)).collect()
+    }
+
+    /// Whether it plans every move and ends by then.
+    fn is_enough(&self, problem: &Problem, enough_ns: u64) -> bool {
+        self.left_behind().next().is_none() && self.makespan_ns(problem) <= enough_ns
+    }
+
     /// Whether it is better than another: what it leaves behind is worth less, or else it ends earlier.
     fn beats(&self, other: &Timetable, problem: &Problem) -> bool {
         let worth = self.value(problem).total_cmp(&other.value(problem));
@@ -86,7 +95,12 @@ impl Timetable {
 #[must_use]
 pub fn plan(problem: &Problem, deadline_ns: Option<u64>, seed: u64, go_on: &mut dyn FnMut() -> bool) -> Timetable {
     let mut random = fastrand::Rng::with_seed(seed);
-    let timetable = whole(problem, Bound::of(problem).ns, &mut random, go_on);
+    let bound_ns = Bound::of(problem).ns;
+    // Where even the bound is too late, no time is spent on a plan of all.
+    if let Some(deadline_ns) = deadline_ns.filter(|deadline_ns| bound_ns > *deadline_ns) {
+        return choose::by_deadline(problem, deadline_ns, &mut random, go_on);
+    }
+    let timetable = whole(problem, bound_ns, &mut random, go_on);
     match deadline_ns {
         Some(deadline_ns) if timetable.makespan_ns(problem) > deadline_ns => {
             choose::by_deadline(problem, deadline_ns, &mut random, go_on)
@@ -98,28 +112,25 @@ pub fn plan(problem: &Problem, deadline_ns: Option<u64>, seed: u64, go_on: &mut 
 /// What a scheduler without a plan would do: whenever something ends, the longest move that fits begins.
 #[must_use]
 pub fn longest_first(problem: &Problem) -> Timetable {
-    Dispatch::new(problem).run(Rule::LONGEST_FIRST, &mut fastrand::Rng::with_seed(0))
+    Dispatch::new(problem).run(Rule::LONGEST_FIRST, &[])
 }
 
 /// Plans all moves, as far as they fit their hosts; content once they end by `enough_ns`.
 fn whole(problem: &Problem, enough_ns: u64, random: &mut fastrand::Rng, go_on: &mut dyn FnMut() -> bool) -> Timetable {
     let mut best = longest_first(problem);
-    let is_best =
-        |timetable: &Timetable| timetable.makespan_ns(problem) <= enough_ns && timetable.left_behind().next().is_none();
     for rule in portfolio() {
-        if is_best(&best) || !go_on() {
+        if best.is_enough(problem, enough_ns) || !go_on() {
             return best;
         }
-        keep_better(&mut best, Dispatch::new(problem).run(rule, random), problem);
+        keep_better(&mut best, Dispatch::new(problem).run(rule, &[]), problem);
     }
     let is_line = best.left_behind().next().is_none() && improve::is_line(problem);
     let has_chains = is_line && improve::has_exact_chains(problem);
-    let mut urge = urge::Urge::new(problem, random);
-    while !is_best(&best) && go_on() {
+    while !best.is_enough(problem, enough_ns) && go_on() {
         if has_chains {
             improve::improve(problem, enough_ns, &mut best, random, go_on);
         } else {
-            urge.round(enough_ns, &mut best, random, go_on);
+            urge::urge(problem, enough_ns, &mut best, random, go_on);
         }
         if is_line && (!has_chains || shift::is_small(problem)) {
             shift::shift(problem, enough_ns, &mut best, random, go_on);

@@ -238,6 +238,11 @@ impl Problem {
         self.hosts[task.destination as usize].ready_ns
     }
 
+    /// How long a move keeps a link of its path busy, in nanoseconds of the link's whole capacity.
+    pub(super) fn busy_ns(&self, task: &Task, link: u32) -> f64 {
+        task.duration_ns as f64 * (task.rate_bit_s as f64 / self.links[link as usize].capacity_bit_s as f64)
+    }
+
     /// The moves in an order in which each stands behind those that it comes after, or none if there is no such order.
     fn has_no_circle(&self) -> Result<(), ProblemError> {
         let mut left: Vec<usize> = self.tasks.iter().map(|task| task.after.len()).collect();
@@ -258,6 +263,15 @@ impl Problem {
             None => Ok(()),
         }
     }
+}
+
+/// Each value's place among those that there are, the lowest first.
+pub(super) fn places<T: Ord + Copy>(values: impl Iterator<Item = T> + Clone) -> Vec<u32> {
+    let mut all: Vec<T> = values.clone().collect();
+    all.sort_unstable();
+    all.dedup();
+    let place = |value| u32::try_from(all.partition_point(|other| *other < value)).unwrap_or(u32::MAX);
+    values.map(place).collect()
 }
 
 fn check(number: usize, task: &Task, links: &[Link], hosts: usize, tasks: usize) -> Result<(), ProblemError> {

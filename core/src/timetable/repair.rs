@@ -13,7 +13,7 @@ use std::collections::BinaryHeap;
 #[must_use]
 pub fn repair(problem: &Problem, turns_ns: &[u64]) -> Timetable {
     if !improve::has_room(problem) {
-        return Dispatch::new(problem).run_ranked(turns_ns.iter().map(|turn| *turn as f64).collect());
+        return Dispatch::new(problem).run_in_turn(turns_ns);
     }
     let order = in_order(problem, turns_ns);
     let mut line = Line::new(problem);

@@ -35,14 +35,8 @@ impl Room {
         u64::MAX
     }
 
-    /// Takes so much from `start_ns`, from which it must be free, to `end_ns`: of what was free longest it leaves the most.
+    /// Takes so much from `start_ns`, from which it must be free, to `end_ns`: first of what became free last.
     pub(super) fn take(&mut self, rate_bit_s: u64, start_ns: u64, end_ns: u64) {
-        if let [part] = self.parts.as_mut_slice()
-            && part.bit_s == rate_bit_s
-        {
-            part.free_from_ns = end_ns;
-            return;
-        }
         let mut missing = rate_bit_s;
         let mut place = self.parts.partition_point(|part| part.free_from_ns <= start_ns);
         while missing > 0 && place > 0 {

@@ -27,11 +27,8 @@ pub(super) fn shift(
 ) {
     let count = problem.tasks().len();
     let mut best_ns = best.makespan_ns(problem);
-    let turns: Vec<u64> = if is_small(problem) && random.bool() {
-        (0..count).map(|_| random.u64(..)).collect()
-    } else {
-        best.starts_ns.iter().map(|start| start.unwrap_or(u64::MAX)).collect()
-    };
+    let turns: Vec<u64> =
+        if is_small(problem) && random.bool() { (0..count).map(|_| random.u64(..)).collect() } else { best.turns_ns() };
     let mut order = in_order(problem, &turns);
     let mut line = Line::new(problem);
     let mut current_ns = line.forward(&order);

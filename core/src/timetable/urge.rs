@@ -15,57 +15,44 @@ const URGE_MAX: f64 = 0.1;
 /// One move in so many, at most, is made more or less urgent by chance.
 const CHANGED_ONE_IN: usize = 50;
 
-/// What is known so far.
-pub(super) struct Urge<'a> {
-    problem: &'a Problem,
-    rule: Rule,
-    /// Each move's urgency is taken so many times.
-    factors: Vec<f64>,
-    tried: Vec<f64>,
-}
+/// By how much of an urgency, at most, a round begins off by chance; half of it to either side.
+const NOISE_MAX: f64 = 0.2;
+/// What an urgency that is changed by chance is taken times.
+const CHANGES: std::ops::Range<f64> = 0.8..1.25;
 
-impl<'a> Urge<'a> {
-    pub(super) fn new(problem: &'a Problem, random: &mut fastrand::Rng) -> Self {
-        let factors = vec![1.0; problem.tasks().len()];
-        Urge { problem, rule: Rule::drawn(random), tried: factors.clone(), factors }
-    }
-
-    /// Improves a timetable until it ends early enough, or a rule drawn by chance has nothing more to give.
-    pub(super) fn round(
-        &mut self,
-        enough_ns: u64,
-        best: &mut Timetable,
-        random: &mut fastrand::Rng,
-        go_on: &mut dyn FnMut() -> bool,
-    ) {
-        let problem = self.problem;
-        let count = self.factors.len();
-        self.rule = Rule::drawn(random);
-        let noise = 0.2 * random.f64();
-        self.factors.fill_with(|| 1.0 + noise * (random.f64() - 0.5));
-        let (mut current_ns, mut without_gain) = (u64::MAX, 0);
-        let is_enough =
-            |best: &Timetable| best.makespan_ns(problem) <= enough_ns && best.left_behind().next().is_none();
-        while without_gain < RUNS_OF_A_ROUND && !is_enough(best) && go_on() {
-            self.tried.clone_from(&self.factors);
-            if current_ns < u64::MAX {
-                for _ in 0..=random.usize(..(count / CHANGED_ONE_IN).max(1)) {
-                    self.tried[random.usize(..count)] *= 0.8 + 0.45 * random.f64();
-                }
+/// One round: improves a timetable until it ends early enough, or a rule drawn by chance has nothing more to give.
+pub(super) fn urge(
+    problem: &Problem,
+    enough_ns: u64,
+    best: &mut Timetable,
+    random: &mut fastrand::Rng,
+    go_on: &mut dyn FnMut() -> bool,
+) {
+    let count = problem.tasks().len();
+    let rule = Rule::drawn(random);
+    let noise = NOISE_MAX * random.f64();
+    let mut factors: Vec<f64> = (0..count).map(|_| 1.0 + noise * (random.f64() - 0.5)).collect();
+    let mut tried = factors.clone();
+    let (mut current_ns, mut without_gain) = (u64::MAX, 0);
+    while without_gain < RUNS_OF_A_ROUND && !best.is_enough(problem, enough_ns) && go_on() {
+        tried.clone_from(&factors);
+        if current_ns < u64::MAX {
+            for _ in 0..=random.usize(..(count / CHANGED_ONE_IN).max(1)) {
+                tried[random.usize(..count)] *= CHANGES.start + (CHANGES.end - CHANGES.start) * random.f64();
             }
-            let timetable = Dispatch::new(problem).run_urged(self.rule, &self.tried);
-            let makespan_ns = timetable.makespan_ns(problem);
-            without_gain += 1;
-            if makespan_ns <= current_ns {
-                if makespan_ns < current_ns {
-                    without_gain = 0;
-                }
-                current_ns = makespan_ns;
-                std::mem::swap(&mut self.factors, &mut self.tried);
-                urge_late(problem, &timetable, makespan_ns, &mut self.factors, random);
-            }
-            keep_better(best, timetable, problem);
         }
+        let timetable = Dispatch::new(problem).run(rule, &tried);
+        let makespan_ns = timetable.makespan_ns(problem);
+        without_gain += 1;
+        if makespan_ns <= current_ns {
+            if makespan_ns < current_ns {
+                without_gain = 0;
+            }
+            current_ns = makespan_ns;
+            std::mem::swap(&mut factors, &mut tried);
+            urge_late(problem, &timetable, makespan_ns, &mut factors, random);
+        }
+        keep_better(best, timetable, problem);
     }
 }
 

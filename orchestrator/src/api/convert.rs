@@ -3,7 +3,6 @@
 use crate::evacuate::arrival_host;
 use crate::parts::Pair;
 use crate::seats::Live;
-use muster_core::definition::Mode;
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PauseReason, RaisedAlarm};
 use muster_core::guardian::{Custody, CustodyState};
 use muster_core::ledger::{RetiredCopy, SourceState, Standing};
@@ -95,7 +94,7 @@ pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: 
         evacuation: status.evacuation.to_string(),
         vm: planned.vm.to_string(),
         name: planned.name.as_str().to_owned(),
-        mode: mode(planned.mode).to_owned(),
+        mode: planned.mode.word().to_owned(),
         wave: planned.wave,
         source_site: evacuation.source_site.to_string(),
         source_host: planned.source_host.to_string(),
@@ -184,14 +183,6 @@ fn is_under_way(state: MoveState) -> bool {
 
 fn job(reading: &SiteReading) -> Option<Job> {
     reading.sight.sightings.iter().find_map(|sighting| sighting.job)
-}
-
-pub(super) fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Live => "live",
-        Mode::Cold => "cold",
-        Mode::Off => "off",
-    }
 }
 
 /// When the source deletes its retired copy.

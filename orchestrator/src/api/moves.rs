@@ -216,7 +216,7 @@ fn why_not(evacuation: &EvacuationStatus, one: Option<&MoveStatus>) -> Option<St
 /// The command that moves one VM by an evacuation of its own. Names of sites, modes and UUIDs need no quoting.
 fn evacuate_again(source: &SiteName, destination: &SiteName, vm: VmId, mode: Mode) -> String {
     let sites = format!(r#"source.site = "{source}"\ndestination.site = "{destination}""#);
-    let selection = format!(r#"[[select]]\nids = ["{vm}"]\nmode = "{}""#, convert::mode(mode));
+    let selection = format!(r#"[[select]]\nids = ["{vm}"]\nmode = "{}""#, mode.word());
     format!(r#"printf 'name = "again"\n{sites}\n{selection}\n' | muster evacuate /dev/stdin"#)
 }
 

@@ -46,18 +46,20 @@ pub(super) fn read(domain: Node<'_, '_>) -> Note {
 }
 
 fn read_mark(node: Node<'_, '_>) -> Option<Mark> {
-    let number = |name: &str| node.attribute(name)?.parse::<u64>().ok();
     let evacuation: EvacuationId = node.attribute("evacuation")?.parse().ok()?;
-    let attempt = Attempt::new(u32::try_from(number("attempt")?).ok()?).ok()?;
-    Some(Mark { evacuation, attempt, token: Token::new(number("epoch")?, number("sequence")?) })
+    let attempt = Attempt::new(u32::try_from(number(node, "attempt")?).ok()?).ok()?;
+    Some(Mark { evacuation, attempt, token: Token::new(number(node, "epoch")?, number(node, "sequence")?) })
+}
+
+fn number(node: Node<'_, '_>, name: &str) -> Option<u64> {
+    node.attribute(name)?.parse().ok()
 }
 
 fn read_seal(node: Node<'_, '_>) -> Option<Seal> {
-    let number = |name: &str| node.attribute(name)?.parse::<u64>().ok();
     Some(Seal {
         evacuation: node.attribute("leaves-by")?.parse().ok()?,
-        token: Token::new(number("seal-epoch")?, number("seal-sequence")?),
-        mode: MODES.into_iter().find(|mode| node.attribute("mode") == Some(word(*mode)))?,
+        token: Token::new(number(node, "seal-epoch")?, number(node, "seal-sequence")?),
+        mode: MODES.into_iter().find(|mode| node.attribute("mode") == Some(mode.word()))?,
         source_site: node.attribute("from")?.parse().ok()?,
         destination_site: node.attribute("to")?.parse().ok()?,
         destination_host: node.attribute("to-host")?.parse().ok()?,
@@ -66,7 +68,7 @@ fn read_seal(node: Node<'_, '_>) -> Option<Seal> {
 }
 
 fn write_seal(seal: &Seal) -> String {
-    let mode = word(seal.mode);
+    let mode = seal.mode.word();
     let (epoch, sequence) = (seal.token.epoch.0, seal.token.sequence.0);
     let texts = [&seal.source_site.to_string(), &seal.destination_site.to_string(), &seal.destination_host.to_string()];
     let [from, to, host] = texts.map(|text| escaped(text));
@@ -75,14 +77,6 @@ fn write_seal(seal: &Seal) -> String {
         " leaves-by=\"{evacuation}\" seal-epoch=\"{epoch}\" seal-sequence=\"{sequence}\" mode=\"{mode}\" from=\"{from}\" to=\"{to}\" \
          to-host=\"{host}\" autostart=\"{autostart}\""
     )
-}
-
-fn word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Live => "live",
-        Mode::Cold => "cold",
-        Mode::Off => "off",
-    }
 }
 
 /// The element.
