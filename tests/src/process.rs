@@ -92,14 +92,15 @@ impl Stage {
         };
         // Whatever was not synced when the last incarnation ended is lost.
         self.ledgers[&process].crash(0);
-        let ledger = MemoryLedger::open(&self.ledgers[&process]).expect("a ledger");
+        let disk = self.ledgers[&process].clone();
+        let ledger = MemoryLedger::open(&disk).expect("a ledger");
         if let Some((process, trace)) = life.trace() {
-            trace.follow_ledger(*process, &ledger).await;
+            trace.follow_ledger(*process, &disk);
         }
         let hypervisors = DirectHypervisors::new(self.world.clone(), name.clone());
         let site = Site::start(SiteParts {
             name,
-            ledger: Arc::new(MortalLedger::new(Arc::new(ledger), life.clone())),
+            ledger: Arc::new(MortalLedger::new(Arc::new(ledger), disk, life.clone())),
             hypervisor: Arc::new(MortalHypervisor::new(Arc::new(hypervisors), life.clone())),
             peers: Peers::new(self.network.dial_from(process.port(), life.clone()), self.addresses()),
             env,
@@ -129,11 +130,11 @@ impl Stage {
         self.journal.crash(0);
         let journal = MemoryJournal::open(&self.journal).expect("a journal");
         if let Some((_, trace)) = life.trace() {
-            trace.follow_journal(&journal).await;
+            trace.follow_journal(&self.journal);
         }
         let parts = OrchestratorParts {
             name: "orchestrator".to_owned(),
-            journal: Arc::new(MortalJournal::new(Arc::new(journal), life.clone())),
+            journal: Arc::new(MortalJournal::new(Arc::new(journal), self.journal.clone(), life.clone())),
             sites: self.addresses(),
             dial: self.network.dial_from(Process::Orchestrator.port(), life.clone()),
             env,

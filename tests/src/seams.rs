@@ -13,6 +13,7 @@ use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
 use muster_core::ledger::{HighWater, VmRow};
 use muster_core::preflight::survey::VmNeeds;
 use muster_core::reading::{Inventory, Sight};
+use muster_store::memory::{JournalDisk, LedgerDisk};
 use muster_store::{
     Health, Journal, JournalError, JournalQuery, Ledger, LedgerEvacuation, ReadLedger, Receipt, RowQuery, StoreError,
 };
@@ -22,14 +23,15 @@ use std::sync::Arc;
 /// A ledger in a mortal's hands.
 pub struct MortalLedger {
     inner: Arc<dyn Ledger>,
+    disk: LedgerDisk,
     life: Life,
 }
 
 impl MortalLedger {
-    /// `inner`, for as long as `life` lasts.
+    /// `inner`, which is open on `disk`, for as long as `life` lasts.
     #[must_use]
-    pub fn new(inner: Arc<dyn Ledger>, life: Life) -> Self {
-        MortalLedger { inner, life }
+    pub fn new(inner: Arc<dyn Ledger>, disk: LedgerDisk, life: Life) -> Self {
+        MortalLedger { inner, disk, life }
     }
 }
 
@@ -69,7 +71,7 @@ impl Ledger for MortalLedger {
         let written = async {
             let answer = self.inner.execute(commands).await;
             if let Some((process, trace)) = self.life.trace() {
-                trace.follow_ledger(*process, self.inner.as_ref()).await;
+                trace.follow_ledger(*process, &self.disk);
             }
             answer
         };
@@ -92,14 +94,15 @@ impl Ledger for MortalLedger {
 /// A journal in a mortal's hands.
 pub struct MortalJournal {
     inner: Arc<dyn Journal>,
+    disk: JournalDisk,
     life: Life,
 }
 
 impl MortalJournal {
-    /// `inner`, for as long as `life` lasts.
+    /// `inner`, which is open on `disk`, for as long as `life` lasts.
     #[must_use]
-    pub fn new(inner: Arc<dyn Journal>, life: Life) -> Self {
-        MortalJournal { inner, life }
+    pub fn new(inner: Arc<dyn Journal>, disk: JournalDisk, life: Life) -> Self {
+        MortalJournal { inner, disk, life }
     }
 }
 
@@ -109,7 +112,7 @@ impl Journal for MortalJournal {
         let written = async {
             let answer = self.inner.append(records).await;
             if let Some((_, trace)) = self.life.trace() {
-                trace.follow_journal(self.inner.as_ref()).await;
+                trace.follow_journal(&self.disk);
             }
             answer
         };

@@ -7,7 +7,8 @@ use crate::stage::Process;
 use muster_core::evacuation::JournalRecord;
 use muster_core::ids::VmId;
 use muster_core::ledger::command::LedgerEvent;
-use muster_store::{Journal, JournalQuery, Ledger, PAGE_MAX};
+use muster_store::memory::{JournalDisk, LedgerDisk};
+use muster_store::{JournalQuery, PAGE_MAX};
 use muster_worker::hypervisor::{Call, HypervisorError};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -98,11 +99,12 @@ impl Trace {
         self.inner().entries.push(Entry { at_ms, process, what });
     }
 
-    /// Takes the lines that a ledger has and the trace hasn't.
-    pub(crate) async fn follow_ledger(&self, process: Process, ledger: &dyn Ledger) {
+    /// Takes the lines that a ledger's disk has and the trace hasn't: from the disk, for a store that has stopped doesn't
+    /// tell what it had confirmed before.
+    pub(crate) fn follow_ledger(&self, process: Process, disk: &LedgerDisk) {
         loop {
             let after = self.inner().ledgers.get(&process).copied().unwrap_or_default();
-            let Ok(lines) = ledger.events(after, PAGE_MAX).await else { return };
+            let lines = disk.events_after(after, PAGE_MAX);
             let Some((last, _)) = lines.last() else { return };
             self.inner().ledgers.insert(process, *last);
             for (sequence, event) in lines {
@@ -111,12 +113,11 @@ impl Trace {
         }
     }
 
-    /// Takes the lines that the journal has and the trace hasn't.
-    pub(crate) async fn follow_journal(&self, journal: &dyn Journal) {
+    /// Takes the lines that the journal's disk has and the trace hasn't.
+    pub(crate) fn follow_journal(&self, disk: &JournalDisk) {
         loop {
             let after_sequence = self.inner().journal;
-            let query = JournalQuery { evacuation: None, vm: None, after_sequence, limit: PAGE_MAX };
-            let Ok(lines) = journal.records(query).await else { return };
+            let lines = disk.records(&JournalQuery { evacuation: None, vm: None, after_sequence, limit: PAGE_MAX });
             let Some((last, _)) = lines.last() else { return };
             self.inner().journal = *last;
             for (sequence, record) in lines {

@@ -152,7 +152,12 @@ impl<C: Contents> Disk<C> {
 
     /// What was synced.
     pub(super) fn durable(&self) -> C {
-        self.platter().durable.clone()
+        self.look(C::clone)
+    }
+
+    /// Looks at what was synced, whatever the store that is open on it may still tell.
+    pub(super) fn look<T>(&self, looking: impl FnOnce(&C) -> T) -> T {
+        looking(&self.platter().durable)
     }
 
     pub(super) fn open(&self) -> Result<Handle<C>, StoreError> {

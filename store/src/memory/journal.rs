@@ -47,6 +47,14 @@ impl MemoryJournal {
     }
 }
 
+impl JournalDisk {
+    /// The records asked for that were synced: also those that a store which has stopped doesn't tell any more.
+    #[must_use]
+    pub fn records(&self, query: &JournalQuery) -> Vec<(u64, JournalRecord)> {
+        self.look(|contents| contents.found(query))
+    }
+}
+
 #[async_trait]
 impl Journal for MemoryJournal {
     async fn append(&self, records: Vec<JournalRecord>) -> Result<u64, JournalError> {
@@ -101,15 +109,7 @@ impl Journal for MemoryJournal {
     }
 
     async fn records(&self, query: JournalQuery) -> Result<Vec<(u64, JournalRecord)>, StoreError> {
-        self.handle.read(|contents| {
-            let fits = |(sequence, record): &(u64, &JournalRecord)| {
-                *sequence > query.after_sequence
-                    && query.evacuation.is_none_or(|wanted| record.evacuation == wanted)
-                    && query.vm.is_none_or(|wanted| record.vm == Some(wanted))
-            };
-            let found = contents.numbered().filter(fits).take(query.limit.min(PAGE_MAX));
-            found.map(|(sequence, record)| (sequence, record.clone())).collect()
-        })
+        self.handle.read(|contents| contents.found(&query))
     }
 
     async fn wait_past(&self, after_sequence: u64) -> Result<u64, StoreError> {
@@ -157,6 +157,16 @@ impl JournalChange {
 }
 
 impl JournalContents {
+    fn found(&self, query: &JournalQuery) -> Vec<(u64, JournalRecord)> {
+        let fits = |(sequence, record): &(u64, &JournalRecord)| {
+            *sequence > query.after_sequence
+                && query.evacuation.is_none_or(|wanted| record.evacuation == wanted)
+                && query.vm.is_none_or(|wanted| record.vm == Some(wanted))
+        };
+        let found = self.numbered().filter(fits).take(query.limit.min(PAGE_MAX));
+        found.map(|(sequence, record)| (sequence, record.clone())).collect()
+    }
+
     fn numbered(&self) -> impl Iterator<Item = (u64, &JournalRecord)> {
         (1..).zip(&self.records)
     }

@@ -65,6 +65,15 @@ impl MemoryLedger {
     }
 }
 
+impl LedgerDisk {
+    /// The lines of its history after `after_sequence` that were synced, at most `limit`, each with its number: also those
+    /// that a store which has stopped doesn't tell any more.
+    #[must_use]
+    pub fn events_after(&self, after_sequence: u64, limit: usize) -> Vec<(u64, LedgerEvent)> {
+        self.look(|contents| contents.history(after_sequence, limit))
+    }
+}
+
 impl MemoryLedgerReader {
     /// Never fails; shaped like the other's, for the readings that both have.
     #[allow(clippy::unnecessary_wraps)]

@@ -67,6 +67,7 @@ fn by_whose_order(entries: &[Entry]) -> Vec<String> {
 
 fn by_which_intent(story: &Story<'_>) -> Vec<String> {
     let mut open: BTreeMap<(Process, VmId), Mutation> = BTreeMap::new();
+    let mut closed: BTreeSet<(EvacuationId, VmId)> = BTreeSet::new();
     let mut breaches = Vec::new();
     for step in story.steps() {
         let of = (step.entry.process, step.vm);
@@ -76,6 +77,8 @@ fn by_which_intent(story: &Story<'_>) -> Vec<String> {
                     if let Some(other) = open.insert(of, mutation) {
                         breaches.push(format!("while {other:?} was under way: {}", step.entry));
                     }
+                } else if let EventKind::DestinationClosed { .. } = event.kind {
+                    closed.insert((step.evacuation, step.vm));
                 } else if event.kind == EventKind::MadeInertAgain {
                     breaches.push(format!("nobody here makes anything startable: {}", step.entry));
                 } else if let EventKind::MutationEnded { mutation, .. } = event.kind
@@ -85,13 +88,24 @@ fn by_which_intent(story: &Story<'_>) -> Vec<String> {
                 }
             }
             Doing::Calls(call) => {
-                // What given-up attempts left and what somebody made startable is put right without an order.
-                let needs_none = matches!(
-                    call.change,
+                // What given-up attempts left and what somebody made startable is put right without an order; memory only
+                // once the move is over.
+                let needs_none = match &call.change {
+                    VmChange::Remove { may_hold_memory: true, .. } => closed.contains(&(step.evacuation, step.vm)),
                     VmChange::Remove { may_hold_memory: false, .. }
-                        | VmChange::DefineSealed { .. }
-                        | VmChange::DefineRetired { .. }
-                );
+                    | VmChange::DefineSealed { .. }
+                    | VmChange::DefineRetired { .. } => true,
+                    VmChange::DefinePlaceholder { .. }
+                    | VmChange::DefineReal { .. }
+                    | VmChange::BeginTransfer { .. }
+                    | VmChange::BeginDiskCopy { .. }
+                    | VmChange::AbortJob
+                    | VmChange::AdjustJob { .. }
+                    | VmChange::ShutDown
+                    | VmChange::Start
+                    | VmChange::Resume
+                    | VmChange::DeleteRetired => false,
+                };
                 if !needs_none && !open.contains_key(&of) {
                     breaches.push(format!("no intent stands: {}", step.entry));
                 }

@@ -60,6 +60,10 @@ impl Site {
         let result = seen_result(&row, intent, &sight);
         if result == MutationResult::Unseen {
             self.note_unfinished(row.vm);
+            if never_sealed(intent, &sight) {
+                // In the ledger, not only in this process: its successor would take the real definition for somebody's change.
+                self.write_fact(row.vm, FactKind::NotSealed).await?;
+            }
             if let Some(half_back) = given_back_by_half(intent, &sight) {
                 self.seal_then_end(&row, intent, half_back.host.clone(), section);
                 return Ok((row, sight));
@@ -195,6 +199,11 @@ fn seen_result(row: &VmRow, intent: &Intent, sight: &Sight) -> MutationResult {
         | Mutation::Retire
         | Mutation::Delete => MutationResult::Unseen,
     }
+}
+
+/// A seal that nobody saw the end of, that can't land any more, and whose VM still has its real definition.
+fn never_sealed(intent: &Intent, sight: &Sight) -> bool {
+    intent.mutation == Mutation::Seal && sight.sightings.iter().any(|seen| seen.stored == Stored::Real)
 }
 
 /// A copy whose real definition is back and which doesn't run, by an order to give it back that nobody saw the end of.

@@ -6,6 +6,7 @@
 mod claims;
 mod fence;
 mod inert;
+mod leftovers;
 mod mend;
 mod moves;
 mod retention;

@@ -10,6 +10,7 @@ use muster_core::step::Side;
 use muster_proto::convert::{News, SiteAction, SiteNews};
 use muster_proto::worker::v1 as pb;
 use muster_worker::hypervisor::sim::world::{CallKind, Deed, Fault, HostFault, Rule, RuleKind, Twist};
+use muster_worker::site::inert::PATROL_EVERY;
 use muster_worker::site::mend::MEND_WAIT_MAX;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -133,6 +134,27 @@ async fn an_order_that_failed_is_finished_without_a_false_alarm() {
     stage.act(VM, SiteAction::Retire { keep_ms: None }).await.unwrap_err();
     stage.until(Side::Source, VM, |reading| stored(reading) == Some(Stored::Retired)).await;
     assert_eq!(count(&stage.history(Side::Source, VM).await, "made_inert_again"), 0);
+}
+
+/// The seal's call was lost with the hypervisor's daemon, and the worker died before anybody saw what came of it: the one
+/// that follows must not say that somebody has changed the definition.
+#[tokio::test(start_paused = true)]
+async fn a_seal_that_was_lost_with_its_worker_is_no_false_alarm() {
+    let mut stage = Stage::set().await;
+    stage.enrolled(VM, Mode::Live, Disk::Shared).await;
+    stage.placed(VM).await;
+    let hang = RuleKind::Call(Some(CallKind::DefineSealed), Twist::Hang(600_000));
+    stage.world.inject(Fault::once(VM, hang)).await.unwrap();
+    stage.act(VM, SiteAction::Seal).await.unwrap_err();
+    let restart = Fault::Host(site(Side::Source), host(Side::Source, 1), HostFault::DaemonRestart);
+    stage.world.inject(restart).await.unwrap();
+    stage.until(Side::Source, VM, |reading| !reading.mutation_under_way).await;
+    stage.restart(Side::Source).await;
+    tokio::time::sleep(PATROL_EVERY * 3).await;
+    assert_eq!(count(&stage.history(Side::Source, VM).await, "made_inert_again"), 0);
+    // It was never sealed, and can be.
+    assert_eq!(stored(&stage.seen(Side::Source, VM).await), Some(Stored::Real));
+    stage.act(VM, SiteAction::Seal).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
