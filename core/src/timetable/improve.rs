@@ -4,6 +4,7 @@
 //! the end and the start: what that does for schedules is known from project scheduling (forward-backward improvement).
 
 use super::dispatch::Dispatch;
+use super::layout::Layout;
 use super::line::{Line, narrow};
 use super::repair::in_order;
 use super::{Problem, Timetable};
@@ -40,12 +41,13 @@ pub(super) fn has_exact_chains(problem: &Problem) -> bool {
 
 /// Improves a timetable of all moves until it ends early enough, is told to stop, or a round brings nothing more.
 pub(super) fn improve(
-    problem: &Problem,
+    layout: &Layout<'_>,
     enough_ns: u64,
     best: &mut Timetable,
     random: &mut fastrand::Rng,
     go_on: &mut dyn FnMut() -> bool,
 ) {
+    let problem = layout.problem;
     let mut search = Search::new(problem, enough_ns, in_order(problem, &best.turns_ns()));
     let mut best_ns = best.makespan_ns(problem);
     let mut trial = 0;
@@ -60,7 +62,7 @@ pub(super) fn improve(
         trial += 1;
     }
     // Gaps that a line leaves, since none in it overtakes, are filled by whatever fits.
-    super::keep_better(best, Dispatch::new(problem).run_in_turn(&best.turns_ns()), problem);
+    super::keep_better(best, Dispatch::new(layout).run_in_turn(&best.turns_ns()), problem);
 }
 
 struct Search<'a> {
