@@ -1,7 +1,8 @@
 //! List scheduling by events: whenever something ends, the most urgent of the moves that fit begins. Nothing waits while it fits.
 //!
 //! A move that does not fit waits at one gate: a link without the rate it takes, or a host without the memory. Only when that gate opens is
-//! it looked at again, and it may then go on to wait at another. So what an event costs does not grow with the number of moves that wait.
+//! it looked at again, and it may then go on to wait at another; moves that only differ in links which carry one at a time go on as one
+//! (`queues`). So what an event costs does not grow with the number of moves that wait.
 
 use super::layout::Layout;
 use super::queues::{Gate, Queues, Waiting};
@@ -137,7 +138,7 @@ impl<'a> Dispatch<'a> {
         if ready_ns > self.now_ns {
             self.events.push(Reverse((ready_ns, Event::Ready(task))));
         } else {
-            self.queues.push(Gate::None, self.urgencies.of(task));
+            self.queues.push(Gate::Open, self.urgencies.of(task));
         }
     }
 
@@ -198,7 +199,7 @@ impl<'a> Dispatch<'a> {
         gates.sort_unstable();
         gates.dedup();
         let mut firsts: BinaryHeap<(Waiting, Gate)> = gates.iter().filter_map(|gate| self.first(*gate)).collect();
-        firsts.extend(self.first(Gate::None));
+        firsts.extend(self.first(Gate::Open));
         let mut aside: Vec<(Gate, Waiting)> = Vec::new();
         while let Some((waiting, from)) = firsts.pop() {
             if self.queues.peek(from) == Some(waiting) && self.queues.pop(from).is_some() {

@@ -84,6 +84,7 @@ fn takes(problem: &Problem) -> (Vec<Takes>, Vec<u32>) {
     (of_each.collect(), paths)
 }
 
+/// Each move's crowd, and how many there are.
 fn crowds(problem: &Problem, is_wide: &[bool]) -> (Vec<Option<u32>>, usize) {
     let mut known: HashMap<(Vec<u32>, u64), u32> = HashMap::new();
     let of_each = problem.tasks().iter().map(|task| {

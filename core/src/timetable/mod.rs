@@ -4,6 +4,9 @@
 //! problem    what is to be moved over what; refuses what can't be planned
 //! bound      what no timetable can beat, and what it hangs on
 //! dispatch   list scheduling by events: a move begins as soon as its links have room, the most urgent first
+//! layout     what every such run needs to know of a problem
+//! queues     where in such a run moves wait
+//! urgency    which of them is the most urgent
 //! line       moves in a line, each as early as those before it allow; and as late as those behind it allow
 //! improve    takes a critical move out of the line and puts it back where it hurts least, again and again
 //! shift      takes any move out of the line and puts it anywhere else

@@ -29,7 +29,7 @@ pub(super) enum Gate {
     Link(u32),
     Host(u32),
     /// Nothing is known of that would keep it.
-    None,
+    Open,
 }
 
 /// A crowd's moves that wait.
@@ -38,6 +38,14 @@ struct Crowd {
     /// The one that stands for it, and at which link.
     first: Option<(Waiting, u32)>,
     behind: BinaryHeap<Waiting>,
+}
+
+impl Crowd {
+    /// Lets its most urgent stand for it in a link's queue.
+    fn stand(&mut self, link: u32, queue: &mut BinaryHeap<Waiting>) {
+        self.first = self.behind.pop().map(|first| (first, link));
+        queue.extend(self.first.map(|(first, _)| first));
+    }
 }
 
 /// All that wait.
@@ -65,7 +73,7 @@ impl<'a> Queues<'a> {
         let queue = match gate {
             Gate::Link(link) => &self.at_link[link as usize],
             Gate::Host(host) => &self.at_host[host as usize],
-            Gate::None => &self.fresh,
+            Gate::Open => &self.fresh,
         };
         queue.peek().copied()
     }
@@ -86,9 +94,7 @@ impl<'a> Queues<'a> {
     /// Lets the next of its crowd stand where one did that has been taken from there and does not wait for a wide link any more.
     pub(super) fn follow(&mut self, gate: Gate, taken: Waiting) {
         if let Some((place, link)) = self.crowd_at(gate, taken) {
-            let crowd = &mut self.crowds[place];
-            crowd.first = crowd.behind.pop().map(|next| (next, link));
-            self.at_link[link as usize].extend(crowd.first.map(|(next, _)| next));
+            self.crowds[place].stand(link, &mut self.at_link[link as usize]);
         }
     }
 
@@ -138,8 +144,7 @@ impl<'a> Queues<'a> {
             if let Some((first, link)) = crowd.first {
                 crowd.behind.push(first);
                 anew(&mut crowd.behind);
-                crowd.first = crowd.behind.pop().map(|first| (first, link));
-                self.at_link[link as usize].extend(crowd.first.map(|(first, _)| first));
+                crowd.stand(link, &mut self.at_link[link as usize]);
             }
         }
     }
@@ -150,7 +155,7 @@ impl<'a> Queues<'a> {
             Gate::Link(link) if self.layout.is_wide[link as usize] => {
                 self.layout.crowd_of[waiting.task() as usize].map(|crowd| (crowd as usize, link))
             }
-            Gate::Link(_) | Gate::Host(_) | Gate::None => None,
+            Gate::Link(_) | Gate::Host(_) | Gate::Open => None,
         }
     }
 
@@ -158,7 +163,7 @@ impl<'a> Queues<'a> {
         match gate {
             Gate::Link(link) => &mut self.at_link[link as usize],
             Gate::Host(host) => &mut self.at_host[host as usize],
-            Gate::None => &mut self.fresh,
+            Gate::Open => &mut self.fresh,
         }
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn portfolio() -> impl Iterator<Item = Rule> {
 
 /// How urgency is told.
 enum Measure {
+    /// Nothing tells them apart.
     Alike,
     Rule {
         rule: Rule,
