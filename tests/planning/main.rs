@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't make its problem has failed")]
 
+mod longest;
 mod rules;
 mod small;
 mod whole;

@@ -5,8 +5,8 @@ use muster_core::timetable::{Bound, Host, Problem, SECOND_NS, Task, longest_firs
 use muster_tests::planning::check::check;
 use muster_tests::planning::families::Family;
 
-const SIZES: [(u32, u32); 3] = [(60, 12), (300, 40), (400, 200)];
-const SEEDS: std::ops::Range<u64> = 0..6;
+pub(super) const SIZES: [(u32, u32); 3] = [(60, 12), (300, 40), (400, 200)];
+pub(super) const SEEDS: std::ops::Range<u64> = 0..6;
 
 #[test]
 fn never_worse_than_the_longest_first_and_never_better_than_the_bound() {
@@ -25,7 +25,7 @@ fn never_worse_than_the_longest_first_and_never_better_than_the_bound() {
 }
 
 /// The same with waves, order, priorities, memory that is short, and hosts that become ready.
-fn with_everything(family: Family, seed: u64) -> Problem {
+pub(super) fn with_everything(family: Family, seed: u64) -> Problem {
     let plain = family.problem(200, 40, seed);
     let mut random = fastrand::Rng::with_seed(seed);
     let hosts = plain.hosts().iter().map(|host| Host {
@@ -45,7 +45,7 @@ fn with_everything(family: Family, seed: u64) -> Problem {
 }
 
 #[test]
-fn with_everything_at_once_nothing_is_broken() {
+pub(super) fn with_everything_at_once_nothing_is_broken() {
     let mut left_behind = 0;
     for family in Family::ALL {
         for seed in SEEDS {

@@ -1,6 +1,7 @@
 //! Which moves are worth it where a deadline doesn't leave time for all: the most valuable for what they take of the bottleneck.
 
 use super::dispatch::Dispatch;
+use super::layout::Layout;
 use super::{Problem, Timetable, keep_better};
 
 /// How often the prices of the links are set anew.
@@ -23,31 +24,32 @@ pub(super) fn by_deadline(
     random: &mut fastrand::Rng,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Timetable {
+    let layout = Layout::of(problem);
     let costs = costs(problem, deadline_ns);
-    let mut best = run(problem, deadline_ns, &costs, 0.0, random);
+    let mut best = run(&layout, deadline_ns, &costs, 0.0, random);
     let kept = affordable(problem, deadline_ns, &costs);
     if let Some(timetable) = all_of(problem, deadline_ns, &kept, random, go_on) {
         let ranks = (0..).zip(&costs).map(|(task, cost)| match timetable.starts_ns[task] {
             Some(start_ns) => start_ns as f64,
             None => deadline_ns as f64 * (1.0 + cost),
         });
-        let filled = Dispatch::new(problem).by_deadline(deadline_ns).run_ranked(ranks.collect());
+        let filled = Dispatch::new(&layout).by_deadline(deadline_ns).run_ranked(ranks.collect());
         keep_better(&mut best, timetable, problem);
         keep_better(&mut best, filled, problem);
     }
     let mut tries = 0;
     while best.left_behind().next().is_some() && tries < TRIES_MAX && go_on() {
         let noise = NOISE_MAX * random.f64();
-        keep_better(&mut best, run(problem, deadline_ns, &costs, noise, random), problem);
+        keep_better(&mut best, run(&layout, deadline_ns, &costs, noise, random), problem);
         tries += 1;
     }
     best
 }
 
 /// The cheapest for their value first, with so much chance in it.
-fn run(problem: &Problem, deadline_ns: u64, costs: &[f64], noise: f64, random: &mut fastrand::Rng) -> Timetable {
+fn run(layout: &Layout<'_>, deadline_ns: u64, costs: &[f64], noise: f64, random: &mut fastrand::Rng) -> Timetable {
     let ranks = costs.iter().map(|cost| cost * (1.0 + noise * (random.f64() - 0.5))).collect();
-    Dispatch::new(problem).by_deadline(deadline_ns).run_ranked(ranks)
+    Dispatch::new(layout).by_deadline(deadline_ns).run_ranked(ranks)
 }
 
 /// What each move costs for its value, at prices that what is scarce has: seconds of the links' time, per value.

@@ -4,6 +4,9 @@
 //! problem    what is to be moved over what; refuses what can't be planned
 //! bound      what no timetable can beat, and what it hangs on
 //! dispatch   list scheduling by events: a move begins as soon as its links have room, the most urgent first
+//! layout     what every such run needs to know of a problem
+//! queues     where in such a run moves wait
+//! urgency    which of them is the most urgent
 //! line       moves in a line, each as early as those before it allow; and as late as those behind it allow
 //! improve    takes a critical move out of the line and puts it back where it hurts least, again and again
 //! shift      takes any move out of the line and puts it anywhere else
@@ -20,12 +23,15 @@ mod bound;
 mod choose;
 mod dispatch;
 mod improve;
+mod layout;
 mod line;
 mod problem;
+mod queues;
 mod repair;
 mod room;
 mod shift;
 mod urge;
+mod urgency;
 
 pub use bound::{Bottleneck, Bound};
 pub use problem::{
@@ -33,7 +39,9 @@ pub use problem::{
 };
 pub use repair::repair;
 
-use dispatch::{Dispatch, Rule, portfolio};
+use dispatch::Dispatch;
+use layout::Layout;
+use urgency::{Rule, portfolio};
 
 /// Nanoseconds of a second.
 pub const SECOND_NS: u64 = 1_000_000_000;
@@ -112,25 +120,26 @@ pub fn plan(problem: &Problem, deadline_ns: Option<u64>, seed: u64, go_on: &mut 
 /// What a scheduler without a plan would do: whenever something ends, the longest move that fits begins.
 #[must_use]
 pub fn longest_first(problem: &Problem) -> Timetable {
-    Dispatch::new(problem).run(Rule::LONGEST_FIRST, &[])
+    Dispatch::new(&Layout::of(problem)).run(Rule::LONGEST_FIRST, &[])
 }
 
 /// Plans all moves, as far as they fit their hosts; content once they end by `enough_ns`.
 fn whole(problem: &Problem, enough_ns: u64, random: &mut fastrand::Rng, go_on: &mut dyn FnMut() -> bool) -> Timetable {
-    let mut best = longest_first(problem);
+    let layout = Layout::of(problem);
+    let mut best = Dispatch::new(&layout).run(Rule::LONGEST_FIRST, &[]);
     for rule in portfolio() {
         if best.is_enough(problem, enough_ns) || !go_on() {
             return best;
         }
-        keep_better(&mut best, Dispatch::new(problem).run(rule, &[]), problem);
+        keep_better(&mut best, Dispatch::new(&layout).run(rule, &[]), problem);
     }
     let is_line = best.left_behind().next().is_none() && improve::is_line(problem);
     let has_chains = is_line && improve::has_exact_chains(problem);
     while !best.is_enough(problem, enough_ns) && go_on() {
         if has_chains {
-            improve::improve(problem, enough_ns, &mut best, random, go_on);
+            improve::improve(&layout, enough_ns, &mut best, random, go_on);
         } else {
-            urge::urge(problem, enough_ns, &mut best, random, go_on);
+            urge::urge(&layout, enough_ns, &mut best, random, go_on);
         }
         if is_line && (!has_chains || shift::is_small(problem)) {
             shift::shift(problem, enough_ns, &mut best, random, go_on);

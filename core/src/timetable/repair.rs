@@ -1,6 +1,7 @@
 //! The same timetable after something has changed, without planning anew: what waits keeps its turn.
 
 use super::dispatch::Dispatch;
+use super::layout::Layout;
 use super::line::Line;
 use super::{Problem, Timetable, improve};
 use std::cmp::Reverse;
@@ -13,7 +14,7 @@ use std::collections::BinaryHeap;
 #[must_use]
 pub fn repair(problem: &Problem, turns_ns: &[u64]) -> Timetable {
     if !improve::has_room(problem) {
-        return Dispatch::new(problem).run_in_turn(turns_ns);
+        return Dispatch::new(&Layout::of(problem)).run_in_turn(turns_ns);
     }
     let order = in_order(problem, turns_ns);
     let mut line = Line::new(problem);

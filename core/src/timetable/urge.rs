@@ -3,7 +3,9 @@
 //! What squeaks gets the grease ("squeaky wheel optimization"): it needs nothing of a problem but a way to dispatch it, so it
 //! serves where memory, priorities or links that carry several moves at once have a word in it.
 
-use super::dispatch::{Dispatch, Rule};
+use super::dispatch::Dispatch;
+use super::layout::Layout;
+use super::urgency::Rule;
 use super::{Problem, Timetable, keep_better};
 
 /// After so many runs without a gain it begins anew, with another rule.
@@ -22,12 +24,13 @@ const CHANGES: std::ops::Range<f64> = 0.8..1.25;
 
 /// One round: improves a timetable until it ends early enough, or a rule drawn by chance has nothing more to give.
 pub(super) fn urge(
-    problem: &Problem,
+    layout: &Layout<'_>,
     enough_ns: u64,
     best: &mut Timetable,
     random: &mut fastrand::Rng,
     go_on: &mut dyn FnMut() -> bool,
 ) {
+    let problem = layout.problem;
     let count = problem.tasks().len();
     let rule = Rule::drawn(random);
     let noise = NOISE_MAX * random.f64();
@@ -41,7 +44,7 @@ pub(super) fn urge(
                 tried[random.usize(..count)] *= CHANGES.start + (CHANGES.end - CHANGES.start) * random.f64();
             }
         }
-        let timetable = Dispatch::new(problem).run(rule, &tried);
+        let timetable = Dispatch::new(layout).run(rule, &tried);
         let makespan_ns = timetable.makespan_ns(problem);
         without_gain += 1;
         if makespan_ns <= current_ns {
