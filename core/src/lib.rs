@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod calendar;
 pub mod claim;
 pub mod class;
 pub mod decide;
@@ -14,6 +15,7 @@ pub mod definition;
 pub mod env;
 pub mod evacuation;
 pub mod evidence;
+pub mod forecast;
 pub mod guardian;
 pub mod ids;
 pub mod inspect;
@@ -23,6 +25,7 @@ pub mod plan;
 pub mod predict;
 pub mod preflight;
 pub mod reading;
+pub mod route;
 pub mod runbook;
 pub mod schedule;
 pub mod step;

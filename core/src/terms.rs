@@ -4,7 +4,7 @@
 //! Plain values. What a site allows beyond them is the site's to say: the smaller bandwidth wins there.
 
 use crate::ladder::{AutoConverge, Ladder};
-use crate::runbook::{Deadlines, Retention, Runbook};
+use crate::runbook::{Deadlines, Limits, Retention, Runbook};
 use serde::{Deserialize, Serialize};
 
 /// How a transfer is made, as its site is told.
@@ -68,6 +68,8 @@ impl Terms {
             downtimes_ms,
             auto_converge,
             stalled_rounds,
+            // How many are under way at once is no term of one move.
+            limits: _,
         } = adjustment;
         if let Some(bandwidth) = bandwidth {
             self.tuning.bandwidth_mib_s = bandwidth.mib_s();
@@ -117,6 +119,58 @@ pub struct Adjustment {
     /// [`Ladder::stalled_rounds`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stalled_rounds: Option<u32>,
+    /// How many moves may be under way at once; only of a whole evacuation.
+    #[serde(skip_serializing_if = "LimitChanges::is_empty")]
+    pub limits: LimitChanges,
+}
+
+/// What is changed of [`Limits`]. What is none stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitChanges {
+    /// [`Limits::per_source_host`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_source_host: Option<u32>,
+    /// [`Limits::per_destination_host`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_destination_host: Option<u32>,
+    /// [`Limits::per_site`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_site: Option<u32>,
+    /// [`Limits::total`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
+}
+
+impl LimitChanges {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == LimitChanges::default()
+    }
+
+    /// This, and over it what was changed later.
+    #[must_use]
+    pub fn and(self, later: LimitChanges) -> LimitChanges {
+        LimitChanges {
+            per_source_host: later.per_source_host.or(self.per_source_host),
+            per_destination_host: later.per_destination_host.or(self.per_destination_host),
+            per_site: later.per_site.or(self.per_site),
+            total: later.total.or(self.total),
+        }
+    }
+
+    /// The limits with what was changed.
+    #[must_use]
+    pub fn over(self, limits: Limits) -> Limits {
+        Limits {
+            per_source_host: self.per_source_host.unwrap_or(limits.per_source_host),
+            per_destination_host: self.per_destination_host.unwrap_or(limits.per_destination_host),
+            per_site: self.per_site.unwrap_or(limits.per_site),
+            total: self.total.unwrap_or(limits.total),
+            ..limits
+        }
+    }
 }
 
 /// Most that one transfer may send.
@@ -159,6 +213,7 @@ impl Adjustment {
             downtimes_ms: later.downtimes_ms.clone().or(self.downtimes_ms),
             auto_converge: later.auto_converge.or(self.auto_converge),
             stalled_rounds: later.stalled_rounds.or(self.stalled_rounds),
+            limits: self.limits.and(later.limits),
         }
     }
 }

@@ -22,3 +22,18 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(span_ms))
     }
 }
+
+/// The days from the first of January 1970 to a day of the Gregorian calendar; negative before. `month` is 1 to 12, `day` 1 to 31.
+///
+/// By counting years from March, so that the leap day is a year's last (Howard Hinnant, "chrono-Compatible Low-Level Date
+/// Algorithms", `days_from_civil`).
+#[must_use]
+pub fn days_since_epoch(year: i64, month: u8, day: u8) -> i64 {
+    let (month, day) = (i64::from(month), i64::from(day));
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}

@@ -6,6 +6,7 @@ use muster_core::evacuation::{JournalKind, JournalRecord, MoveState, MoveStatus,
 use muster_core::evidence::{ArrivalKind, Outcome};
 use muster_core::guardian::{Ask, CustodyState, Guardian};
 use muster_core::ids::{EvacuationId, VmId};
+use muster_core::runbook::selection::Turn;
 use muster_core::step::Action;
 use muster_core::time::Timestamp;
 use muster_core::token::Token;
@@ -31,6 +32,10 @@ fn folded(kinds: Vec<JournalKind>) -> MoveStatus {
         destination_host: "s1".parse().expect("a host"),
         memory_mib: 8,
         guardian: None,
+        disk_mib: None,
+        turn: Turn::default(),
+        apart: None,
+        expected: None,
     };
     let mut status = MoveStatus::planned(EVACUATION, planned, "alice");
     for kind in kinds {

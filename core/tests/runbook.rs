@@ -3,11 +3,12 @@
 use muster_core::guardian::Guardian;
 use muster_core::ids::VmId;
 use muster_core::ladder::Ladder;
-use muster_core::runbook::selection::Chosen;
+use muster_core::runbook::selection::{Chosen, Turn};
 use muster_core::runbook::{
     ColdStartPolicy, Deadlines, FailureBudget, Limits, MISTAKES_MAX, Mistake, ModeChoice, ONLY_WAVE, RUNBOOK_MAX_BYTES,
     Retry, Runbook,
 };
+use muster_core::time::Timestamp;
 
 const EXAMPLE: &str = include_str!("../../examples/evacuate.toml");
 
@@ -44,7 +45,26 @@ fn the_documented_example_parses() {
     assert_eq!(runbook.waves[0].selections[1].mode, ModeChoice::Cold);
     assert_eq!(runbook.waves[1].selections[0].chosen, Chosen::All);
     assert!(runbook.waves[1].selections[0].except.waves.contains(&0));
-    assert_eq!(runbook.limits, Limits::default(), "the example says that these are the defaults");
+    let usual = Limits {
+        per_storage: Some(4),
+        source_host_mbit_s: Some(10_000),
+        destination_host_mbit_s: Some(10_000),
+        stream_mbit_s: Some(5_000),
+        ..Limits::default()
+    };
+    assert_eq!(runbook.limits, usual, "the example says that the others are the defaults");
+    let links: Vec<(&str, u64, u32)> =
+        runbook.links.iter().map(|link| (link.name.as_str(), link.mbit_s, link.at_once)).collect();
+    assert_eq!(links, [("hamburg-berlin", 20_000, 4), ("rack 1", 10_000, 2)]);
+    let turn = &runbook.waves[0].selections[0].turn;
+    assert_eq!((turn.priority, turn.value, turn.group.as_deref()), (10, 100, Some("databases")));
+    assert_eq!(runbook.waves[0].selections[0].apart.as_deref(), Some("databases"));
+    assert_eq!(runbook.waves[0].selections[1].turn.after, ["databases"]);
+    // 2026-12-04T20:00:00Z is a Friday: moves may begin at once.
+    let start = Timestamp(1_796_414_400_000);
+    assert_eq!((runbook.calendar.start_at, runbook.calendar.opens_at(Timestamp(0))), (Some(start), Some(start)));
+    assert_eq!(runbook.deadline_at, Some(Timestamp(1_796_623_200_000)));
+    assert_eq!((runbook.calendar.windows.len(), runbook.calendar.lockouts.len()), (1, 1));
     assert_eq!(runbook.retry, Retry::default(), "the example says that these are the defaults");
     assert_eq!(runbook.failure_budget, FailureBudget::Percent(5));
     assert_eq!(runbook.deadlines.transfer_ms, Some(3_600_000));
@@ -334,5 +354,68 @@ fn ids_are_selected_by() {
     match &runbook.waves[0].selections[0].chosen {
         Chosen::Matching(criteria) => assert!(criteria.ids.as_ref().is_some_and(|ids| ids.contains(&id))),
         Chosen::All => panic!("it selects one VM"),
+    }
+}
+
+const ALL: &str = "select = [{ all = true }]\n";
+
+#[test]
+fn what_says_nothing_of_turns_and_ways_has_none() {
+    let runbook = parse("[[select]]\nall = true\n");
+    assert_eq!((runbook.links.len(), runbook.deadline_at, runbook.calendar), (0, None, Default::default()));
+    assert_eq!(runbook.waves[0].selections[0].turn, Turn::default());
+}
+
+#[test]
+fn links_that_can_not_be_are_refused() {
+    let links = |lines: &str| mistakes_of(&format!("{ALL}{lines}"));
+    let expected =
+        ["line 5, column 1: [[link]] 1 has no \"mbit_s\"; add mbit_s: what it carries, in megabits per second"];
+    assert_eq!(links("[[link]]\nname = \"wan\"\n"), expected);
+    let twice = "[[link]]\nname = \"wan\"\nmbit_s = 1\n";
+    assert_eq!(
+        links(&twice.repeat(2)),
+        ["line 9, column 8: a second link is named \"wan\"; give each link its own name"]
+    );
+    let wrong = links("[[link]]\nname = \"wan\"\nmbit_s = 0\nat_once = 1001\nsource_hosts = [\"a b\"]\n");
+    assert_eq!(wrong.len(), 3, "{wrong:#?}");
+}
+
+#[test]
+fn schedules_that_can_not_be_are_refused() {
+    let schedule = |lines: &str| mistakes_of(&format!("{ALL}[schedule]\n{lines}"));
+    for (lines, what) in [
+        ("start_at = 2026-12-01T22:00:00\n", "\"start_at\" in [schedule] is a datetime"),
+        ("start_at = \"22:00\"\n", "\"start_at\" in [schedule] is a string"),
+        ("start_at = 1969-12-31T23:00:00Z\n", "\"start_at\" lies before 1970"),
+        ("start_at = 2026-12-01T22:00:00Z\ndeadline = 2026-12-01T23:00:00+02:00\n", "\"deadline\" is not later"),
+        ("window = [{ from = 22:00:00 }]\n", "has no \"until\""),
+        ("window = [{ from = 22:00:00, until = 05:00:00, days = [\"monday\"] }]\n", "\"monday\" is no day"),
+        ("window = [{ from = 2026-12-01T22:00:00Z, until = 05:00:00 }]\n", "\"from\" in"),
+        ("lockout = [{ from = 2026-12-01T22:00:00Z, until = 2026-12-01T22:00:00Z }]\n", "ends before it begins"),
+    ] {
+        let found = schedule(lines);
+        assert!(found.len() == 1 && found[0].contains(what), "{lines}: {found:#?}");
+    }
+}
+
+#[test]
+fn groups_are_named_before_somebody_waits_for_them() {
+    let select = |first: &str, second: &str, third: &str| {
+        let selection = |lines: &str| format!("[[select]]\nnames = [\"x\"]\n{lines}\n");
+        mistakes_of(&[first, second, third].map(selection).concat())
+    };
+    let right =
+        "[[select]]\nnames = [\"x\"]\ngroup = \"db\"\n[[select]]\nnames = [\"y\"]\nafter = [\"db\"]\ngroup = \"web\"\n";
+    assert_eq!(parse(right).waves[0].selections[1].turn.after, ["db"]);
+    for (first, second, third, what) in [
+        ("after = [\"db\"]", "group = \"db\"", "", "no selection further up has the group \"db\""),
+        ("group = \"db\"", "after = [\"db\"]\ngroup = \"db\"", "", "comes after its own group \"db\""),
+        ("group = \"db\"", "after = [\"db\"]", "group = \"db\"", "waits for all of it"),
+        ("group = \"db\"", "after = [\"db\", \"db\"]", "", "names \"db\" twice"),
+        ("priority = 1001", "", "", "\"priority\" is 1001"),
+    ] {
+        let found = select(first, second, third);
+        assert!(found.len() == 1 && found[0].contains(what), "{first}, {second}, {third}: {found:#?}");
     }
 }

@@ -334,3 +334,17 @@ fn a_plan_depends_on_what_is_there_and_not_on_the_order_it_is_listed_in() {
     let distinct: BTreeSet<VmId> = there.moves.iter().map(|planned| planned.vm).collect();
     assert_eq!(distinct.len(), 200);
 }
+
+#[test]
+fn what_is_kept_apart_goes_to_hosts_of_its_own() {
+    let apart = runbook("[[select]]\nall = true\napart = \"db\"\n");
+    let moved = planned(&apart, &source(vec![vm(0, "s1"), vm(1, "s1")]), &destination());
+    assert_ne!(moved.moves[0].destination_host, moved.moves[1].destination_host);
+    let three = source(vec![vm(0, "s1"), vm(1, "s1"), vm(2, "s2")]);
+    let too_few = blocking(&apart, &three, &destination());
+    assert_eq!(too_few, [Problem::NoHostApart { apart: "db".to_owned() }], "two hosts for three");
+    let others = runbook(
+        "[[select]]\nnames = [\"vm-0\", \"vm-1\"]\napart = \"db\"\n[[select]]\nnames = [\"vm-2\"]\napart = \"web\"\n",
+    );
+    assert_eq!(planned(&others, &three, &destination()).moves.len(), 3);
+}

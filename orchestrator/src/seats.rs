@@ -1,7 +1,9 @@
 //! Where orders meet the task that drives an evacuation. An order is in the journal before it is left here, and what
 //! is left here only says where to look: whoever drives reads the journal again.
 
+use muster_core::evacuation::Outlook;
 use muster_core::ids::{EvacuationId, VmId};
+use muster_core::time::Timestamp;
 use muster_core::token::Epoch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,6 +56,10 @@ pub(crate) struct Live {
     pub(crate) trouble: Option<String>,
     /// The claim that is held.
     pub(crate) epoch: Option<Epoch>,
+    /// What is expected of what is left, once anything is known better than when it was planned.
+    pub(crate) outlook: Option<Outlook>,
+    /// Moves wait for the runbook's windows: until then, if they ever open again.
+    pub(crate) closed: Option<Option<Timestamp>>,
 }
 
 impl Seat {
@@ -116,6 +122,16 @@ impl Seat {
     /// Says what keeps the evacuation from going on, or that nothing does.
     pub(crate) fn trouble(&self, trouble: Option<String>) {
         lock(&self.live).trouble = trouble;
+    }
+
+    /// Says what is expected of what is left.
+    pub(crate) fn expect(&self, outlook: Outlook) {
+        lock(&self.live).outlook = Some(outlook);
+    }
+
+    /// Says that moves wait for the runbook's windows, and until when, or that they don't.
+    pub(crate) fn closed(&self, closed: Option<Option<Timestamp>>) {
+        lock(&self.live).closed = closed;
     }
 
     pub(crate) fn claimed(&self, epoch: Option<Epoch>) {

@@ -177,7 +177,7 @@ pub async fn recover_on_course(
             mend: "add --apply, or leave the assertion out".to_owned(),
         });
     }
-    let unconfirmed = unconfirmed(sites).await?;
+    let unconfirmed = unconfirmed(&sites.destination, sites.source.as_deref()).await?;
     let evacuation = find(&sites.destination, order.evacuation).await?;
     let roll = sites.destination.roll(evacuation).await?;
     if roll.is_empty() {
@@ -210,10 +210,14 @@ pub async fn recover_on_course(
     Ok(Recovered { evacuation, lines, claim_kept, unconfirmed })
 }
 
-/// The destination has to answer; a source that doesn't says nothing anyway.
-async fn unconfirmed(sites: &Sites) -> Result<Vec<Unconfirmed>, RecoveryError> {
-    let mut statuses = vec![sites.destination.status().await?];
-    if let Some(source) = &sites.source {
+/// The ledgers of these sites that no other site confirms to be whole. The destination has to answer; a source that doesn't says
+/// nothing anyway.
+///
+/// # Errors
+/// The destination doesn't answer.
+pub async fn unconfirmed(destination: &SiteLink, source: Option<&SiteLink>) -> Result<Vec<Unconfirmed>, RecoveryError> {
+    let mut statuses = vec![destination.status().await?];
+    if let Some(source) = source {
         statuses.extend(source.status().await.ok());
     }
     let lonely = statuses.into_iter().filter(|status| status.confirmed_by.is_empty());

@@ -1,11 +1,14 @@
 //! Timetables: each is checked by something that knows nothing of how it was made, and small ones are held against the true optimum.
+//! `running` has the product run evacuations of simulated sites, and holds these against hindsight.
 //!
 //! How good plans are on large problems is measured, not tested: `cargo bench -p muster-tests --bench planning`.
 
+#![allow(clippy::print_stdout, reason = "ratios are this test's result")]
 #![allow(clippy::unwrap_used, reason = "a test that can't make its problem has failed")]
 
 mod longest;
 mod rules;
+mod running;
 mod small;
 mod whole;
 

@@ -1,5 +1,6 @@
 //! DESIGN §8, one file each, and what else goes wrong with a whole site. Every file's head says what would turn it red.
 
+mod as_of;
 mod ledger_gone;
 mod recheck;
 mod s01_good_target_kept;

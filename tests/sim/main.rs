@@ -47,7 +47,7 @@ use tokio::time::Instant;
 /// Seeds of every test run.
 const FEW: std::ops::RangeInclusive<u64> = 1..=120;
 /// Seeds of the long run: a million moves.
-const MANY: std::ops::RangeInclusive<u64> = 1..=9_500;
+const MANY: std::ops::RangeInclusive<u64> = 1..=9_700;
 /// Seeds that are played twice, to see whether they go the same way.
 const TWICE: std::ops::RangeInclusive<u64> = 1..=12;
 

@@ -29,6 +29,9 @@ pub(crate) struct EvacuateArgs {
     /// Check and plan only; nothing is started or kept
     #[arg(long, conflicts_with = "watch")]
     pub(crate) validate_only: bool,
+    /// Show the plan, as "muster plan" does; nothing is started or kept
+    #[arg(long, conflicts_with_all = ["watch", "validate_only"])]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) orchestrator: OrchestratorAddress,
     #[command(flatten)]
@@ -121,6 +124,18 @@ pub(crate) struct AdjustArgs {
     /// How many rounds without progress lead to the ladder's next rung
     #[arg(long, value_name = "ROUNDS")]
     pub(crate) stalled_rounds: Option<u32>,
+    /// How many moves may be under way away from one source host; what is under way goes on
+    #[arg(long, value_name = "MOVES")]
+    pub(crate) per_source_host: Option<u32>,
+    /// How many may be under way to one destination host
+    #[arg(long, value_name = "MOVES")]
+    pub(crate) per_destination_host: Option<u32>,
+    /// How many a site may send and receive at once
+    #[arg(long, value_name = "MOVES")]
+    pub(crate) per_site: Option<u32>,
+    /// How many may be under way in all; per_site counts as well
+    #[arg(long, value_name = "MOVES")]
+    pub(crate) total: Option<u32>,
     #[command(flatten)]
     pub(crate) orchestrator: OrchestratorAddress,
     #[command(flatten)]

@@ -17,7 +17,7 @@ pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 pub(crate) use demo::DemoArgs;
 pub(crate) use inspect::InspectArgs;
 pub(crate) use ledger::{LedgerArgs, LedgerCommand, RebuildArgs};
-pub(crate) use plan::PlanArgs;
+pub(crate) use plan::{PlanArgs, ReportArgs};
 pub(crate) use predict::PredictArgs;
 pub(crate) use recover::RecoverArgs;
 
@@ -79,9 +79,11 @@ pub(crate) enum Command {
     /// How long moves will take, learned from others that are over
     #[command(after_help = predict::HELP)]
     Predict(PredictArgs),
-    /// When each move begins: plans a scenario, and says what it can't end before
+    /// When each move begins, and when all is over: plans a runbook, or a scenario; nothing is started
     #[command(after_help = plan::HELP)]
     Plan(PlanArgs),
+    /// An evacuation's plan against what happened
+    Report(ReportArgs),
     /// Make a site's ledger anew where it is gone
     Ledger(LedgerArgs),
     /// Who did what: orders, steps and what came of them

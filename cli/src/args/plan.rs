@@ -1,10 +1,18 @@
-//! The command that plans.
+//! The command that plans, and the one that holds a plan against what happened.
 
-use clap::Args;
+use super::OrchestratorAddress;
+use clap::{ArgGroup, Args};
 use std::path::PathBuf;
 
 /// What is beside the flags in its help.
 pub(crate) const HELP: &str = "\
+A plan of a runbook rests on both sites' inventories as they are, or as --save kept them. It says when each move begins and ends, when all is over,
+what nothing ends before and what that hangs on, what isn't expected to converge, and what doesn't fit. Nothing is started or kept.
+
+  muster plan leave-hamburg.toml --svg plan.svg
+  muster plan leave-hamburg.toml --save inventories.json
+  muster plan leave-hamburg.toml --inventory inventories.json     no site and no orchestrator is asked
+
 A scenario is one JSON object; times are in seconds from the start, fields that it doesn't know are ignored:
   hosts       [{id, memory_mib (none: without limit), used_mib (0), ready_at_s (0), shutdown_s (0: what a source needs after its last VM)}]
   links       [{id, capacity_mbit_s}]
@@ -16,11 +24,33 @@ A scenario is one JSON object; times are in seconds from the start, fields that 
 A move holds its rate on every link of its path from its start to its end, and the memory of its destination from its start on.
 
   muster plan --scenario scenario.json --output json
-Exit codes: 0 everything is planned; 3 something is left behind.";
+Exit codes: 0 everything is planned; 4 something blocks the runbook; 3 something is left behind, or doesn't end by the deadline.";
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["runbook", "scenario"]))]
 pub(crate) struct PlanArgs {
+    /// The runbook, TOML; see examples/evacuate.toml
+    pub(crate) runbook: Option<PathBuf>,
     /// Hosts, links and moves, as JSON; - for standard input. No site is asked
     #[arg(long, value_name = "FILE")]
-    pub(crate) scenario: PathBuf,
+    pub(crate) scenario: Option<PathBuf>,
+    /// Both sites' inventories as --save kept them; without it the orchestrator reads them now
+    #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
+    pub(crate) inventory: Option<PathBuf>,
+    /// Keep the inventories that were read in this file, which must not be there yet
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "inventory"])]
+    pub(crate) save: Option<PathBuf>,
+    /// Draw the plan into this file: a Gantt chart by host and link
+    #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
+    pub(crate) svg: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) orchestrator: OrchestratorAddress,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Which evacuation; the newest if none is given
+    pub(crate) evacuation: Option<String>,
+    #[command(flatten)]
+    pub(crate) orchestrator: OrchestratorAddress,
 }

@@ -21,6 +21,10 @@ pub(super) fn order(args: AdjustArgs) -> Result<Order, CliError> {
         downtimes: args.downtimes_ms.map(|milliseconds| wire::Downtimes { milliseconds }),
         auto_converge: auto_converge.map(i32::from),
         stalled_rounds: args.stalled_rounds,
+        per_source_host: args.per_source_host,
+        per_destination_host: args.per_destination_host,
+        per_site: args.per_site,
+        total: args.total,
     };
     if given == wire::Adjustment::default() {
         return Err(CliError::Usage {

@@ -3,11 +3,13 @@
 mod adjust;
 mod daemons;
 mod input;
+mod plan;
 mod predict;
 mod recover;
 mod scenario;
 
 pub(crate) use daemons::{DemoOrder, HypervisorAt, OrchestratorOrder, RebuildOrder, Serving, WorkerOrder, WorldOrder};
+pub(crate) use plan::{EvacuationPlanOrder, From, Inventories, PlanOrder};
 pub(crate) use predict::PredictOrder;
 pub(crate) use recover::{RecoverOrder, SourceAt, Way};
 pub(crate) use scenario::{Name, Scenario};
@@ -32,7 +34,7 @@ pub(crate) enum Order {
     Recover(Box<RecoverOrder>),
     Inspect(InspectOrder),
     Predict(PredictOrder),
-    Plan(Box<Scenario>),
+    Plan(PlanOrder),
     Rebuild(RebuildOrder),
     Client(SiteAddress, ClientOrder),
 }
@@ -52,6 +54,7 @@ pub(crate) enum ClientOrder {
     Evacuate { runbook: String, then: AfterStart, by: String },
     Status { evacuation: Option<EvacuationId>, watch: bool },
     List,
+    Report { evacuation: Option<EvacuationId> },
     Show { vm: VmGiven },
     Change { change: EvacuationChange, evacuation: Option<EvacuationId>, by: String },
     Retry { evacuation: EvacuationId, vms: Vec<VmGiven>, by: String },
@@ -108,7 +111,16 @@ impl TryFrom<Cli> for Order {
             Command::Orchestrator(args) => Order::Orchestrator(args.try_into()?),
             Command::Recover(args) => Order::Recover(Box::new((*Box::new(args)).try_into()?)),
             Command::Inspect(args) => Order::Inspect(inspect(args)?),
-            Command::Plan(args) => Order::Plan(Box::new(args.try_into()?)),
+            Command::Plan(args) => Order::Plan(args.try_into()?),
+            Command::Evacuate(args) if args.dry_run => {
+                let from = From::Sites { orchestrator: orchestrator(&args.orchestrator)?, save: None };
+                let order = EvacuationPlanOrder::read(&args.runbook, from, None)?;
+                Order::Plan(PlanOrder::Evacuation(Box::new(order)))
+            }
+            Command::Report(args) => {
+                let order = ClientOrder::Report { evacuation: evacuation(args.evacuation.as_deref())? };
+                Order::Client(orchestrator(&args.orchestrator)?, order)
+            }
             Command::Predict(args) => Order::Predict(args.try_into()?),
             Command::Ledger(LedgerArgs { command: LedgerCommand::Rebuild(args) }) => Order::Rebuild(args.try_into()?),
             Command::Evacuate(args) => {

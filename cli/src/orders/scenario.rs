@@ -1,13 +1,13 @@
 //! A scenario, read from JSON: hosts, links and moves by their names, made into what can be planned.
 
 use super::input::read;
-use crate::args::PlanArgs;
 use crate::error::CliError;
 use muster_core::predict::{Assumed, Calibration, Move, Route, Workload};
 use muster_core::timetable::{Host, Link, Problem, ProblemError, SECOND_NS, Task};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long to look for a better plan, where the scenario doesn't say.
@@ -108,10 +108,10 @@ struct Wrong {
 
 type Places<'a> = HashMap<&'a Name, u32>;
 
-impl TryFrom<PlanArgs> for Scenario {
-    type Error = CliError;
-    fn try_from(args: PlanArgs) -> Result<Self, CliError> {
-        let path = args.scenario;
+impl Scenario {
+    /// A scenario, read whole.
+    pub(super) fn read(path: &Path) -> Result<Self, CliError> {
+        let path = path.to_owned();
         let text = match read(&path) {
             Ok(text) => text,
             Err(source) => return Err(CliError::File { path, doing: "reading the scenario", source }),

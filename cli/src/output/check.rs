@@ -72,6 +72,12 @@ impl From<wire::Finding> for Finding {
     }
 }
 
+impl From<&muster_core::plan::Finding> for Finding {
+    fn from(finding: &muster_core::plan::Finding) -> Self {
+        wire::Finding::from(finding.clone()).into()
+    }
+}
+
 const BLOCKING: &str = "blocking";
 
 impl Finding {

@@ -20,6 +20,16 @@ pub(crate) struct Evacuation {
     pub(crate) finished_at_ms: Option<u64>,
     pub(crate) counts: Counts,
     pub(crate) warnings: Vec<String>,
+    /// By the plan, and once it runs by what its moves have told.
+    pub(crate) expected_end_at_ms: Option<u64>,
+    pub(crate) planned_end_at_ms: Option<u64>,
+    /// What no order of its moves ends before, and what that hangs on.
+    pub(crate) bound_at_ms: Option<u64>,
+    pub(crate) bottleneck: Option<String>,
+    /// Moves that aren't expected to end by the runbook's deadline.
+    pub(crate) late_moves: u32,
+    /// Moves wait for the runbook's windows, which open then.
+    pub(crate) opens_at_ms: Option<u64>,
 }
 
 /// How many moves are where.
@@ -88,6 +98,12 @@ impl From<wire::Evacuation> for Evacuation {
             finished_at_ms: message.finished_at_ms,
             counts: message.counts.map(Counts::from).unwrap_or_default(),
             warnings: message.warnings,
+            expected_end_at_ms: message.expected_end_at_ms,
+            planned_end_at_ms: message.planned_end_at_ms,
+            bound_at_ms: message.bound_at_ms,
+            bottleneck: given(&message.bottleneck),
+            late_moves: message.late_moves,
+            opens_at_ms: message.opens_at_ms,
         }
     }
 }
@@ -125,6 +141,17 @@ pub(crate) fn text(evacuation: &Evacuation) -> String {
     ];
     if let Some(finished_at_ms) = evacuation.finished_at_ms {
         lines.push(format!("finished at {}", instant(finished_at_ms)));
+    }
+    if let (None, Some(expected_ms)) = (evacuation.finished_at_ms, evacuation.expected_end_at_ms) {
+        let hangs = evacuation.bottleneck.as_ref().map(|of| format!(", for the {of}")).unwrap_or_default();
+        lines.push(format!("expected to be over at {}{hangs}", instant(expected_ms)));
+    }
+    if let Some(opens_at_ms) = evacuation.opens_at_ms {
+        lines.push(format!("no move begins before {}: the runbook's windows are closed", instant(opens_at_ms)));
+    }
+    if evacuation.late_moves > 0 && evacuation.finished_at_ms.is_none() {
+        let late = counted(u64::from(evacuation.late_moves), "move is", "moves are");
+        lines.push(format!("{late} not expected to be over by the deadline"));
     }
     if counts.give_back_owed > 0 {
         let vms = counted(u64::from(counts.give_back_owed), "VM", "VMs");

@@ -4,12 +4,15 @@ pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod evacuation;
+pub(crate) mod evacuation_plan;
+pub(crate) mod gantt;
 #[cfg(feature = "libvirt")]
 pub(crate) mod inspect;
 pub(crate) mod ledger;
 pub(crate) mod moves;
 pub(crate) mod plan;
 pub(crate) mod predict;
+pub(crate) mod report;
 pub(crate) mod roll_call;
 mod table;
 

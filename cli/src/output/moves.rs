@@ -47,6 +47,11 @@ pub(crate) struct Move {
     pub(crate) guardian_state: Option<GuardianState>,
     pub(crate) guardian_error: Option<String>,
     pub(crate) source_copy_kept_until_ms: Option<u64>,
+    pub(crate) planned_start_at_ms: Option<u64>,
+    pub(crate) planned_duration_ms: Option<u64>,
+    pub(crate) planned_downtime_ms: Option<u64>,
+    pub(crate) priority: u32,
+    pub(crate) group: Option<String>,
     /// The newest that either site raised about it, the newest first.
     pub(crate) alarms: Vec<Alarm>,
 }
@@ -121,6 +126,11 @@ impl From<wire::Move> for Move {
             auto_converge: message.auto_converge,
             source_copy: message.source_copy,
             source_copy_kept_until_ms: message.source_copy_kept_until_ms,
+            planned_start_at_ms: message.planned_start_at_ms,
+            planned_duration_ms: message.planned_duration_ms,
+            planned_downtime_ms: message.planned_downtime_ms,
+            priority: message.priority,
+            group: given(&message.group),
             alarms: message.alarms.into_iter().map(Alarm::from).collect(),
         }
     }
@@ -161,6 +171,8 @@ pub(crate) fn vm_text(vm: &Vm) -> String {
             ("step", one.step.clone()),
             ("phase", one.phase.as_ref().map(|_| phase(one))),
             ("transfer", transfer(one)),
+            ("group", one.group.clone()),
+            ("planned to begin", one.planned_start_at_ms.filter(|_| one.started_at_ms.is_none()).map(instant)),
             ("started", one.started_at_ms.map(instant)),
             ("ended", one.ended_at_ms.map(instant)),
             ("downtime", one.downtime_ms.map(span)),

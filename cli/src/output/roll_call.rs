@@ -29,7 +29,7 @@ pub(crate) struct RollCall {
     pub(crate) held: u64,
     /// Every VM is accounted for, and nothing is left to be done for any.
     pub(crate) settled: bool,
-    /// The sites whose ledgers nobody confirms to be whole. Empty also where the orchestrator was asked, which looks after that.
+    /// The sites whose ledgers nobody confirms to be whole.
     pub(crate) unconfirmed: Vec<Unconfirmed>,
     pub(crate) lines: Vec<Line>,
 }

@@ -6,8 +6,10 @@ use crate::orders::VmGiven;
 use crate::output::evacuation::Evacuation;
 use crate::output::moves::Move;
 use muster_core::env::Env;
-use muster_core::ids::{EvacuationId, VmId};
+use muster_core::ids::{EvacuationId, SiteName, VmId};
+use muster_core::reading::Inventory;
 use muster_proto::channel::{Dial, SiteAddress, TcpDial};
+use muster_proto::convert::add_to_inventory;
 use muster_proto::limits::{CALL_TIMEOUT, MESSAGE_MAX_BYTES, PAGE_MAX};
 use muster_proto::status::Fault;
 use muster_proto::v1 as wire;
@@ -74,6 +76,21 @@ impl Api {
         request.set_timeout(PLANNING_TIMEOUT);
         let answer = self.client().check_runbook(request).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.failed(&status))
+    }
+
+    /// A site's inventory, as its worker shows it now.
+    pub(crate) async fn inventory(&self, site: &SiteName) -> Result<Inventory, CliError> {
+        let mut request = Request::new(wire::ListInventoryRequest { site: site.to_string() });
+        request.set_timeout(PLANNING_TIMEOUT);
+        let answer = self.client().list_inventory(request).await.map_err(|status| self.failed(&status))?;
+        let (mut items, mut inventory) = (answer.into_inner(), Inventory::default());
+        while let Some(item) = items.message().await.map_err(|status| self.failed(&status))? {
+            add_to_inventory(&mut inventory, item).map_err(|error| CliError::Usage {
+                what: format!("the orchestrator's inventory of {site} makes no sense: {error}"),
+                mend: "use a muster of the orchestrator's version".to_owned(),
+            })?;
+        }
+        Ok(inventory)
     }
 
     /// One evacuation; the newest if none is named.

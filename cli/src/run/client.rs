@@ -8,6 +8,7 @@ use crate::orders::{ClientOrder, EvacuationChange, VmGiven};
 use crate::output;
 use crate::output::evacuation::{Evacuation, List, Status, list_text, status_text, text};
 use crate::output::moves::{Move, Vm, vm_text};
+use crate::output::report::Report;
 use crate::writer::Writer;
 use muster_core::ids::EvacuationId;
 use muster_core::terms::Adjustment;
@@ -26,6 +27,7 @@ pub(super) async fn run(address: SiteAddress, order: ClientOrder, writer: &Write
         }
         ClientOrder::Status { evacuation, watch: false } => status(&api, evacuation, writer).await,
         ClientOrder::List => list(&api, writer).await,
+        ClientOrder::Report { evacuation } => report(&api, evacuation, writer).await,
         ClientOrder::Show { vm } => show(&api, &vm, writer).await,
         ClientOrder::Change { change, evacuation, by } => self::change(&api, change, evacuation, by, writer).await,
         ClientOrder::Retry { evacuation, vms, by } => retry(&api, evacuation, &vms, by, writer).await,
@@ -47,6 +49,13 @@ async fn status(api: &Api, evacuation: Option<EvacuationId>, writer: &Writer) ->
     let evacuation = api.evacuation(evacuation).await?;
     let moves = api.moves(&evacuation.evacuation).await?;
     writer.result(&Status { evacuation, moves }, status_text);
+    Ok(Exit::Done)
+}
+
+async fn report(api: &Api, evacuation: Option<EvacuationId>, writer: &Writer) -> Result<Exit, CliError> {
+    let evacuation = api.evacuation(evacuation).await?;
+    let moves = api.moves(&evacuation.evacuation).await?;
+    writer.result(&Report::new(evacuation, moves), output::report::text);
     Ok(Exit::Done)
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn run(order: Order, writer: &Writer) -> Result<Exit, CliError>
         Order::Orchestrator(order) => orchestrator::run(order, env, writer).await,
         Order::Recover(order) => recover::run(*order, env, writer).await,
         Order::Inspect(order) => inspect::run(order, writer).await,
-        Order::Plan(scenario) => Ok(plan::run(&scenario, writer)),
+        Order::Plan(order) => plan::run(order, env.as_ref(), writer).await,
         Order::Predict(order) => Ok(predict::run(&order, writer)),
         Order::Rebuild(order) => ledger::run(order, env, writer).await,
         Order::Client(address, order) => client::run(address, order, writer).await,

@@ -64,8 +64,9 @@ async fn through_orchestrator(order: &RecoverOrder, address: &SiteAddress, write
         ordered_by: order.by.clone(),
         wait_ms: 0,
     };
-    let lines = waiting::at_orchestrator(&api, request, order.longest, writer).await?;
-    Ok(told(&RollCall::of(Some(evacuation), order.way.word(), order.apply, lines), writer))
+    let waiting::Called { lines, unconfirmed } = waiting::at_orchestrator(&api, request, order.longest, writer).await?;
+    let call = RollCall::of(Some(evacuation), order.way.word(), order.apply, lines);
+    Ok(told(&RollCall { unconfirmed, ..call }, writer))
 }
 
 async fn from_workers(

@@ -4,7 +4,7 @@ use super::Api;
 use super::follow::{Follow, Snapshot};
 use crate::error::CliError;
 use crate::output::moves::phase;
-use crate::output::roll_call::Line;
+use crate::output::roll_call::{Line, Unconfirmed};
 use crate::writer::{Writer, stderr_is_terminal};
 use indicatif::{ProgressBar, ProgressStyle};
 use muster_core::env::Env;
@@ -30,13 +30,20 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// How long it may stay away.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// The roll, as an orchestrator has called it.
+pub(super) struct Called {
+    pub(super) lines: Vec<Line>,
+    /// The sites whose ledgers nobody confirms to be whole.
+    pub(super) unconfirmed: Vec<Unconfirmed>,
+}
+
 /// Has the orchestrator recover, and waits for the roll call.
 pub(super) async fn at_orchestrator(
     api: &Api,
     request: wire::RecoverEvacuationRequest,
     longest: Duration,
     writer: &Writer,
-) -> Result<Vec<Line>, CliError> {
+) -> Result<Called, CliError> {
     if !request.apply {
         return ask(api, request).await.map_err(|status| api.failed(&status));
     }
@@ -48,9 +55,9 @@ pub(super) async fn at_orchestrator(
     loop {
         tokio::select! {
             biased;
-            lines = &mut called => {
+            called = &mut called => {
                 shown.clear();
-                return lines;
+                return called;
             }
             _ = interrupt.recv() => {
                 shown.clear();
@@ -67,7 +74,7 @@ async fn ask_again(
     api: &Api,
     mut request: wire::RecoverEvacuationRequest,
     longest: Duration,
-) -> Result<Vec<Line>, CliError> {
+) -> Result<Called, CliError> {
     let began = Instant::now();
     let mut silent_since: Option<Instant> = None;
     loop {
@@ -75,7 +82,7 @@ async fn ask_again(
         let left = longest.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
         request.wait_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
         let status = match ask(api, request.clone()).await {
-            Ok(lines) => return Ok(lines),
+            Ok(called) => return Ok(called),
             Err(status) => status,
         };
         if asked.elapsed() > SILENCE_MAX {
@@ -90,13 +97,15 @@ async fn ask_again(
     }
 }
 
-async fn ask(api: &Api, request: wire::RecoverEvacuationRequest) -> Result<Vec<Line>, tonic::Status> {
+async fn ask(api: &Api, request: wire::RecoverEvacuationRequest) -> Result<Called, tonic::Status> {
     let mut stream = api.client().recover_evacuation(request).await?.into_inner();
-    let mut lines = Vec::new();
-    while let Some(line) = stream.message().await? {
-        lines.push(Line::from(line));
+    let mut called = Called { lines: Vec::new(), unconfirmed: Vec::new() };
+    while let Some(mut line) = stream.message().await? {
+        let lonely = std::mem::take(&mut line.unconfirmed_ledgers).into_iter();
+        called.unconfirmed.extend(lonely.map(|of| Unconfirmed { site: Some(of.site), as_of_ms: of.as_of_ms }));
+        called.lines.push(Line::from(line));
     }
-    Ok(lines)
+    Ok(called)
 }
 
 /// Recovers from the workers. At the deadline, or with Ctrl-C, it stops sending and calls the roll; with a second Ctrl-C it

@@ -12,6 +12,7 @@ use crate::evidence::Outcome;
 use crate::guardian::GuardianCall;
 use crate::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use crate::ladder::Rung;
+use crate::runbook::selection::Turn;
 use crate::step::{Action, Hold};
 use crate::terms::Adjustment;
 use crate::time::Timestamp;
@@ -61,7 +62,11 @@ pub enum JournalKind {
         planned: PlannedMove,
     },
     /// The plan is complete: all moves stand in the journal.
-    Planned,
+    Planned {
+        /// What was expected of it. Older journals lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outlook: Option<Outlook>,
+    },
     /// The evacuation was claimed.
     Claimed {
         /// The epoch.
@@ -212,6 +217,42 @@ pub struct PlannedMove {
     /// What else starts and stops it. Older journals lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardian: Option<String>,
+    /// What is copied of its disk, in MiB; none where both sites reach it. Older journals lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_mib: Option<u64>,
+    /// When it has its turn, and what it is worth. Older journals lack it.
+    #[serde(default)]
+    pub turn: Turn,
+    /// What it is kept apart from, on hosts of their own. Older journals lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart: Option<String>,
+    /// When it is expected to begin and how long it takes. Older journals lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
+}
+
+/// What is expected of an evacuation before it begins.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Outlook {
+    /// When the last move that is planned has arrived; none where none has a beginning.
+    pub ends_at: Option<Timestamp>,
+    /// What no order of its moves ends before; none as above.
+    pub bound_at: Option<Timestamp>,
+    /// What that hangs on, in words.
+    pub bottleneck: Option<String>,
+    /// How many moves don't end by the runbook's deadline.
+    pub late: u32,
+}
+
+/// What is expected of a move before it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Expected {
+    /// When it begins.
+    pub start_at: Timestamp,
+    /// From its beginning until its guest has arrived, in milliseconds.
+    pub duration_ms: u64,
+    /// How long its guest stands still, in milliseconds.
+    pub downtime_ms: u64,
 }
 
 /// An evacuation's status, folded from the journal.
@@ -244,6 +285,9 @@ pub struct EvacuationStatus {
     /// lack it.
     #[serde(default)]
     pub has_guardians: bool,
+    /// What was expected of it when it was planned. Older journals lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlook: Option<Outlook>,
     /// How far each site's ledger was read for alarms that became lines of this evacuation: the newest one's number. Journals
     /// of before they were kept lack it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -283,10 +327,11 @@ impl EvacuationStatus {
                 finished_at: None,
                 adjustment: Adjustment::default(),
                 has_guardians: false,
+                outlook: None,
                 alarms_read: BTreeMap::new(),
             }),
             JournalKind::MovePlanned { .. }
-            | JournalKind::Planned
+            | JournalKind::Planned { .. }
             | JournalKind::Claimed { .. }
             | JournalKind::RollWritten
             | JournalKind::Paused { .. }
@@ -313,7 +358,10 @@ impl EvacuationStatus {
     /// Folds one record in.
     pub fn apply(&mut self, record: &JournalRecord) {
         match &record.kind {
-            JournalKind::Planned => self.state = EvacuationState::Planned,
+            JournalKind::Planned { outlook } => {
+                self.state = EvacuationState::Planned;
+                self.outlook.clone_from(outlook);
+            }
             JournalKind::RollWritten if self.state == EvacuationState::Planned => self.state = EvacuationState::Running,
             JournalKind::Paused { reason } => self.state = EvacuationState::Paused(*reason),
             JournalKind::Resumed => self.state = EvacuationState::Running,

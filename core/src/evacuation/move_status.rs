@@ -187,7 +187,7 @@ impl MoveStatus {
             JournalKind::Adjusted { .. }
             | JournalKind::Ordered { .. }
             | JournalKind::MovePlanned { .. }
-            | JournalKind::Planned
+            | JournalKind::Planned { .. }
             | JournalKind::Claimed { .. }
             | JournalKind::RollWritten
             | JournalKind::Paused { .. }

@@ -62,6 +62,11 @@ pub enum Problem {
         /// What the freest of these hosts has left, in MiB.
         most_free_mib: u64,
     },
+    /// Every host that it may go to has, by this plan, a VM that the runbook keeps apart from it.
+    NoHostApart {
+        /// By what name.
+        apart: String,
+    },
     /// No host of the destination is one that a selection allows, or none of those answers.
     NoHostAllowed {
         /// Its wave.
@@ -166,6 +171,7 @@ impl Problem {
             | Problem::SeveralAtSource { .. }
             | Problem::AlreadyAtDestination { .. }
             | Problem::NoRoom { .. }
+            | Problem::NoHostApart { .. }
             | Problem::NoHostAllowed { .. }
             | Problem::NoDestinationHost
             | Problem::LiveButOff
@@ -202,6 +208,9 @@ impl Problem {
             Problem::NoRoom { needed_mib, most_free_mib } => {
                 format!("no host has room: it needs {needed_mib} MiB, the freest has {most_free_mib} MiB left")
             }
+            Problem::NoHostApart { apart } => {
+                format!("every host that it may go to takes another VM with apart = \"{apart}\"")
+            }
             Problem::NoHostAllowed { wave, selection } => {
                 format!("destination_hosts of selection {selection} of wave \"{wave}\" match no host that answers")
             }
@@ -234,6 +243,7 @@ impl Problem {
             Problem::SeveralAtSource { .. } => "it is not clear which of them is the VM",
             Problem::AlreadyAtDestination { .. } => "two VMs with one UUID can't be told apart",
             Problem::NoRoom { .. } => "its placeholder could not be made",
+            Problem::NoHostApart { .. } => "one host's end would be the end of more than one of them",
             Problem::NoHostAllowed { .. } | Problem::NoDestinationHost => "its VMs have nowhere to go",
             Problem::LiveButOff => "a VM that is off has no memory to move",
             Problem::OffButRuns => "it would have to be shut down, which this mode never does",
@@ -265,6 +275,7 @@ impl Problem {
                 "find out whose it is; move it away, delete it, or except the VM here"
             }
             Problem::NoRoom { .. } => "make room, allow more destination_hosts, or except some VMs",
+            Problem::NoHostApart { .. } => "allow more destination_hosts, or give fewer VMs that name",
             Problem::NoHostAllowed { .. } => "mend destination_hosts, or bring the hosts back",
             Problem::NoDestinationHost => "bring its hosts back",
             Problem::LiveButOff => "use mode \"auto\" or \"off\", or start it",
@@ -326,15 +337,11 @@ impl Findings {
         }
     }
 
-    /// The warnings if nothing blocks.
-    pub(super) fn into_warnings(self) -> Result<Vec<Finding>, Vec<Finding>> {
-        let mut blocking = self.blocking.into_list(Severity::Blocking);
-        let warnings = self.warnings.into_list(Severity::Warning);
-        if blocking.is_empty() {
-            return Ok(warnings);
-        }
-        blocking.extend(warnings);
-        Err(blocking)
+    /// What blocks, then the warnings.
+    pub(super) fn into_list(self) -> Vec<Finding> {
+        let mut list = self.blocking.into_list(Severity::Blocking);
+        list.extend(self.warnings.into_list(Severity::Warning));
+        list
     }
 }
 

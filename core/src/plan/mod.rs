@@ -10,11 +10,13 @@ mod place;
 
 pub use finding::{FINDINGS_MAX, Finding, Problem, Severity};
 
-use crate::definition::{Definition, Mode};
+use crate::definition::{Definition, Disk, Mode};
+use crate::evacuation;
 use crate::ids::{EvacuationId, HostName, SiteName, VmId, VmName};
 use crate::ledger::RollEntry;
 use crate::preflight::Preflight;
 use crate::reading::{Instance, Inventory, OffCause, Stored, VmListing};
+use crate::runbook::selection::Turn;
 use crate::runbook::{ModeChoice, Runbook};
 use choose::Candidate;
 use finding::Findings;
@@ -52,6 +54,10 @@ pub struct PlannedMove {
     pub definition: Definition,
     /// What else starts and stops it, as preflight found; none without a preflight.
     pub guardian: Option<String>,
+    /// When it has its turn, and what it is worth.
+    pub turn: Turn,
+    /// What it is kept apart from, on hosts of their own.
+    pub apart: Option<String>,
 }
 
 impl PlannedMove {
@@ -59,6 +65,35 @@ impl PlannedMove {
     #[must_use]
     pub fn name(&self) -> &VmName {
         &self.definition.name
+    }
+
+    /// What is copied of its disk, in MiB; none where both sites reach it.
+    #[must_use]
+    pub fn disk_mib(&self) -> Option<u64> {
+        match self.definition.disk {
+            Disk::Shared => None,
+            Disk::Local { size_mib } => Some(size_mib),
+        }
+    }
+
+    /// The move as the journal has it, with nothing expected of it yet.
+    #[must_use]
+    pub fn to_journal(&self) -> evacuation::PlannedMove {
+        evacuation::PlannedMove {
+            vm: self.vm,
+            name: self.name().clone(),
+            mode: self.mode,
+            // A runbook has at most 100 waves.
+            wave: u32::try_from(self.wave).unwrap_or(u32::MAX),
+            source_host: self.source_host.clone(),
+            destination_host: self.destination_host.clone(),
+            memory_mib: self.memory_mib(),
+            guardian: self.guardian.clone(),
+            disk_mib: self.disk_mib(),
+            turn: self.turn.clone(),
+            apart: self.apart.clone(),
+            expected: None,
+        }
     }
 
     /// The room it takes, in MiB.
@@ -93,6 +128,19 @@ pub fn plan(
     destination: &Inventory,
     preflight: Option<&Preflight>,
 ) -> Result<Plan, Vec<Finding>> {
+    let (plan, findings) = lay_out(runbook, source, destination, preflight);
+    let blocks = |finding: &Finding| finding.severity() == Severity::Blocking;
+    if findings.iter().any(blocks) { Err(findings) } else { Ok(Plan { warnings: findings, ..plan }) }
+}
+
+/// The same, whatever blocks: the moves that have a host all the same, and everything that was found. For looking, not for moving.
+#[must_use]
+pub fn lay_out(
+    runbook: &Runbook,
+    source: &Inventory,
+    destination: &Inventory,
+    preflight: Option<&Preflight>,
+) -> (Plan, Vec<Finding>) {
     let mut findings = Findings::default();
     silent_hosts(source, destination, &mut findings);
     let candidates = choose::candidates(runbook, source, &mut findings);
@@ -116,8 +164,8 @@ pub fn plan(
         fit::of_layout(&wanted, &moves, preflight, &mut findings);
         fit::of_whole(runbook, &moves, preflight, &mut findings);
     }
-    let warnings = findings.into_warnings()?;
-    Ok(Plan { source: runbook.source.clone(), destination: runbook.destination.clone(), moves, warnings })
+    let (source, destination) = (runbook.source.clone(), runbook.destination.clone());
+    (Plan { source, destination, moves, warnings: Vec::new() }, findings.into_list())
 }
 
 /// The VMs of the source that a runbook's selections take, by id; whatever else may be wrong with them.

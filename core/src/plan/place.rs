@@ -69,6 +69,10 @@ pub(super) fn place(wanted: &[Wanted<'_>], destination: &Inventory, findings: &m
                 let needed_mib = wanted.memory_mib();
                 findings.vm(wanted.candidate.listing, Problem::NoRoom { needed_mib, most_free_mib });
             }
+            Laid::Together => {
+                let apart = wanted.candidate.selection.apart.clone().unwrap_or_default();
+                findings.vm(wanted.candidate.listing, Problem::NoHostApart { apart });
+            }
             Laid::Nowhere | Laid::Unfit => {}
         }
     }
@@ -86,10 +90,12 @@ enum Laid<'a> {
     Nowhere,
     /// Preflight rules out all of its hosts: a finding of preflight's.
     Unfit,
+    /// All of its hosts take a VM that it is to be kept apart from.
+    Together,
 }
 
 fn without_room(layout: &[Laid<'_>]) -> usize {
-    layout.iter().filter(|laid| matches!(laid, Laid::NoRoom { .. })).count()
+    layout.iter().filter(|laid| matches!(laid, Laid::NoRoom { .. } | Laid::Together)).count()
 }
 
 fn room(destination: &Inventory) -> Room<'_> {
@@ -139,13 +145,21 @@ fn lay<'a>(
     manner: Manner,
 ) -> Vec<Laid<'a>> {
     let mut laid: Vec<Laid<'a>> = wanted.iter().map(|_| Laid::Nowhere).collect();
+    let mut taken: BTreeMap<&str, BTreeSet<&'a HostName>> = BTreeMap::new();
     for index in order {
         let wanted = &wanted[*index];
         let hosts = allowed.get(&wanted.selection());
         let is_allowed = |entry: &&(u64, Reverse<&'a HostName>)| hosts.is_none_or(|hosts| hosts.contains(entry.1.0));
-        let may = |entry: &&(u64, Reverse<&'a HostName>)| is_allowed(entry) && !wanted.unfit.contains(entry.1.0);
+        let apart = wanted.candidate.selection.apart.as_deref();
+        let others = apart.and_then(|apart| taken.get(apart));
+        let fits = |entry: &&(u64, Reverse<&'a HostName>)| is_allowed(entry) && !wanted.unfit.contains(entry.1.0);
+        let may = |entry: &&(u64, Reverse<&'a HostName>)| {
+            fits(entry) && others.is_none_or(|others| !others.contains(entry.1.0))
+        };
         let Some(freest) = room.iter().rev().find(may).copied() else {
-            if room.iter().any(|entry| is_allowed(&entry)) {
+            if room.iter().any(|entry| fits(&entry)) {
+                laid[*index] = Laid::Together;
+            } else if room.iter().any(|entry| is_allowed(&entry)) {
                 laid[*index] = Laid::Unfit;
             }
             continue;
@@ -159,6 +173,9 @@ fn lay<'a>(
             Some((free_mib, host)) => {
                 room.remove(&(free_mib, host));
                 room.insert((free_mib - needed_mib, host));
+                if let Some(apart) = apart {
+                    taken.entry(apart).or_default().insert(host.0);
+                }
                 Laid::On(host.0)
             }
             None => Laid::NoRoom { most_free_mib: freest.0 },
@@ -177,5 +194,7 @@ fn planned(wanted: &Wanted<'_>, host: &HostName) -> PlannedMove {
         destination_host: host.clone(),
         definition: listing.definition.clone(),
         guardian: None,
+        turn: wanted.candidate.selection.turn.clone(),
+        apart: wanted.candidate.selection.apart.clone(),
     }
 }

@@ -20,16 +20,21 @@ mod parse;
 mod reader;
 mod select;
 pub mod selection;
+mod timing;
 mod tuning;
 
+pub use crate::route::LINKS_MAX;
 pub use mistake::{MISTAKES_MAX, Mistake};
 
+use crate::calendar::Calendar;
 use crate::decide::ColdStart;
 use crate::definition::Mode;
 use crate::guardian::Guardian;
 use crate::ids::SiteName;
 use crate::ladder::Ladder;
+use crate::route::Link;
 use crate::terms::Tuning;
+use crate::time::Timestamp;
 use selection::Selection;
 use serde::Serialize;
 
@@ -63,6 +68,12 @@ pub struct Runbook {
     pub waves: Vec<Wave>,
     /// How much may move at once.
     pub limits: Limits,
+    /// What moves share on their way, beside their hosts' interfaces. At most [`LINKS_MAX`], each name once.
+    pub links: Vec<Link>,
+    /// When moves may begin.
+    pub calendar: Calendar,
+    /// When all is to be over. What ends later is planned all the same, after what is worth most.
+    pub deadline_at: Option<Timestamp>,
     /// How a failed attempt is followed by the next.
     pub retry: Retry,
     /// When failures stop the rest.
@@ -147,6 +158,15 @@ pub struct Limits {
     pub per_site: u32,
     /// Of this evacuation: 1 to 10,000, by default 16.
     pub total: u32,
+    /// That read a disk from the storage of one source host, or write one to that of one destination host: 1 to 64, by default
+    /// without a limit of their own. Counted over all evacuations.
+    pub per_storage: Option<u32>,
+    /// What a source host's interface carries, in megabits per second; by default it is no limit.
+    pub source_host_mbit_s: Option<u64>,
+    /// What a destination host's interface carries, in megabits per second; by default it is no limit.
+    pub destination_host_mbit_s: Option<u64>,
+    /// What one transfer reaches at most, in megabits per second; by default what its way carries.
+    pub stream_mbit_s: Option<u64>,
 }
 
 impl Limits {
@@ -171,6 +191,10 @@ impl Default for Limits {
             per_destination_host: Limits::PER_DESTINATION_HOST,
             per_site: Limits::TOTAL,
             total: Limits::TOTAL,
+            per_storage: None,
+            source_host_mbit_s: None,
+            destination_host_mbit_s: None,
+            stream_mbit_s: None,
         }
     }
 }

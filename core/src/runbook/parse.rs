@@ -5,15 +5,17 @@ use super::guardian::guardians;
 use super::mistake::{Mistake, Mistakes, quote};
 use super::reader::{At, Section};
 use super::select::selections;
-use super::tuning;
+use super::timing::Groups;
 use super::{
     ColdStartPolicy, Deadlines, FailureBudget, Limits, ONLY_WAVE, RUNBOOK_MAX_BYTES, Recovery, Retention, Retry,
     Runbook, TITLE_MAX_BYTES, WAVES_MAX, Wave,
 };
+use super::{timing, tuning};
 use crate::ids::{SiteName, TEXT_MAX_BYTES, clip};
+use crate::route::CAPACITY_MAX_MBIT_S;
 use toml_edit::{Document, TomlError};
 
-const TOP_KEYS: [&str; 15] = [
+const TOP_KEYS: [&str; 17] = [
     "name",
     "description",
     "source",
@@ -21,6 +23,8 @@ const TOP_KEYS: [&str; 15] = [
     "wave",
     "select",
     "limits",
+    "link",
+    "schedule",
     "retry",
     "failure_budget",
     "recovery",
@@ -29,6 +33,17 @@ const TOP_KEYS: [&str; 15] = [
     "transfer",
     "ladder",
     "guardian",
+];
+
+const LIMIT_KEYS: [&str; 8] = [
+    "per_source_host",
+    "per_destination_host",
+    "per_site",
+    "total",
+    "per_storage",
+    "source_host_mbit_s",
+    "destination_host_mbit_s",
+    "stream_mbit_s",
 ];
 
 pub(super) fn runbook(text: &str) -> Result<Runbook, Vec<Mistake>> {
@@ -75,6 +90,8 @@ fn read(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Option<Runbook> {
     }
     let waves = waves(top, mistakes);
     let limits = limits(top, mistakes);
+    let links = timing::links(top, mistakes);
+    let (calendar, deadline_at) = timing::schedule(top, mistakes);
     let retry = retry(top, mistakes);
     let failure_budget = failure_budget(top, mistakes);
     let recovery = recovery(top, mistakes);
@@ -90,6 +107,9 @@ fn read(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Option<Runbook> {
         destination: destination?.value,
         waves,
         limits,
+        links,
+        calendar,
+        deadline_at,
         retry,
         failure_budget,
         recovery,
@@ -120,7 +140,7 @@ fn site(top: &Section<'_>, key: &str, mistakes: &mut Mistakes<'_>) -> Option<At<
 fn waves(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Vec<Wave> {
     if !top.has("wave") {
         top.needs("select", "add [[select]] with all = true to move everything, or [[wave]]s", mistakes);
-        let selections = selections(top, "select", &[], mistakes);
+        let selections = selections(top, "select", &[], &mut Groups::default(), mistakes);
         return vec![Wave { name: ONLY_WAVE.to_owned(), selections }];
     }
     if top.has("select") {
@@ -139,15 +159,15 @@ fn waves(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Vec<Wave> {
         let what = format!("the runbook has {} waves", sections.len());
         mistakes.note(top.key_offset("wave"), what, format!("use {WAVES_MAX} at most"));
     }
-    let mut waves: Vec<Wave> = Vec::new();
+    let (mut waves, mut groups): (Vec<Wave>, _) = (Vec::new(), Groups::default());
     for section in sections.iter().take(WAVES_MAX) {
-        let wave = wave(section, &waves, mistakes);
+        let wave = wave(section, &waves, &mut groups, mistakes);
         waves.push(wave);
     }
     waves
 }
 
-fn wave(section: &Section<'_>, earlier: &[Wave], mistakes: &mut Mistakes<'_>) -> Wave {
+fn wave(section: &Section<'_>, earlier: &[Wave], groups: &mut Groups, mistakes: &mut Mistakes<'_>) -> Wave {
     section.knows(&["name", "select"], mistakes);
     section.needs("name", "add name = \"…\"", mistakes);
     section.needs("select", "add a [[wave.select]] below it, for instance with tags = [\"…\"]", mistakes);
@@ -158,24 +178,30 @@ fn wave(section: &Section<'_>, earlier: &[Wave], mistakes: &mut Mistakes<'_>) ->
         mistakes.note(offset, format!("a second wave is named {}", quote(value)), "give each wave its own name");
     }
     let names: Vec<&str> = earlier.iter().map(|wave| wave.name.as_str()).collect();
-    let selections = selections(section, "wave.select", &names, mistakes);
+    let selections = selections(section, "wave.select", &names, groups, mistakes);
     Wave { name: name.map_or_else(String::new, |name| name.value.to_owned()), selections }
 }
 
 fn limits(top: &Section<'_>, mistakes: &mut Mistakes<'_>) -> Limits {
     let usual = Limits::default();
     let Some(section) = top.section("limits", mistakes) else { return usual };
-    section.knows(&["per_source_host", "per_destination_host", "per_site", "total"], mistakes);
+    section.knows(&LIMIT_KEYS, mistakes);
     let (host, all) = (1..=Limits::PER_HOST_MAX, 1..=Limits::TOTAL_MAX);
     let source_host = section.small_number("per_source_host", host.clone(), mistakes);
     let destination_host = section.small_number("per_destination_host", host, mistakes);
     let total = section.small_number("total", all.clone(), mistakes).map_or(usual.total, |at| at.value);
     let site = section.small_number("per_site", all, mistakes);
+    let storage = section.small_number("per_storage", 1..=Limits::PER_HOST_MAX, mistakes);
+    let mut rate = |key: &str| section.number(key, &(1..=CAPACITY_MAX_MBIT_S), mistakes).map(|at| at.value);
     Limits {
         per_source_host: source_host.map_or(usual.per_source_host, |at| at.value),
         per_destination_host: destination_host.map_or(usual.per_destination_host, |at| at.value),
         per_site: site.map_or(total, |at| at.value),
         total,
+        per_storage: storage.map(|at| at.value),
+        source_host_mbit_s: rate("source_host_mbit_s"),
+        destination_host_mbit_s: rate("destination_host_mbit_s"),
+        stream_mbit_s: rate("stream_mbit_s"),
     }
 }
 

@@ -3,8 +3,10 @@
 //! It knows nothing about runbooks. Whatever returns `None` for a key that is there has noted a mistake.
 
 use super::mistake::{Mistakes, nearest, quote};
+use crate::calendar::DAY_MS;
+use crate::time::{Timestamp, days_since_epoch};
 use std::ops::RangeInclusive;
-use toml_edit::{Array, Item, TableLike, Value};
+use toml_edit::{Array, Item, Offset, TableLike, Time, Value};
 
 /// A value and where it stands in the text, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +131,43 @@ impl<'d> Section<'d> {
         }
         self.wrong_type(key, "true or false, without quotes", item, mistakes);
         None
+    }
+
+    /// A date and a time, with its offset from UTC.
+    pub(super) fn moment(&self, key: &str, mistakes: &mut Mistakes<'_>) -> Option<At<Timestamp>> {
+        const WANTED: &str = "a date and time with its offset, like 2026-12-01T22:00:00Z, without quotes";
+        let item = self.item(key)?;
+        let given = item.as_value().and_then(Value::as_datetime);
+        let parts = given.and_then(|given| Some((given.date?, given.time?, given.offset?)));
+        let Some((date, time, offset)) = parts else {
+            self.wrong_type(key, WANTED, item, mistakes);
+            return None;
+        };
+        let minutes = match offset {
+            Offset::Z => 0,
+            Offset::Custom { minutes } => i64::from(minutes),
+        };
+        let (year, month, day) = (i64::from(date.year), date.month, date.day);
+        let of_day_ms = i64::try_from(of_day_ms(time)).unwrap_or_default();
+        let at_ms = days_since_epoch(year, month, day) * DAY_MS.cast_signed() + of_day_ms - minutes * 60_000;
+        let at = u64::try_from(at_ms).ok().map(Timestamp);
+        if at.is_none() {
+            mistakes.note(self.value_offset(key, item), format!("\"{key}\" lies before 1970"), "name a later time");
+        }
+        Some(At { value: at?, offset: self.value_offset(key, item) })
+    }
+
+    /// A time of day, in milliseconds.
+    pub(super) fn time_of_day(&self, key: &str, mistakes: &mut Mistakes<'_>) -> Option<At<u64>> {
+        let item = self.item(key)?;
+        let given = item.as_value().and_then(Value::as_datetime);
+        match given.map(|given| (given.date, given.time, given.offset)) {
+            Some((None, Some(time), None)) => Some(At { value: of_day_ms(time), offset: self.value_offset(key, item) }),
+            Some(_) | None => {
+                self.wrong_type(key, "a time of day in UTC, like 22:00:00, without quotes", item, mistakes);
+                None
+            }
+        }
     }
 
     /// One of a few words.
@@ -268,6 +307,14 @@ fn inline_sections<'d>(
 
 fn wrong_entry(path: &str, entry: &Value) -> String {
     format!("an entry of \"{path}\" is {}", article(entry.type_name()))
+}
+
+/// In milliseconds. A leap second counts as the one before it.
+fn of_day_ms(time: Time) -> u64 {
+    let seconds = u64::from(time.second.unwrap_or(0)).min(59);
+    (u64::from(time.hour) * 60 + u64::from(time.minute)) * 60_000
+        + seconds * 1_000
+        + u64::from(time.nanosecond.unwrap_or(0)) / 1_000_000
 }
 
 fn article(type_name: &str) -> String {

@@ -3,11 +3,26 @@
 use super::mistake::{Mistakes, nearest, quote};
 use super::reader::{At, Section};
 use super::selection::{Chosen, Criteria, Exception, GLOBS_MAX, LIST_MAX, Patterns, Selection, Subject};
-use super::{ModeChoice, SELECTIONS_MAX};
+use super::timing::{self, Groups};
+use super::{ModeChoice, SELECTIONS_MAX, TITLE_MAX_BYTES};
 use crate::ids::VmId;
 use std::collections::BTreeSet;
 
-const SELECTION_KEYS: [&str; 8] = ["all", "names", "tags", "hosts", "ids", "except", "mode", "destination_hosts"];
+const SELECTION_KEYS: [&str; 13] = [
+    "all",
+    "names",
+    "tags",
+    "hosts",
+    "ids",
+    "except",
+    "mode",
+    "destination_hosts",
+    "priority",
+    "value",
+    "group",
+    "after",
+    "apart",
+];
 
 const EXCEPTION_KEYS: [&str; 5] = ["names", "tags", "hosts", "ids", "waves"];
 
@@ -21,6 +36,7 @@ pub(super) fn selections(
     parent: &Section<'_>,
     path: &str,
     earlier: &[&str],
+    groups: &mut Groups,
     mistakes: &mut Mistakes<'_>,
 ) -> Vec<Selection> {
     let Some(sections) = parent.sections("select", path, mistakes) else { return Vec::new() };
@@ -32,10 +48,10 @@ pub(super) fn selections(
         let what = format!("{} selections in one wave", sections.len());
         mistakes.note(offset, what, format!("use {SELECTIONS_MAX} at most"));
     }
-    sections.iter().take(SELECTIONS_MAX).map(|section| selection(section, earlier, mistakes)).collect()
+    sections.iter().take(SELECTIONS_MAX).map(|section| selection(section, earlier, groups, mistakes)).collect()
 }
 
-fn selection(section: &Section<'_>, earlier: &[&str], mistakes: &mut Mistakes<'_>) -> Selection {
+fn selection(section: &Section<'_>, earlier: &[&str], groups: &mut Groups, mistakes: &mut Mistakes<'_>) -> Selection {
     section.knows(&SELECTION_KEYS, mistakes);
     let chosen = chosen(section, mistakes);
     let except = exception(section, earlier, mistakes);
@@ -48,6 +64,8 @@ fn selection(section: &Section<'_>, earlier: &[&str], mistakes: &mut Mistakes<'_
         except,
         mode: section.choice("mode", &MODES, mistakes).unwrap_or_default(),
         destination_hosts: patterns(section, "destination_hosts", Subject::Host, mistakes),
+        turn: timing::turn(section, groups, mistakes),
+        apart: section.text("apart", TITLE_MAX_BYTES, mistakes).map(|at| at.value.to_owned()),
     }
 }
 
@@ -115,7 +133,12 @@ fn waves(except: &Section<'_>, earlier: &[&str], mistakes: &mut Mistakes<'_>) ->
     places
 }
 
-fn patterns(section: &Section<'_>, key: &str, subject: Subject, mistakes: &mut Mistakes<'_>) -> Option<Patterns> {
+pub(super) fn patterns(
+    section: &Section<'_>,
+    key: &str,
+    subject: Subject,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Patterns> {
     let mut patterns = Patterns::default();
     for At { value, offset } in entries(section, key, mistakes)? {
         if !subject.can_match(value) {

@@ -3,7 +3,7 @@
 use super::ModeChoice;
 use crate::ids::{HostName, VM_NAME_MAX_BYTES, VmId};
 use crate::reading::VmListing;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Most entries of one list of a selection.
@@ -26,6 +26,36 @@ pub struct Selection {
     pub mode: ModeChoice,
     /// The hosts they may go to; none given means any.
     pub destination_hosts: Option<Patterns>,
+    /// When, among the others of their wave.
+    pub turn: Turn,
+    /// No two VMs whose selections name the same go to one host.
+    pub apart: Option<String>,
+}
+
+/// When VMs have their turn among those of their wave, and what they are worth where there isn't time for all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Turn {
+    /// The higher goes first: 0 to [`Turn::PRIORITY_MAX`], by default 0.
+    pub priority: u32,
+    /// What each is worth where a deadline doesn't leave time for all: 0 to [`Turn::VALUE_MAX`], by default 1.
+    pub value: u32,
+    /// The group they belong to: its VMs are moved one right after the other.
+    pub group: Option<String>,
+    /// The groups that have to be moved before. Each stands further up, and goes on nowhere further down.
+    pub after: Vec<String>,
+}
+
+impl Turn {
+    /// Highest priority.
+    pub const PRIORITY_MAX: u32 = 1_000;
+    /// Greatest value.
+    pub const VALUE_MAX: u32 = 1_000_000;
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Turn { priority: 0, value: 1, group: None, after: Vec::new() }
+    }
 }
 
 impl Selection {

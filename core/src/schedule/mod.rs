@@ -1,7 +1,8 @@
 //! Which moves start now. Pure and driven by events: whoever runs the moves says what became of each, and asks.
 //!
-//! A schedule belongs to one evacuation and holds all of its moves. What an event costs grows with the number of hosts,
-//! not with the number of moves that wait: those that a full host keeps from starting aren't looked at. It must never read a clock, never start
+//! A schedule belongs to one evacuation and holds all of its moves. What an event costs grows with the number of hosts and of ways
+//! between them, not with the number of moves that wait: those that a full host or link keeps from starting aren't looked at, nor those
+//! that come after others. Their order is told from outside, as a timetable has it; what fits starts at once, in that order. It must never read a clock, never start
 //! anything itself, and never let one VM's failure keep another waiting, unless the failure budget says so.
 //!
 //! ```text
@@ -11,18 +12,23 @@
 //!      └──── ordered again ──────┴─▶ Held, Failed, Cancelled
 //! ```
 
+mod groups;
 mod load;
 mod queue;
+mod standing;
 #[cfg(test)]
 mod tests;
 
-pub use load::Load;
+pub use load::{HostLoad, Load};
+pub use standing::{Counts, MoveStanding, ScheduledMove};
 
+use crate::calendar::Calendar;
 use crate::class::Class;
 use crate::ids::{HostName, SiteName, VmId};
-use crate::plan::PlannedMove;
+use crate::route::Routes;
 use crate::runbook::{FailureBudget, Limits, Runbook};
 use crate::time::Timestamp;
+use groups::{Group, Groups};
 use queue::{Lane, Queue};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,53 +37,6 @@ pub const MOVES_MAX: usize = 1_000_000;
 
 /// Most moves that have arrived and take no room while they are tidied up after.
 pub const FINISHING_MAX: usize = 64;
-
-/// A move as far as scheduling it needs to know.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ScheduledMove {
-    /// The VM.
-    pub vm: VmId,
-    /// Its wave. Lower ones go first.
-    pub wave: usize,
-    /// The host it leaves.
-    pub source_host: HostName,
-    /// The host it goes to.
-    pub destination_host: HostName,
-}
-
-impl From<&PlannedMove> for ScheduledMove {
-    fn from(planned: &PlannedMove) -> Self {
-        ScheduledMove {
-            vm: planned.vm,
-            wave: planned.wave,
-            source_host: planned.source_host.clone(),
-            destination_host: planned.destination_host.clone(),
-        }
-    }
-}
-
-/// Where a move stands, as scheduling sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MoveStanding {
-    /// To be started.
-    Waiting {
-        /// Not before this, as after a failed attempt.
-        not_before: Option<Timestamp>,
-    },
-    /// Under way: counts against every limit.
-    Running,
-    /// Its guest runs at the destination, and what is left is to retire the source's copy and to close the records: keeps its
-    /// wave, and no room, since nothing of it is on the link any more.
-    Finishing,
-    /// Waits for a person or a returning site. Keeps neither room nor its wave.
-    Held,
-    /// Failed for good: counts against the failure budget until it is set to wait again.
-    Failed,
-    /// Arrived.
-    Done,
-    /// Called off.
-    Cancelled,
-}
 
 /// What may start, and when to ask again if nothing happens before.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -98,39 +57,6 @@ pub enum Brake {
     Draining,
     /// More moves have failed for good than the runbook allows.
     FailureBudgetSpent,
-}
-
-/// How many moves stand where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Counts {
-    /// To be started, those included that wait after a failed attempt.
-    pub waiting: usize,
-    /// Under way.
-    pub running: usize,
-    /// Arrived, and being tidied up after.
-    pub finishing: usize,
-    /// Waiting for a person or a returning site.
-    pub held: usize,
-    /// Failed for good.
-    pub failed: usize,
-    /// Arrived.
-    pub done: usize,
-    /// Called off.
-    pub cancelled: usize,
-}
-
-impl Counts {
-    fn of(&mut self, standing: MoveStanding) -> &mut usize {
-        match standing {
-            MoveStanding::Waiting { .. } => &mut self.waiting,
-            MoveStanding::Running => &mut self.running,
-            MoveStanding::Finishing => &mut self.finishing,
-            MoveStanding::Held => &mut self.held,
-            MoveStanding::Failed => &mut self.failed,
-            MoveStanding::Done => &mut self.done,
-            MoveStanding::Cancelled => &mut self.cancelled,
-        }
-    }
 }
 
 /// What a schedule refuses.
@@ -173,11 +99,15 @@ pub struct Schedule {
     source: SiteName,
     destination: SiteName,
     limits: Limits,
+    calendar: Calendar,
     failure_budget: FailureBudget,
     paused: bool,
     draining: bool,
     moves: BTreeMap<VmId, Entry>,
     queue: Queue,
+    groups: Groups,
+    /// The rank that was last given.
+    last_rank: usize,
     /// Those that wait for a time, by it.
     sleeping: BTreeSet<(Timestamp, VmId)>,
     /// How many moves of each wave wait, run or finish; a wave that has none isn't there.
@@ -186,12 +116,27 @@ pub struct Schedule {
 }
 
 /// A move and its place.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     lane: Lane,
-    /// Its place in the order: the order of insertion.
+    /// Its place in the order; no other move has it.
     rank: usize,
     standing: MoveStanding,
+    group: Option<Group>,
+}
+
+impl Entry {
+    /// Whether those that come after its group wait for it: as a wave does, for what is to be started or under way.
+    fn keeps_its_group(&self) -> bool {
+        match self.standing {
+            MoveStanding::Waiting { .. } | MoveStanding::Running => true,
+            MoveStanding::Finishing
+            | MoveStanding::Held
+            | MoveStanding::Failed
+            | MoveStanding::Done
+            | MoveStanding::Cancelled => false,
+        }
+    }
 }
 
 impl Schedule {
@@ -202,18 +147,21 @@ impl Schedule {
             source: runbook.source.clone(),
             destination: runbook.destination.clone(),
             limits: runbook.limits,
+            calendar: runbook.calendar.clone(),
             failure_budget: runbook.failure_budget,
             paused: false,
             draining: false,
             moves: BTreeMap::new(),
-            queue: Queue::new(runbook.limits.per_source_host, runbook.limits.per_destination_host),
+            queue: Queue::new(&runbook.limits, Routes::of(runbook)),
+            groups: Groups::default(),
+            last_rank: 0,
             sleeping: BTreeSet::new(),
             unfinished: BTreeMap::new(),
             counts: Counts::default(),
         }
     }
 
-    /// Adds a move where it stands; of one wave, those added first start first. A plan's order is a good one.
+    /// Adds a move where it stands; of one wave, those added first start first, until they are given another order.
     ///
     /// # Errors
     /// `Known` if the VM is there already, `Full` past [`MOVES_MAX`].
@@ -225,11 +173,53 @@ impl Schedule {
         if self.moves.len() >= MOVES_MAX {
             return Err(ScheduleError::Full { vm });
         }
-        let lane = self.queue.lane(scheduled.wave, &scheduled.source_host, &scheduled.destination_host);
-        let entry = Entry { lane, rank: self.moves.len(), standing };
+        let ScheduledMove { source_host, destination_host, copies_disk, .. } = scheduled;
+        let lane = self.queue.lane(scheduled.wave, source_host, destination_host, *copies_disk);
+        let group = scheduled.group.as_deref().map(|name| self.groups.named(name));
+        for name in &scheduled.after {
+            let before = self.groups.named(name);
+            self.groups.wait(vm, before);
+        }
+        let entry = Entry { lane, rank: self.next_rank(), standing, group };
         self.moves.insert(vm, entry);
         self.enter(vm, entry);
         Ok(())
+    }
+
+    /// Gives moves the order in which they start from now on, of one wave, as far as there is room for each. Those that aren't named stand
+    /// before them; a VM that isn't there is passed over.
+    pub fn reorder(&mut self, order: impl IntoIterator<Item = VmId>) {
+        for vm in order {
+            self.put_last(vm);
+        }
+    }
+
+    /// Gives a move the last place, as after a failed attempt: whatever else goes its way has its turn before. A VM that isn't there is
+    /// passed over.
+    pub fn put_last(&mut self, vm: VmId) {
+        let rank = self.next_rank();
+        if let Some(entry) = self.moves.get(&vm).copied() {
+            self.replace(vm, entry, Entry { rank, ..entry });
+        }
+    }
+
+    /// From when on moves may start: `now` where they may, if nothing else is in the way. None where the runbook's windows never
+    /// open again.
+    #[must_use]
+    pub fn opens_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.calendar.opens_at(now)
+    }
+
+    /// The moves that wait, in their order.
+    pub fn waiting(&self) -> impl Iterator<Item = VmId> {
+        let mut waiting: Vec<(usize, usize, VmId)> = self
+            .moves
+            .iter()
+            .filter(|(_, entry)| matches!(entry.standing, MoveStanding::Waiting { .. }))
+            .map(|(vm, entry)| (entry.lane.wave, entry.rank, *vm))
+            .collect();
+        waiting.sort_unstable();
+        waiting.into_iter().map(|(_, _, vm)| vm)
     }
 
     /// Says that the guest of a move that runs has arrived, and gives its room to others. Past [`FINISHING_MAX`] such moves
@@ -263,12 +253,16 @@ impl Schedule {
         Ok(())
     }
 
-    /// What may start now: waves strictly in order, in a wave the first inserted first, within every limit.
+    /// What may start now: waves strictly in order, in a wave in the order given, within every limit, while the runbook's windows are open.
     /// `elsewhere` is what all other evacuations have under way.
     pub fn admit(&mut self, now: Timestamp, elsewhere: &Load) -> Admission {
         self.wake(now);
         if self.brake().is_some() {
             return Admission::default();
+        }
+        let opens_at = self.opens_at(now);
+        if opens_at != Some(now) {
+            return Admission { start: Vec::new(), wake_at: opens_at };
         }
         let mut start = Vec::new();
         let wave = self.current_wave();
@@ -287,6 +281,14 @@ impl Schedule {
             after = Some(rank);
         }
         Admission { start, wake_at: self.sleeping.first().map(|(at, _)| *at) }
+    }
+
+    /// Changes how many may be under way at once. What runs, runs on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        if limits != self.limits {
+            self.limits = limits;
+            self.queue.set_limits(&limits);
+        }
     }
 
     /// Pauses it, or lets it go on. What runs, runs on.
@@ -342,19 +344,29 @@ impl Schedule {
     }
 
     fn replace(&mut self, vm: VmId, before: Entry, after: Entry) {
-        if before.standing == after.standing && before.lane == after.lane {
+        if before == after {
             return;
         }
-        // In before out, so that a wave isn't over for the moment between.
+        // In before out, so that neither a wave nor a group is over for the moment between.
         *self.unfinished.entry(before.lane.wave).or_default() += 1;
+        let both_keep = before.keeps_its_group() && after.keeps_its_group();
+        if both_keep {
+            self.keep_group(before.group);
+        }
         self.leave(vm, before);
         self.moves.insert(vm, after);
         self.enter(vm, after);
+        if both_keep {
+            self.let_group(before.group);
+        }
         self.finish_one(before.lane.wave);
     }
 
     fn enter(&mut self, vm: VmId, entry: Entry) {
         *self.counts.of(entry.standing) += 1;
+        if entry.keeps_its_group() {
+            self.keep_group(entry.group);
+        }
         match entry.standing {
             MoveStanding::Waiting { not_before } => {
                 *self.unfinished.entry(entry.lane.wave).or_default() += 1;
@@ -362,6 +374,7 @@ impl Schedule {
                     Some(at) => {
                         self.sleeping.insert((at, vm));
                     }
+                    None if self.groups.is_kept(vm) => {}
                     None => self.queue.add(entry.lane, entry.rank, vm),
                 }
             }
@@ -393,6 +406,35 @@ impl Schedule {
             MoveStanding::Finishing => self.finish_one(entry.lane.wave),
             MoveStanding::Held | MoveStanding::Failed | MoveStanding::Done | MoveStanding::Cancelled => {}
         }
+        if entry.keeps_its_group() {
+            self.let_group(entry.group);
+        }
+    }
+
+    /// Counts a move that keeps those waiting that come after its group.
+    fn keep_group(&mut self, group: Option<Group>) {
+        let begun = group.map_or_else(Vec::new, |group| self.groups.keep(group));
+        for entry in begun.into_iter().filter_map(|vm| self.moves.get(&vm).copied()) {
+            // Out of the queue, if it stands there.
+            if entry.standing == (MoveStanding::Waiting { not_before: None }) {
+                self.queue.remove(entry.lane, entry.rank);
+            }
+        }
+    }
+
+    /// Counts it no more.
+    fn let_group(&mut self, group: Option<Group>) {
+        let free = group.map_or_else(Vec::new, |group| self.groups.let_go(group));
+        for (vm, entry) in free.into_iter().filter_map(|vm| Some((vm, *self.moves.get(&vm)?))) {
+            if entry.standing == (MoveStanding::Waiting { not_before: None }) {
+                self.queue.add(entry.lane, entry.rank, vm);
+            }
+        }
+    }
+
+    fn next_rank(&mut self) -> usize {
+        self.last_rank += 1;
+        self.last_rank
     }
 
     fn finish_one(&mut self, wave: usize) {

@@ -22,6 +22,11 @@ impl Api {
         let vms: Result<BTreeSet<VmId>, _> = request.vms.iter().map(|vm| parsed("vms", vm)).collect();
         let vms = vms?;
         let adjustment: Adjustment = required("adjustment", request.adjustment)?;
+        if !vms.is_empty() && !adjustment.limits.is_empty() {
+            let what = "limits count for a whole evacuation, and VMs are named".to_owned();
+            let mend = "leave the VMs out, or change the limits by a call of its own";
+            return Err(OrchestratorError::OutOfOrder { reason: "LIMITS_ARE_COMMON", what, mend }.into());
+        }
         let kind = JournalKind::Adjusted { adjustment };
         if !self.is_repeated(id, evacuation, &by, &kind).await? {
             let seat = self.house.seats.of(evacuation);

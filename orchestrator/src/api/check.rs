@@ -3,12 +3,19 @@
 use super::Api;
 use crate::error::OrchestratorError;
 use crate::evacuate::check;
-use muster_core::plan::{Finding, Problem, Severity};
+use muster_core::ids::SiteName;
+use muster_core::reading::Inventory;
 use muster_core::runbook::Runbook;
 use muster_proto::v1 as pb;
-use serde_json::Value;
 
 impl Api {
+    pub(super) async fn inventory(&self, site: &SiteName) -> Result<Inventory, OrchestratorError> {
+        let link = self.house.link(site).await?;
+        // Evidence of the wrong site is worse than none.
+        link.status().await?;
+        Ok(link.inventory().await?)
+    }
+
     pub(super) async fn check(
         &self,
         request: pb::CheckRunbookRequest,
@@ -24,34 +31,7 @@ impl Api {
             source_site: runbook.source.into(),
             destination_site: runbook.destination.into(),
             moves: u32::try_from(moves).unwrap_or(u32::MAX),
-            findings: findings.into_iter().map(finding).collect(),
+            findings: findings.into_iter().map(Into::into).collect(),
         })
     }
-}
-
-fn finding(finding: Finding) -> pb::Finding {
-    let severity = match finding.severity() {
-        Severity::Blocking => pb::FindingSeverity::Blocking,
-        Severity::Warning => pb::FindingSeverity::Warning,
-    };
-    let kind = if let Problem::Preflight { obstacle } = &finding.problem {
-        tag("obstacle", serde_json::to_value(obstacle))
-    } else {
-        tag("problem", serde_json::to_value(&finding.problem))
-    };
-    pb::Finding {
-        vm: finding.vm.map(|vm| vm.to_string()),
-        name: finding.name.map(String::from).unwrap_or_default(),
-        severity: severity.into(),
-        kind,
-        what: finding.problem.what(),
-        why: finding.problem.why().to_owned(),
-        mend: finding.problem.mend().to_owned(),
-    }
-}
-
-/// The name under which serde keeps a value of a tagged enum. It is as stable as what is stored of it.
-fn tag(key: &str, value: Result<Value, serde_json::Error>) -> String {
-    let named = value.ok().and_then(|value| value.get(key).and_then(Value::as_str).map(str::to_owned));
-    named.unwrap_or_default()
 }

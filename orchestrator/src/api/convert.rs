@@ -14,6 +14,10 @@ pub(super) fn evacuation(status: &EvacuationStatus, counts: pb::MoveCounts, live
     let (state, paused_because) = state(status.state);
     let mut warnings = live.warnings;
     warnings.extend(live.trouble);
+    if live.closed == Some(None) {
+        warnings.push("moves wait for the runbook's windows, and these never open again".to_owned());
+    }
+    let (planned, now) = (status.outlook.as_ref(), live.outlook.as_ref().or(status.outlook.as_ref()));
     pb::Evacuation {
         evacuation: status.id.to_string(),
         name: status.name.clone(),
@@ -27,6 +31,12 @@ pub(super) fn evacuation(status: &EvacuationStatus, counts: pb::MoveCounts, live
         finished_at_ms: status.finished_at.map(|at| at.0),
         counts: Some(counts),
         warnings,
+        expected_end_at_ms: now.and_then(|outlook| outlook.ends_at).map(|at| at.0),
+        late_moves: now.map_or(0, |outlook| outlook.late),
+        planned_end_at_ms: planned.and_then(|outlook| outlook.ends_at).map(|at| at.0),
+        bound_at_ms: planned.and_then(|outlook| outlook.bound_at).map(|at| at.0),
+        bottleneck: planned.and_then(|outlook| outlook.bottleneck.clone()).unwrap_or_default(),
+        opens_at_ms: live.closed.flatten().map(|at| at.0),
     }
 }
 
@@ -126,6 +136,11 @@ pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: 
         source_copy: source_copy(status, source.as_deref()).to_owned(),
         source_copy_kept_until_ms: source.as_deref().and_then(|reading| kept_until(status, reading)),
         alarms: status.alarms.iter().rev().map(alarm).collect(),
+        planned_start_at_ms: planned.expected.map(|expected| expected.start_at.0),
+        planned_duration_ms: planned.expected.map(|expected| expected.duration_ms),
+        planned_downtime_ms: planned.expected.map(|expected| expected.downtime_ms),
+        priority: planned.turn.priority,
+        group: planned.turn.group.clone().unwrap_or_default(),
     }
 }
 

@@ -15,14 +15,17 @@ pub use recover::RECOVER_WAIT_MAX;
 
 use crate::error::OrchestratorError;
 use crate::parts::{Orchestrator, Pair};
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use muster_core::class::Class;
 use muster_core::evacuation::EvacuationStatus;
 use muster_core::ids::{EvacuationId, RequestId};
 use muster_proto::channel::{DialError, require_loopback, server};
-use muster_proto::convert::{InvalidMessage, parsed, text};
+use muster_proto::convert::{InvalidMessage, inventory_items, parsed, text};
 use muster_proto::limits::MESSAGE_MAX_BYTES;
 use muster_proto::v1 as pb;
 use muster_proto::v1::evacuations_server::{Evacuations, EvacuationsServer};
+use muster_proto::worker::v1::InventoryItem;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -103,6 +106,7 @@ pub async fn serve(
 
 #[tonic::async_trait]
 impl Evacuations for Api {
+    type ListInventoryStream = BoxStream<'static, Result<InventoryItem, Status>>;
     type WatchEvacuationStream = ReceiverStream<Result<pb::WatchEvacuationResponse, Status>>;
     type RecoverEvacuationStream = ReceiverStream<Result<pb::RollCallLine, Status>>;
 
@@ -111,6 +115,15 @@ impl Evacuations for Api {
         request: Request<pb::CheckRunbookRequest>,
     ) -> Result<Response<pb::CheckRunbookResponse>, Status> {
         Ok(Response::new(Box::pin(self.check(request.into_inner())).await?))
+    }
+
+    async fn list_inventory(
+        &self,
+        request: Request<pb::ListInventoryRequest>,
+    ) -> Result<Response<Self::ListInventoryStream>, Status> {
+        let site = parsed("site", &request.into_inner().site)?;
+        let inventory = self.inventory(&site).await?;
+        Ok(Response::new(futures::stream::iter(inventory_items(inventory).map(Ok)).boxed()))
     }
 
     async fn create_evacuation(

@@ -21,6 +21,7 @@ use muster_proto::limits::{ASSERTIONS_MAX, ITEMS_MAX, STREAM_BUFFER};
 use muster_proto::v1 as pb;
 use muster_recovery::error::RecoveryError;
 use muster_recovery::explain::{explain, next};
+use muster_recovery::recover::{Unconfirmed, unconfirmed};
 use muster_recovery::roll_call::{Account, RollCallLine, Wishes, roll_call};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -64,11 +65,14 @@ impl Api {
         if apply {
             self.apply(&status, &pair, &orders).await?;
         }
+        let unconfirmed = unconfirmed(&pair.destination, Some(&pair.source)).await.map_err(OrchestratorError::from)?;
         let lines = self.lines(&status, &pair, None).await?;
         let (told, stream) = mpsc::channel(STREAM_BUFFER);
         tokio::spawn(async move {
+            let mut lonely: Vec<pb::UnconfirmedLedger> = unconfirmed.into_iter().map(lonely_ledger).collect();
             for line in lines {
-                if told.send(Ok(shown(&line))).await.is_err() {
+                let unconfirmed_ledgers = std::mem::take(&mut lonely);
+                if told.send(Ok(pb::RollCallLine { unconfirmed_ledgers, ..shown(&line) })).await.is_err() {
                     return;
                 }
             }
@@ -330,5 +334,10 @@ fn shown(line: &RollCallLine) -> pb::RollCallLine {
         },
         fenced: line.fenced,
         error: line.error.clone().unwrap_or_default(),
+        unconfirmed_ledgers: Vec::new(),
     }
+}
+
+fn lonely_ledger(ledger: Unconfirmed) -> pb::UnconfirmedLedger {
+    pb::UnconfirmedLedger { site: ledger.site.into(), as_of_ms: ledger.as_of.map(|at| at.0) }
 }

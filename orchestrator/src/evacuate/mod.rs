@@ -14,11 +14,13 @@ mod gate;
 mod held;
 mod moves;
 mod order;
+mod outlook;
 mod over;
 mod preflight;
 mod recheck;
 mod results;
 mod settling;
+mod turns;
 
 use order::SilentHosts;
 

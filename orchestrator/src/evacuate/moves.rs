@@ -16,13 +16,14 @@
 use super::gate::Gate;
 use super::held::{Held, View};
 use super::settling::{Done, Needs, Task, settle};
+use super::turns::Turns;
 use super::{Driver, Way, all_moves, is_over};
 use crate::error::OrchestratorError;
 use crate::parts::Pair;
 use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder};
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PlannedMove};
 use muster_core::ids::{HostName, VmId};
-use muster_core::runbook::Runbook;
+use muster_core::runbook::{Runbook, Wave};
 use muster_core::schedule::{MoveStanding, Schedule, ScheduleError, ScheduledMove};
 use muster_core::step::Hold;
 use muster_core::terms::{Adjustment, Terms};
@@ -49,6 +50,7 @@ pub(super) struct Moves<'d> {
     pub(super) tasks: JoinSet<Done>,
     pub(super) state: EvacuationState,
     pub(super) cancelled: bool,
+    pub(super) turns: Turns,
     /// Moves that aren't over.
     pub(super) open: usize,
     /// When the schedule is to be asked again.
@@ -76,6 +78,8 @@ pub(super) struct Tracked {
     /// What was adjusted for it alone.
     pub(super) adjustment: Adjustment,
     pub(super) doing: Doing,
+    /// When its attempt under way began.
+    pub(super) begun_at: Option<Timestamp>,
     /// The last error its site told while it was under way.
     pub(super) error: Option<String>,
 }
@@ -129,8 +133,13 @@ impl<'d> Moves<'d> {
         let _read_below = driver.seat.take();
         let status = driver.status().await?;
         let mut statuses = all_moves(driver.house.journal().as_ref(), driver.evacuation).await?;
-        // A plan's order is a good one: by wave, then the largest first.
-        statuses.sort_by_key(|a_move| (a_move.planned.wave, Reverse(a_move.planned.memory_mib), a_move.planned.vm));
+        // As the plan has them; where it says nothing, the largest first.
+        statuses.sort_by_key(|a_move| {
+            let PlannedMove { wave, memory_mib, vm, expected, .. } = &a_move.planned;
+            let start_at = expected.map(|expected| expected.start_at);
+            (*wave, start_at.is_none(), start_at, Reverse(*memory_mib), *vm)
+        });
+        let turns = Turns::load(&runbook, &statuses);
         let settler = Arc::new(settler(driver, &pair, &runbook, epoch));
         let gate = Gate::new(Arc::clone(&driver.house), driver.evacuation, runbook.clone(), pair.clone());
         let mut moves = Moves {
@@ -143,6 +152,7 @@ impl<'d> Moves<'d> {
             tasks: JoinSet::new(),
             state: status.state,
             cancelled: status.cancelled,
+            turns,
             open: 0,
             wake_at: None,
             looks: BTreeSet::new(),
@@ -179,12 +189,7 @@ impl<'d> Moves<'d> {
             self.errands.insert(vm);
         }
         self.open += usize::from(!is_over(status.state));
-        let scheduled = ScheduledMove {
-            vm,
-            wave: usize::try_from(status.planned.wave).unwrap_or(usize::MAX),
-            source_host: status.planned.source_host.clone(),
-            destination_host: status.planned.destination_host.clone(),
-        };
+        let scheduled = ScheduledMove::from(&status.planned);
         self.schedule.insert(&scheduled, standing).map_err(flaw)?;
         let tracked = Tracked {
             destination_host: status.planned.destination_host.clone(),
@@ -196,6 +201,7 @@ impl<'d> Moves<'d> {
             auto_converge: status.auto_converge,
             adjustment: status.adjustment.clone(),
             doing,
+            begun_at: None,
             error: None,
         };
         self.moves.insert(vm, tracked);
@@ -203,7 +209,10 @@ impl<'d> Moves<'d> {
     }
 
     /// Takes over what was adjusted, for the moves under way as well.
-    pub(super) fn set_terms(&self, status: &EvacuationStatus) {
+    pub(super) fn set_terms(&mut self, status: &EvacuationStatus) {
+        let limits = status.adjustment.limits.over(self.runbook.limits);
+        self.schedule.set_limits(limits);
+        self.turns.set_limits(limits);
         let common = Terms::of(&self.runbook).adjusted(&status.adjustment);
         let has_own = |tracked: &&Tracked| !tracked.adjustment.is_empty();
         let own: Vec<(VmId, Terms)> = self
@@ -295,6 +304,9 @@ impl<'d> Moves<'d> {
             self.start_one(vm, Opening::Once);
         }
         self.wake_at = admission.wake_at;
+        let opens_at = self.schedule.opens_at(now);
+        let is_waited_for = opens_at != Some(now) && self.schedule.counts().waiting > 0;
+        self.driver.seat.closed(is_waited_for.then_some(opens_at));
         if self.errands.is_empty() && self.errands_running == 0 {
             self.driver.seat.is_quiet();
         }
@@ -306,6 +318,7 @@ impl<'d> Moves<'d> {
             Some(tracked) => self.order(tracked),
             None => return,
         };
+        let (now, others) = (self.driver.house.env().now(), self.hosts_of_others(vm));
         let Some(tracked) = self.moves.get_mut(&vm) else { return };
         let errand = opening == Opening::Never;
         self.errands_running += usize::from(errand);
@@ -315,6 +328,7 @@ impl<'d> Moves<'d> {
             Doing::Waiting | Doing::Settling { .. } | Doing::Held(_) | Doing::Over => None,
         };
         tracked.doing = Doing::Settling { stop: stop.clone(), errand, goal: order.goal, held };
+        tracked.begun_at = (!errand).then_some(now);
         tracked.error = None;
         let subject = Move {
             vm,
@@ -327,7 +341,8 @@ impl<'d> Moves<'d> {
         };
         let wave = usize::try_from(tracked.planned.wave).ok().and_then(|wave| self.runbook.waves.get(wave)).cloned();
         let may_go_to = move |host: &HostName| {
-            wave.as_ref().is_some_and(|wave| wave.selections.iter().all(|selection| selection.may_go_to(host)))
+            let is_allowed = |wave: &Wave| wave.selections.iter().all(|selection| selection.may_go_to(host));
+            wave.as_ref().is_some_and(is_allowed) && !others.contains(host)
         };
         let needs = Needs { memory_mib: tracked.planned.memory_mib, may_go_to: Box::new(may_go_to) };
         let (settler, pair) = (Arc::clone(&self.settler), self.pair.clone());

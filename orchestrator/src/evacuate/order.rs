@@ -1,19 +1,23 @@
 //! Making an evacuation of a runbook: read it whole, look at both sites, plan, and write all of it down. Nothing at
 //! either site changes here.
 
+use super::outlook::foretell;
 use super::preflight::{Gathered, gather};
 use crate::error::OrchestratorError;
 use crate::parts::{EVACUATIONS_OPEN_MAX, Orchestrator};
 use crate::pen::Pen;
-use muster_core::evacuation::{EvacuationStatus, JournalKind, JournalRecord, MoveState, MoveStatus, PlannedMove};
+use muster_core::evacuation::{
+    EvacuationStatus, Expected, JournalKind, JournalRecord, MoveState, MoveStatus, PlannedMove,
+};
 use muster_core::evidence::Outcome;
+use muster_core::forecast::{Forecast, Forecaster};
 use muster_core::ids::{EvacuationId, RequestId, VmId};
 use muster_core::ledger::RollEntry;
 use muster_core::plan::{Finding, Plan, plan};
 use muster_core::runbook::Runbook;
 use muster_core::verdict::Verdict;
 use muster_store::{Journal, JournalError, PAGE_MAX};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What is ordered.
@@ -63,7 +67,7 @@ pub(crate) async fn order(house: &Arc<Orchestrator>, order: EvacuationOrder) -> 
     // No driver may begin on a plan that is half written.
     let mut driven = seat.driven.lock().await;
     let mut records = vec![ordered];
-    records.extend(planned_records(&pen, &plan));
+    records.extend(planned_records(house, &runbook, &pen, &plan).await);
     match pen.write(records).await {
         Ok(()) => {}
         Err(JournalError::RequestKnown { .. }) => {
@@ -111,7 +115,7 @@ pub(super) async fn plan_anew(
         .filter(|earlier| !now.contains(&earlier.planned.vm))
         .map(|earlier| pen.about(earlier.planned.vm, never_begun()))
         .collect();
-    records.extend(planned_records(&pen, &plan));
+    records.extend(planned_records(house, &runbook, &pen, &plan).await);
     pen.write(records).await?;
     house.seats.of(status.id).warn(plan.warnings.iter().map(Finding::to_string).collect());
     Ok((runbook, plan.roll(status.id).collect()))
@@ -185,7 +189,7 @@ async fn repeated(
             *runbook == order.runbook && earlier.by == order.by && !order.validate_only
         }
         JournalKind::MovePlanned { .. }
-        | JournalKind::Planned
+        | JournalKind::Planned { .. }
         | JournalKind::Claimed { .. }
         | JournalKind::RollWritten
         | JournalKind::Paused { .. }
@@ -223,22 +227,18 @@ fn ordered_kind(runbook: &Runbook, text: &str) -> JournalKind {
     }
 }
 
-fn planned_records<'p>(pen: &'p Pen, plan: &'p Plan) -> impl Iterator<Item = JournalRecord> + 'p {
+/// The lines of a plan: each move with what is expected of it, and that these are all.
+async fn planned_records(house: &Orchestrator, runbook: &Runbook, pen: &Pen, plan: &Plan) -> Vec<JournalRecord> {
+    let moves = plan.moves.iter().map(|planned| (planned.to_journal(), None)).collect();
+    let (_, forecast) = foretell(Forecaster::new(runbook), moves, house.env().now()).await;
+    let foreseen = forecast.iter().flat_map(|forecast| &forecast.moves);
+    let expected: BTreeMap<VmId, Expected> = foreseen.filter_map(|of| Some((of.vm, of.expected?))).collect();
     let moves = plan.moves.iter().map(|planned| {
-        let planned = PlannedMove {
-            vm: planned.vm,
-            name: planned.name().clone(),
-            mode: planned.mode,
-            // A runbook has at most 100 waves.
-            wave: u32::try_from(planned.wave).unwrap_or(u32::MAX),
-            source_host: planned.source_host.clone(),
-            destination_host: planned.destination_host.clone(),
-            memory_mib: planned.memory_mib(),
-            guardian: planned.guardian.clone(),
-        };
+        let planned = PlannedMove { expected: expected.get(&planned.vm).copied(), ..planned.to_journal() };
         pen.about(planned.vm, JournalKind::MovePlanned { planned })
     });
-    moves.chain(std::iter::once_with(|| pen.line(JournalKind::Planned)))
+    let outlook = forecast.as_ref().map(Forecast::outlook);
+    moves.chain(std::iter::once_with(|| pen.line(JournalKind::Planned { outlook }))).collect()
 }
 
 fn never_begun() -> JournalKind {

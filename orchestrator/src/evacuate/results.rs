@@ -9,7 +9,9 @@ use super::{Way, status_of};
 use crate::error::OrchestratorError;
 use muster_core::decide::Goal;
 use muster_core::evacuation::{EvacuationState, JournalKind, JournalRecord, MoveState, PauseReason};
-use muster_core::ids::{VmId, clip};
+use muster_core::evidence::Outcome;
+use muster_core::forecast::{Forecast, Forecaster};
+use muster_core::ids::{Attempt, VmId, clip};
 use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
 use muster_core::schedule::{Brake, MoveStanding};
 use muster_core::step::Hold;
@@ -21,6 +23,7 @@ use muster_recovery::settle::Settled;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::task::{JoinError, JoinHandle};
 
 /// Most results that are journaled together.
 pub(crate) const RESULTS_BATCH_MAX: usize = 256;
@@ -36,6 +39,8 @@ enum Event {
     Done(Box<Done>),
     /// A task was lost with its result. A flaw of muster's own, for tasks catch their panics.
     Lost,
+    /// An order of the rest has been made.
+    Foretold(Box<(Forecaster, Option<Forecast>)>),
     Room,
     News(Side, Result<FeedChange, RecvError>),
     Time,
@@ -66,6 +71,7 @@ impl Moves<'_> {
                 return Ok(Way::ClaimAgain);
             }
             self.look_again()?;
+            self.keep_order().await;
             self.start()?;
             if self.open == 0 && self.finish().await? {
                 return Ok(Way::Finished);
@@ -74,6 +80,7 @@ impl Moves<'_> {
                 Event::Stop => return Ok(Way::Stopped),
                 Event::Orders | Event::Room | Event::Time => {}
                 Event::Lost => return Ok(Way::ClaimAgain),
+                Event::Foretold(foretold) => self.take_order(foretold.0, foretold.1),
                 Event::Done(done) => {
                     if self.take_results(*done).await? {
                         return Ok(Way::ClaimAgain);
@@ -108,6 +115,16 @@ impl Moves<'_> {
                 }
             },
             () = self.room.notified() => Event::Room,
+            foretold = foretold(&mut self.turns.foretelling) => {
+                self.turns.foretelling = None;
+                match foretold {
+                    Ok(foretold) => Event::Foretold(Box::new(foretold)),
+                    Err(error) => {
+                        tracing::error!(%error, "ordering the moves was lost");
+                        Event::Lost
+                    }
+                }
+            }
             change = destination.recv() => Event::News(Side::Destination, change),
             change = source.recv() => Event::News(Side::Source, change),
             () = tokio::time::sleep(sleep) => Event::Time,
@@ -231,6 +248,7 @@ impl Moves<'_> {
         let turned_back = self.cancelled && goal == Goal::Finish;
         match settled {
             Settled::Over { outcome, verdict, attempts, downtime_ms, error } => {
+                self.note_duration(vm, attempts == 1 && outcome == Outcome::Migrated);
                 let host = self.over(vm, outcome, attempts, error, records)?;
                 let settled = JournalKind::Settled { outcome, verdict, attempts, downtime_ms, host };
                 records.push(self.driver.pen.about(vm, settled));
@@ -266,7 +284,10 @@ impl Moves<'_> {
             records.push(self.driver.pen.about(vm, JournalKind::AttemptFailed { attempt: attempts, error }));
             let env = self.driver.house.env();
             let wait_ms = self.runbook.retry.backoff_after_ms(attempts, env.random_below(u64::MAX));
-            Some(env.now().plus_ms(wait_ms))
+            let not_before = env.now().plus_ms(wait_ms);
+            // Whatever else goes its way has its turn before.
+            self.put_last(vm);
+            Some(not_before)
         };
         self.schedule.set(vm, MoveStanding::Waiting { not_before }).map_err(flaw)
     }
@@ -412,6 +433,7 @@ impl Moves<'_> {
             && completed.ran.is_some()
         {
             self.schedule.arrived(vm);
+            self.note_duration(vm, completed.started.attempt == Attempt::FIRST);
         }
     }
 
@@ -457,5 +479,15 @@ impl Moves<'_> {
             }
         }
         Ok(true)
+    }
+}
+
+/// Waits for an order that is being made; for ever where none is.
+async fn foretold(
+    foretelling: &mut Option<JoinHandle<(Forecaster, Option<Forecast>)>>,
+) -> Result<(Forecaster, Option<Forecast>), JoinError> {
+    match foretelling {
+        Some(foretelling) => foretelling.await,
+        None => std::future::pending().await,
     }
 }

@@ -5,6 +5,7 @@ use muster_core::definition::Mode;
 use muster_core::evacuation::{JournalKind, JournalRecord, PlannedMove};
 use muster_core::ids::EvacuationId;
 use muster_core::reading::Phase;
+use muster_core::runbook::selection::Turn;
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
 use muster_proto::v1 as pb;
@@ -252,6 +253,10 @@ fn planned(number: usize) -> PlannedMove {
         destination_host: host(Side::Destination, 1),
         memory_mib: 512,
         guardian: None,
+        disk_mib: None,
+        turn: Turn::default(),
+        apart: None,
+        expected: None,
     }
 }
 

@@ -4,8 +4,8 @@ use super::invalid::{InvalidMessage, Problem};
 use super::read::{at, enumerated, require_items, within_range};
 use crate::v1 as pb;
 use muster_core::ladder::{AutoConverge, Ladder};
-use muster_core::runbook::Deadlines;
-use muster_core::terms::{Adjustment, Bandwidth, Tuning};
+use muster_core::runbook::{Deadlines, Limits};
+use muster_core::terms::{Adjustment, Bandwidth, LimitChanges, Tuning};
 
 impl From<Adjustment> for pb::Adjustment {
     fn from(adjustment: Adjustment) -> Self {
@@ -18,6 +18,7 @@ impl From<Adjustment> for pb::Adjustment {
             downtimes_ms,
             auto_converge,
             stalled_rounds,
+            limits,
         } = adjustment;
         pb::Adjustment {
             bandwidth_mib_s: bandwidth.map(|bandwidth| bandwidth.mib_s().unwrap_or(0)),
@@ -28,6 +29,10 @@ impl From<Adjustment> for pb::Adjustment {
             downtimes: downtimes_ms.map(|milliseconds| pb::Downtimes { milliseconds }),
             auto_converge: auto_converge.map(|choice| pb::AutoConverge::from(choice).into()),
             stalled_rounds,
+            per_source_host: limits.per_source_host,
+            per_destination_host: limits.per_destination_host,
+            per_site: limits.per_site,
+            total: limits.total,
         }
     }
 }
@@ -51,10 +56,24 @@ impl TryFrom<pb::Adjustment> for Adjustment {
             downtimes_ms: message.downtimes.map(|given| downtimes(given.milliseconds)).transpose()?,
             auto_converge: message.auto_converge.map(auto_converge).transpose()?,
             stalled_rounds: rounds.transpose()?,
+            limits: LimitChanges {
+                per_source_host: at_once("per_source_host", message.per_source_host, Limits::PER_HOST_MAX)?,
+                per_destination_host: at_once(
+                    "per_destination_host",
+                    message.per_destination_host,
+                    Limits::PER_HOST_MAX,
+                )?,
+                per_site: at_once("per_site", message.per_site, Limits::TOTAL_MAX)?,
+                total: at_once("total", message.total, Limits::TOTAL_MAX)?,
+            },
         };
         // What changes nothing was hardly meant.
         if adjustment.is_empty() { Err(InvalidMessage::new("", Problem::Empty)) } else { Ok(adjustment) }
     }
+}
+
+fn at_once(field: &str, given: Option<u32>, most: u32) -> Result<Option<u32>, InvalidMessage> {
+    given.map(|given| within_range(field, given.into(), 1, most.into()).map(|_| given)).transpose()
 }
 
 fn bandwidth(given: u64) -> Result<Bandwidth, InvalidMessage> {

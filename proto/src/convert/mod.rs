@@ -11,6 +11,7 @@ mod claims;
 mod command;
 mod definition;
 mod event;
+mod finding;
 mod invalid;
 mod inventory;
 mod read;

@@ -76,7 +76,10 @@ async fn appends_all_or_none<P: JournalPlace>(place: &P) {
     append(&journal, vec![ordered(evacuation(1), request(1))]).await;
     let twice = vec![
         planned(evacuation(1), 1),
-        JournalRecord { request: Some(request(2)), ..record(evacuation(1), None, JournalKind::Planned) },
+        JournalRecord {
+            request: Some(request(2)),
+            ..record(evacuation(1), None, JournalKind::Planned { outlook: None })
+        },
         JournalRecord { request: Some(request(2)), ..record(evacuation(1), None, JournalKind::RollWritten) },
     ];
     let refused = journal.append(twice).await;
@@ -220,7 +223,7 @@ async fn wakes_those_who_wait<P: JournalPlace>(place: &P) {
 async fn takes_no_more_than_fits<P: JournalPlace>(place: &P) {
     let journal = open(place).await;
     append(&journal, vec![ordered(evacuation(1), request(1))]).await;
-    let records = |count: usize| vec![record(evacuation(1), None, JournalKind::Planned); count];
+    let records = |count: usize| vec![record(evacuation(1), None, JournalKind::Planned { outlook: None }); count];
     let refused = journal.append(records(RECORDS_MAX + 1)).await;
     assert!(matches!(refused, Err(JournalError::Store(StoreError::TooMany { .. }))), "{refused:?}");
     assert_eq!(append(&journal, records(RECORDS_MAX)).await, 1 + RECORDS_MAX as u64);
@@ -281,7 +284,7 @@ fn history() -> Vec<JournalRecord> {
         ordered(of, request(1)),
         planned(of, 1),
         planned(of, 2),
-        record(of, None, JournalKind::Planned),
+        record(of, None, JournalKind::Planned { outlook: None }),
         record(of, None, JournalKind::Claimed { epoch: Epoch(1) }),
         record(of, None, JournalKind::RollWritten),
         intended(1, Action::OpenAttempt(ArrivalKind::Transfer), 2),

@@ -8,6 +8,7 @@ use muster_core::ledger::RollEntry;
 use muster_core::ledger::command::{
     EvacuationCommand, EvacuationOrder, FactKind, LedgerCommand, VmCommand, VmFact, VmOrder,
 };
+use muster_core::runbook::selection::Turn;
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Token};
@@ -70,6 +71,10 @@ pub(super) fn planned(of: EvacuationId, number: u32) -> JournalRecord {
         destination_host: host("new-1"),
         memory_mib: 2048,
         guardian: None,
+        disk_mib: None,
+        turn: Turn::default(),
+        apart: None,
+        expected: None,
     };
     record(of, Some(vm(number)), JournalKind::MovePlanned { planned })
 }
