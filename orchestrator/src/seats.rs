@@ -58,8 +58,20 @@ pub(crate) struct Live {
     pub(crate) epoch: Option<Epoch>,
     /// What is expected of what is left, once anything is known better than when it was planned.
     pub(crate) outlook: Option<Outlook>,
-    /// Moves wait for the runbook's windows: until then, if they ever open again.
-    pub(crate) closed: Option<Option<Timestamp>>,
+    /// Whether moves wait for the runbook's windows.
+    pub(crate) windows: Windows,
+}
+
+/// Whether moves wait for the runbook's windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Windows {
+    /// None does.
+    #[default]
+    Open,
+    /// Until then.
+    ClosedUntil(Timestamp),
+    /// They never open again.
+    ClosedForGood,
 }
 
 impl Seat {
@@ -129,9 +141,9 @@ impl Seat {
         lock(&self.live).outlook = Some(outlook);
     }
 
-    /// Says that moves wait for the runbook's windows, and until when, or that they don't.
-    pub(crate) fn closed(&self, closed: Option<Option<Timestamp>>) {
-        lock(&self.live).closed = closed;
+    /// Says whether moves wait for the runbook's windows.
+    pub(crate) fn windows(&self, windows: Windows) {
+        lock(&self.live).windows = windows;
     }
 
     pub(crate) fn claimed(&self, epoch: Option<Epoch>) {

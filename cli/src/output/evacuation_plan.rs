@@ -1,7 +1,8 @@
 //! A runbook's plan: when each move begins and ends, when all is over, what that hangs on, and what doesn't fit.
 
 use super::check::Finding;
-use super::{counted, instant, span, table};
+use super::{ROWS_SHOWN_MAX, counted, instant, middle_and_greatest, span, table};
+use muster_core::definition::Mode;
 use muster_core::evacuation::PlannedMove;
 use muster_core::forecast::{Forecast, Foreseen, Resource};
 use muster_core::ids::VmId;
@@ -12,9 +13,6 @@ use muster_core::time::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Most moves, and most findings, that are shown to people; JSON has them all.
-const SHOWN_MAX: usize = 200;
 
 /// A plan, as it is shown.
 #[derive(Debug, Serialize)]
@@ -30,6 +28,8 @@ pub(crate) struct EvacuationPlan {
     pub(crate) bound_at_ms: Option<u64>,
     /// What that hangs on.
     pub(crate) bottleneck: Option<String>,
+    #[serde(skip)]
+    pub(crate) bottleneck_of: Option<Resource>,
     pub(crate) deadline_at_ms: Option<u64>,
     /// How many moves don't end by the deadline.
     pub(crate) late: usize,
@@ -86,9 +86,8 @@ impl EvacuationPlan {
         let by_vm: BTreeMap<VmId, &PlannedMove> = moves.iter().map(|planned| (planned.vm, planned)).collect();
         let shown = forecast.moves.iter().filter_map(|foreseen| Some(planned(by_vm.get(&foreseen.vm)?, foreseen)));
         let moves: Vec<Planned> = shown.collect();
-        let mut downtimes: Vec<u64> =
-            moves.iter().filter(|planned| planned.mode == "live").map(|planned| planned.downtime_ms).collect();
-        downtimes.sort_unstable();
+        let live = moves.iter().filter(|planned| planned.mode == Mode::Live.word());
+        let downtimes = middle_and_greatest(live.map(|planned| planned.downtime_ms).collect(), u64::cmp);
         EvacuationPlan {
             name: runbook.name.clone(),
             source_site: runbook.source.to_string(),
@@ -97,12 +96,13 @@ impl EvacuationPlan {
             ends_at_ms: forecast.ends_at.map(|at| at.0),
             bound_at_ms: forecast.bound_at.map(|at| at.0),
             bottleneck: forecast.bottleneck.as_ref().map(Resource::to_string),
+            bottleneck_of: forecast.bottleneck.clone(),
             deadline_at_ms: runbook.deadline_at.map(|at| at.0),
             late: forecast.late,
             assumed_rate_mbit_s: forecast.rate_is_assumed.then_some(ASSUMED_MBIT_S),
             not_converging: forecast.will_not_converge(),
-            downtime_median_ms: downtimes.get(downtimes.len() / 2).copied(),
-            downtime_max_ms: downtimes.last().copied(),
+            downtime_median_ms: downtimes.map(|(median_ms, _)| median_ms),
+            downtime_max_ms: downtimes.map(|(_, max_ms)| max_ms),
             planning_ms: u64::try_from(planning.as_millis()).unwrap_or(u64::MAX),
             findings: findings.iter().map(Finding::from).collect(),
             moves,
@@ -152,14 +152,14 @@ pub(crate) fn text(plan: &EvacuationPlan) -> String {
     lines.extend(expectations(plan));
     if !plan.findings.is_empty() {
         let mut rows = table(["", "VM", "What", "What to do"]);
-        for finding in plan.findings.iter().take(SHOWN_MAX) {
+        for finding in plan.findings.iter().take(ROWS_SHOWN_MAX) {
             let name = finding.name.clone().unwrap_or_default();
             rows.row([finding.severity.to_owned(), name, finding.what.clone(), finding.mend.clone()]);
         }
         lines.push(rows.to_string());
     }
     let mut rows = table(["VM", "Mode", "Wave", "From", "To", "MiB", "Begins", "Takes", "Stands still", "Links"]);
-    for planned in plan.moves.iter().take(SHOWN_MAX) {
+    for planned in plan.moves.iter().take(ROWS_SHOWN_MAX) {
         rows.row([
             planned.name.clone(),
             planned.mode.to_owned(),
@@ -169,14 +169,14 @@ pub(crate) fn text(plan: &EvacuationPlan) -> String {
             planned.memory_mib.to_string(),
             planned.start_at_ms.map_or_else(|| "late".to_owned(), |at_ms| begins(plan.from_ms, at_ms)),
             span(planned.duration_ms),
-            if planned.mode == "live" { span(planned.downtime_ms) } else { "all the time".to_owned() },
+            if planned.mode == Mode::Live.word() { span(planned.downtime_ms) } else { "all the time".to_owned() },
             planned.links.join(", "),
         ]);
     }
     lines.push(rows.to_string());
     for (what, count) in [("moves", plan.moves.len()), ("findings", plan.findings.len())] {
-        if count > SHOWN_MAX {
-            lines.push(format!("and {} more {what}; all are in --output json", count - SHOWN_MAX));
+        if count > ROWS_SHOWN_MAX {
+            lines.push(format!("and {} more {what}; all are in --output json", count - ROWS_SHOWN_MAX));
         }
     }
     lines.join("\n")

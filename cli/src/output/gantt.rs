@@ -3,6 +3,7 @@
 
 use super::evacuation_plan::{EvacuationPlan, Planned};
 use super::{instant, span};
+use muster_core::forecast::Resource;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -21,10 +22,30 @@ const HEAD: f64 = 64.0;
 /// How many marks the time has.
 const MARKS: u32 = 8;
 
+/// What rows stand for, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Link,
+    /// A source host.
+    From,
+    /// A destination host.
+    To,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Link => "link",
+            Kind::From => "from",
+            Kind::To => "to",
+        }
+    }
+}
+
 /// One row: what it stands for, and its moves with the line in which each is drawn.
 struct Row<'a> {
     label: String,
-    kind: &'static str,
+    kind: Kind,
     bars: Vec<(usize, &'a Planned)>,
     lines: usize,
 }
@@ -50,7 +71,7 @@ pub(crate) fn svg(plan: &EvacuationPlan) -> String {
     marks(&mut out, &scale, height);
     let mut top = HEAD;
     for row in &rows {
-        draw(&mut out, row, top, &scale, plan.bottleneck.as_deref());
+        draw(&mut out, row, top, &scale, plan.bottleneck_of.as_ref());
         top += height_of(row) + GAP;
     }
     let lines = [(plan.bound_at_ms, "lower bound", "#c02020"), (plan.deadline_at_ms, "deadline", "#202020")];
@@ -90,19 +111,19 @@ impl Scale {
 }
 
 fn rows(plan: &EvacuationPlan) -> Vec<Row<'_>> {
-    let mut by_row: BTreeMap<(u8, &str), Vec<&Planned>> = BTreeMap::new();
+    let mut by_row: BTreeMap<(Kind, &str), Vec<&Planned>> = BTreeMap::new();
     for planned in &plan.moves {
         for link in &planned.links {
-            by_row.entry((0, link)).or_default().push(planned);
+            by_row.entry((Kind::Link, link)).or_default().push(planned);
         }
-        by_row.entry((1, &planned.source_host)).or_default().push(planned);
-        by_row.entry((2, &planned.destination_host)).or_default().push(planned);
+        by_row.entry((Kind::From, &planned.source_host)).or_default().push(planned);
+        by_row.entry((Kind::To, &planned.destination_host)).or_default().push(planned);
     }
     by_row.into_iter().take(ROWS_MAX).map(|((kind, label), moves)| row(kind, label, moves)).collect()
 }
 
 /// Each move in the first line that is free again when it begins.
-fn row<'a>(kind: u8, label: &str, mut moves: Vec<&'a Planned>) -> Row<'a> {
+fn row<'a>(kind: Kind, label: &str, mut moves: Vec<&'a Planned>) -> Row<'a> {
     moves.sort_by_key(|planned| planned.start_at_ms);
     // When each line is free again.
     let mut free_at_ms: Vec<u64> = Vec::new();
@@ -114,7 +135,6 @@ fn row<'a>(kind: u8, label: &str, mut moves: Vec<&'a Planned>) -> Row<'a> {
         free_at_ms[line] = end_ms;
         bars.push((line, planned));
     }
-    let kind = ["link", "from", "to"][usize::from(kind)];
     Row { label: label.to_owned(), kind, bars, lines: free_at_ms.len().max(1) }
 }
 
@@ -135,9 +155,9 @@ fn marks(out: &mut String, scale: &Scale, height: f64) {
     }
 }
 
-fn draw(out: &mut String, row: &Row<'_>, top: f64, scale: &Scale, bottleneck: Option<&str>) {
-    let named = format!("{} {}", row.kind, row.label);
-    let is_bottleneck = bottleneck.is_some_and(|bottleneck| bottleneck == named || is_interface_of(bottleneck, row));
+fn draw(out: &mut String, row: &Row<'_>, top: f64, scale: &Scale, bottleneck: Option<&Resource>) {
+    let named = format!("{} {}", row.kind.word(), row.label);
+    let is_bottleneck = bottleneck.is_some_and(|bottleneck| is_of(row, bottleneck));
     let (weight, colour) = if is_bottleneck { ("bold", "#c02020") } else { ("normal", "#202020") };
     let _ = writeln!(
         out,
@@ -163,16 +183,19 @@ fn draw(out: &mut String, row: &Row<'_>, top: f64, scale: &Scale, bottleneck: Op
     }
 }
 
-fn is_interface_of(bottleneck: &str, row: &Row<'_>) -> bool {
-    let side = match row.kind {
-        "from" => "source",
-        "to" => "destination",
-        _ => return false,
+/// Whether a row is what an evacuation's end hangs on, or its host is.
+fn is_of(row: &Row<'_>, bottleneck: &Resource) -> bool {
+    let (kind, name) = match bottleneck {
+        Resource::Link(name) => (Kind::Link, name.as_str()),
+        Resource::SourceInterface(host) | Resource::SourceHost(host) | Resource::SourceStorage(host) => {
+            (Kind::From, host.as_str())
+        }
+        Resource::DestinationInterface(host) | Resource::DestinationHost(host) | Resource::DestinationStorage(host) => {
+            (Kind::To, host.as_str())
+        }
+        Resource::InAll | Resource::Move(_) => return false,
     };
-    let limit = if side == "source" { "from" } else { "to" };
-    bottleneck == format!("interface of {side} host {}", row.label)
-        || bottleneck == format!("storage of {side} host {}", row.label)
-        || bottleneck == format!("limit of moves {limit} {}", row.label)
+    row.kind == kind && row.label == name
 }
 
 fn colour_of(planned: &Planned) -> &'static str {

@@ -18,6 +18,17 @@ mod table;
 
 pub(crate) use table::table;
 
+use std::cmp::Ordering;
+
+/// Most rows of a plan or a report that are shown to people; JSON has them all.
+const ROWS_SHOWN_MAX: usize = 200;
+
+/// The middle of these and the greatest; none of none.
+fn middle_and_greatest<T: Copy>(mut values: Vec<T>, compare: impl Fn(&T, &T) -> Ordering) -> Option<(T, T)> {
+    values.sort_by(compare);
+    Some((*values.get(values.len() / 2)?, *values.last()?))
+}
+
 /// So many of something, in words that fit the number.
 pub(crate) fn counted(count: u64, one: &str, several: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }

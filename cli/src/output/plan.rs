@@ -1,14 +1,12 @@
 //! A plan: which move begins and ends when, how near to the bound that is, and what it hangs on.
 
+use super::ROWS_SHOWN_MAX;
 use super::table::table;
 use crate::orders::{Name, Scenario};
 use muster_core::timetable::{Bottleneck, Bound, SECOND_NS, Timetable};
 use serde::Serialize;
 use std::fmt::Write;
 use std::time::Duration;
-
-/// Most moves that are shown to people; JSON has them all.
-const SHOWN_MAX: usize = 200;
 
 /// A plan, as it is shown.
 #[derive(Debug, Serialize)]
@@ -86,18 +84,18 @@ pub(crate) fn text(planned: &Planned) -> String {
     }
     let _ = writeln!(out, "planned in    {:.0} ms", planned.planning_ms);
     if !planned.left_behind.is_empty() {
-        let names: Vec<String> = planned.left_behind.iter().take(SHOWN_MAX).map(Name::to_string).collect();
+        let names: Vec<String> = planned.left_behind.iter().take(ROWS_SHOWN_MAX).map(Name::to_string).collect();
         let more = planned.left_behind.len() - names.len();
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
         let _ = writeln!(out, "left behind   {}: {}{more}", planned.left_behind.len(), names.join(", "));
     }
     let mut moves = table(["VM", "starts at s", "ends at s"]);
-    for of in planned.moves.iter().take(SHOWN_MAX) {
+    for of in planned.moves.iter().take(ROWS_SHOWN_MAX) {
         moves.row([of.vm.to_string(), format!("{:.1}", of.start_s), format!("{:.1}", of.end_s)]);
     }
     let _ = writeln!(out, "\n{moves}");
-    if planned.moves.len() > SHOWN_MAX {
-        let _ = writeln!(out, "and {} more; all are in --output json", planned.moves.len() - SHOWN_MAX);
+    if planned.moves.len() > ROWS_SHOWN_MAX {
+        let _ = writeln!(out, "and {} more; all are in --output json", planned.moves.len() - ROWS_SHOWN_MAX);
     }
     out
 }

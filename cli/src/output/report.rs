@@ -2,11 +2,8 @@
 
 use super::evacuation::Evacuation;
 use super::moves::Move;
-use super::{counted, instant, span, table};
+use super::{ROWS_SHOWN_MAX, counted, instant, middle_and_greatest, span, table};
 use serde::Serialize;
-
-/// Most moves that are shown to people; JSON has them all.
-const SHOWN_MAX: usize = 200;
 
 /// An evacuation's plan and its course.
 #[derive(Debug, Serialize)]
@@ -58,13 +55,11 @@ impl Report {
         let (migrated, stayed_at_source) = (in_state("migrated"), in_state("stayed_at_source"));
         let (not_over, tried_again) =
             (moves.len() - migrated - stayed_at_source, moves.iter().filter(|of| of.attempts > 1).count());
-        let mut downtimes: Vec<u64> = moves.iter().filter_map(|of| of.downtime_ms).collect();
-        downtimes.sort_unstable();
+        let downtimes = middle_and_greatest(moves.iter().filter_map(|of| of.downtime_ms).collect(), u64::cmp);
         let mut courses: Vec<Course> = moves.into_iter().map(Course::from).collect();
         courses
             .sort_by_key(|course| (course.started_at_ms.is_none(), course.started_at_ms, course.planned_start_at_ms));
-        let mut errors: Vec<f64> = courses.iter().filter_map(Course::duration_error).collect();
-        errors.sort_by(f64::total_cmp);
+        let errors = middle_and_greatest(courses.iter().filter_map(Course::duration_error).collect(), f64::total_cmp);
         Report {
             evacuation: evacuation.evacuation,
             name: evacuation.name,
@@ -78,9 +73,9 @@ impl Report {
             stayed_at_source,
             not_over,
             tried_again,
-            duration_error_median: errors.get(errors.len() / 2).copied(),
-            downtime_median_ms: downtimes.get(downtimes.len() / 2).copied(),
-            downtime_max_ms: downtimes.last().copied(),
+            duration_error_median: errors.map(|(median, _)| median),
+            downtime_median_ms: downtimes.map(|(median_ms, _)| median_ms),
+            downtime_max_ms: downtimes.map(|(_, max_ms)| max_ms),
             moves: courses,
         }
     }
@@ -140,8 +135,8 @@ pub(crate) fn text(report: &Report) -> String {
         lines.push(format!("guests stood still for about {}, at most {}", span(median_ms), span(max_ms)));
     }
     lines.push(rows(report));
-    if report.moves.len() > SHOWN_MAX {
-        let more = counted((report.moves.len() - SHOWN_MAX) as u64, "more move", "more moves");
+    if report.moves.len() > ROWS_SHOWN_MAX {
+        let more = counted((report.moves.len() - ROWS_SHOWN_MAX) as u64, "more move", "more moves");
         lines.push(format!("and {more}; all are in --output json"));
     }
     lines.join("\n")
@@ -152,7 +147,7 @@ fn rows(report: &Report) -> String {
         table(["VM", "State", "Attempts", "Begins", "Began", "Takes", "Took", "Stands still", "Stood still", "Error"]);
     let after = |at_ms: Option<u64>| at_ms.map(|at_ms| span(at_ms.saturating_sub(report.ordered_at_ms)));
     let text = |told: Option<String>| told.unwrap_or_else(|| "–".to_owned());
-    for course in report.moves.iter().take(SHOWN_MAX) {
+    for course in report.moves.iter().take(ROWS_SHOWN_MAX) {
         rows.row([
             course.name.clone(),
             course.state.to_owned(),

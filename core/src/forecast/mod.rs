@@ -112,11 +112,15 @@ impl Forecaster {
 
     /// Learns from moves that have arrived at their first attempt, each with how long that took in milliseconds, oldest first.
     pub fn learn<'a>(&mut self, arrived: impl IntoIterator<Item = (&'a PlannedMove, u64)>) {
+        let known = self.history.len();
         for (planned, duration_ms) in arrived {
             let (of, _) = self.predictable(planned);
             // What can't be learned from says nothing.
             let completed = of.and_then(|of| Completed::new(of, duration_ms as f64 / 1e3).ok());
             self.history.extend(completed);
+        }
+        if self.history.len() == known {
+            return;
         }
         let too_old = self.history.len().saturating_sub(HISTORY_MAX);
         self.history.drain(..too_old);
@@ -274,8 +278,12 @@ fn left_ms(prediction: &Prediction, since: Option<Timestamp>, now: Timestamp) ->
     }
 }
 
-/// The same with the moves of each group one right after the other: each has its turn with the first of its group.
+/// The same with the moves of each group one right after the other: each has its turn with the first of its group. Where some are left
+/// behind it stays as it is: what was chosen for a deadline wouldn't be over by it in another order.
 fn together(problem: &Problem, ahead: &[Ahead<'_>], timetable: Timetable) -> Timetable {
+    if timetable.left_behind().next().is_some() {
+        return timetable;
+    }
     let mut turns_ns = timetable.turns_ns();
     let mut firsts: BTreeMap<(u32, &str), u64> = BTreeMap::new();
     let group = |place: usize| {
@@ -292,13 +300,9 @@ fn together(problem: &Problem, ahead: &[Ahead<'_>], timetable: Timetable) -> Tim
         return timetable;
     }
     for (place, turn_ns) in turns_ns.iter_mut().enumerate() {
-        // What is left behind stays so.
-        if let Some(first_ns) = group(place).and_then(|group| firsts.get(&group)).filter(|_| *turn_ns < u64::MAX) {
+        if let Some(first_ns) = group(place).and_then(|group| firsts.get(&group)) {
             *turn_ns = *first_ns;
         }
-    }
-    if timetable.left_behind().next().is_some() {
-        return timetable;
     }
     timetable::repair(problem, &turns_ns)
 }

@@ -89,8 +89,11 @@ impl<'a> Resources<'a> {
     /// The moves as the timetable takes them, in their order.
     pub(super) fn problem(&mut self, ahead: &[Ahead<'_>], sendings: &[Sending]) -> Result<Problem, ProblemError> {
         let mut wanting: BTreeMap<Resource, (Amount, Wanting)> = BTreeMap::new();
+        let mut wanted_by_each: Vec<Vec<Resource>> = Vec::with_capacity(ahead.len());
         for (one, Sending { route, .. }) in ahead.iter().zip(sendings) {
-            for (resource, amount) in self.wanted(one, route) {
+            let wanted = self.wanted(one, route);
+            wanted_by_each.push(wanted.iter().map(|(resource, _)| resource.clone()).collect());
+            for (resource, amount) in wanted {
                 let (_, wants) = wanting.entry(resource).or_insert((amount, Wanting::default()));
                 wants.moves += 1;
                 wants.fastest_bit_s = wants.fastest_bit_s.max(rate_bit_s(route));
@@ -110,12 +113,11 @@ impl<'a> Resources<'a> {
         let mut hosts = Hosts::default();
         let after = after(ahead);
         let mut tasks = Vec::with_capacity(ahead.len());
-        for ((one, Sending { left_ms, route, .. }), after) in ahead.iter().zip(sendings).zip(after) {
+        for (((one, Sending { left_ms, route, .. }), after), wanted) in
+            ahead.iter().zip(sendings).zip(after).zip(wanted_by_each)
+        {
             let planned = one.planned;
-            let places = self
-                .wanted(one, route)
-                .into_iter()
-                .filter_map(|(resource, _)| self.names.binary_search(&resource).ok());
+            let places = wanted.into_iter().filter_map(|resource| self.names.binary_search(&resource).ok());
             tasks.push(Task {
                 source: hosts.number(true, &planned.source_host),
                 destination: hosts.number(false, &planned.destination_host),

@@ -210,18 +210,6 @@ impl Schedule {
         self.calendar.opens_at(now)
     }
 
-    /// The moves that wait, in their order.
-    pub fn waiting(&self) -> impl Iterator<Item = VmId> {
-        let mut waiting: Vec<(usize, usize, VmId)> = self
-            .moves
-            .iter()
-            .filter(|(_, entry)| matches!(entry.standing, MoveStanding::Waiting { .. }))
-            .map(|(vm, entry)| (entry.lane.wave, entry.rank, *vm))
-            .collect();
-        waiting.sort_unstable();
-        waiting.into_iter().map(|(_, _, vm)| vm)
-    }
-
     /// Says that the guest of a move that runs has arrived, and gives its room to others. Past [`FINISHING_MAX`] such moves
     /// it keeps its room: where nothing gets tidied up, nothing more is begun.
     pub fn arrived(&mut self, vm: VmId) {

@@ -3,19 +3,10 @@
 use super::Api;
 use crate::error::OrchestratorError;
 use crate::evacuate::check;
-use muster_core::ids::SiteName;
-use muster_core::reading::Inventory;
 use muster_core::runbook::Runbook;
 use muster_proto::v1 as pb;
 
 impl Api {
-    pub(super) async fn inventory(&self, site: &SiteName) -> Result<Inventory, OrchestratorError> {
-        let link = self.house.link(site).await?;
-        // Evidence of the wrong site is worse than none.
-        link.status().await?;
-        Ok(link.inventory().await?)
-    }
-
     pub(super) async fn check(
         &self,
         request: pb::CheckRunbookRequest,

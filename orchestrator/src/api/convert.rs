@@ -2,7 +2,7 @@
 
 use crate::evacuate::arrival_host;
 use crate::parts::Pair;
-use crate::seats::Live;
+use crate::seats::{Live, Windows};
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PauseReason, RaisedAlarm};
 use muster_core::guardian::{Custody, CustodyState};
 use muster_core::ledger::{RetiredCopy, SourceState, Standing};
@@ -14,9 +14,14 @@ pub(super) fn evacuation(status: &EvacuationStatus, counts: pb::MoveCounts, live
     let (state, paused_because) = state(status.state);
     let mut warnings = live.warnings;
     warnings.extend(live.trouble);
-    if live.closed == Some(None) {
-        warnings.push("moves wait for the runbook's windows, and these never open again".to_owned());
-    }
+    let opens_at = match live.windows {
+        Windows::Open => None,
+        Windows::ClosedUntil(at) => Some(at),
+        Windows::ClosedForGood => {
+            warnings.push("moves wait for the runbook's windows, and these never open again".to_owned());
+            None
+        }
+    };
     let (planned, now) = (status.outlook.as_ref(), live.outlook.as_ref().or(status.outlook.as_ref()));
     pb::Evacuation {
         evacuation: status.id.to_string(),
@@ -36,7 +41,7 @@ pub(super) fn evacuation(status: &EvacuationStatus, counts: pb::MoveCounts, live
         planned_end_at_ms: planned.and_then(|outlook| outlook.ends_at).map(|at| at.0),
         bound_at_ms: planned.and_then(|outlook| outlook.bound_at).map(|at| at.0),
         bottleneck: planned.and_then(|outlook| outlook.bottleneck.clone()).unwrap_or_default(),
-        opens_at_ms: live.closed.flatten().map(|at| at.0),
+        opens_at_ms: opens_at.map(|at| at.0),
     }
 }
 

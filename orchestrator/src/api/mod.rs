@@ -14,6 +14,7 @@ mod watch;
 pub use recover::RECOVER_WAIT_MAX;
 
 use crate::error::OrchestratorError;
+use crate::evacuate::inventory;
 use crate::parts::{Orchestrator, Pair};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -122,7 +123,8 @@ impl Evacuations for Api {
         request: Request<pb::ListInventoryRequest>,
     ) -> Result<Response<Self::ListInventoryStream>, Status> {
         let site = parsed("site", &request.into_inner().site)?;
-        let inventory = self.inventory(&site).await?;
+        let link = self.house.link(&site).await?;
+        let inventory = inventory(&link).await?;
         Ok(Response::new(futures::stream::iter(inventory_items(inventory).map(Ok)).boxed()))
     }
 

@@ -26,6 +26,7 @@ use order::SilentHosts;
 
 pub(crate) use order::{EvacuationOrder, Ordered, all_moves, check, is_over, order, status_of};
 pub(crate) use over::arrival_host;
+pub(crate) use preflight::inventory;
 
 use crate::error::OrchestratorError;
 use crate::parts::{Orchestrator, Pair};

@@ -20,6 +20,7 @@ use super::turns::Turns;
 use super::{Driver, Way, all_moves, is_over};
 use crate::error::OrchestratorError;
 use crate::parts::Pair;
+use crate::seats::Windows;
 use muster_core::decide::{ColdStart, Goal, Leftovers, MoveOrder};
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PlannedMove};
 use muster_core::ids::{HostName, VmId};
@@ -304,9 +305,12 @@ impl<'d> Moves<'d> {
             self.start_one(vm, Opening::Once);
         }
         self.wake_at = admission.wake_at;
-        let opens_at = self.schedule.opens_at(now);
-        let is_waited_for = opens_at != Some(now) && self.schedule.counts().waiting > 0;
-        self.driver.seat.closed(is_waited_for.then_some(opens_at));
+        self.driver.seat.windows(match self.schedule.opens_at(now) {
+            _ if self.schedule.counts().waiting == 0 => Windows::Open,
+            Some(at) if at == now => Windows::Open,
+            Some(at) => Windows::ClosedUntil(at),
+            None => Windows::ClosedForGood,
+        });
         if self.errands.is_empty() && self.errands_running == 0 {
             self.driver.seat.is_quiet();
         }

@@ -7,6 +7,7 @@ use muster_core::plan;
 use muster_core::preflight::Preflight;
 use muster_core::reading::Inventory;
 use muster_core::runbook::Runbook;
+use muster_recovery::link::SiteLink;
 use std::collections::BTreeSet;
 
 /// Both sites' inventories, and what they say for the moves of a runbook.
@@ -24,9 +25,7 @@ pub(super) async fn gather(
     runbook: &Runbook,
 ) -> Result<Gathered, OrchestratorError> {
     let Pair { source, destination } = pair;
-    // Evidence of the wrong site is worse than none.
-    futures::try_join!(source.status(), destination.status())?;
-    let (leaving, going) = futures::try_join!(source.inventory(), destination.inventory())?;
+    let (leaving, going) = futures::try_join!(inventory(source), inventory(destination))?;
     let vms: Vec<VmId> = plan::selected(runbook, &leaving);
     let at_source = source.survey(&vms, &[]).await?;
     let wanted: BTreeSet<&String> = at_source.needs.values().filter_map(|needs| needs.processor.as_ref()).collect();
@@ -40,4 +39,10 @@ pub(super) async fn gather(
         commands: house.commands.names().cloned().collect(),
     };
     Ok(Gathered { source: leaving, destination: going, preflight })
+}
+
+/// A site's inventory, once it is sure that it is that site's: evidence of the wrong site is worse than none.
+pub(crate) async fn inventory(site: &SiteLink) -> Result<Inventory, OrchestratorError> {
+    site.status().await?;
+    Ok(site.inventory().await?)
 }

@@ -3,6 +3,7 @@
 use super::gate::Barred;
 use super::held::{Held, View};
 use super::moves::{Doing, Moves, flaw};
+use super::outlook::Foretold;
 use super::over::is_end;
 use super::settling::{Done, End};
 use super::{Way, status_of};
@@ -10,7 +11,6 @@ use crate::error::OrchestratorError;
 use muster_core::decide::Goal;
 use muster_core::evacuation::{EvacuationState, JournalKind, JournalRecord, MoveState, PauseReason};
 use muster_core::evidence::Outcome;
-use muster_core::forecast::{Forecast, Forecaster};
 use muster_core::ids::{Attempt, VmId, clip};
 use muster_core::ledger::{ArrivalRecord, SourceState, Standing};
 use muster_core::schedule::{Brake, MoveStanding};
@@ -23,7 +23,6 @@ use muster_recovery::settle::Settled;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::task::{JoinError, JoinHandle};
 
 /// Most results that are journaled together.
 pub(crate) const RESULTS_BATCH_MAX: usize = 256;
@@ -40,7 +39,7 @@ enum Event {
     /// A task was lost with its result. A flaw of muster's own, for tasks catch their panics.
     Lost,
     /// An order of the rest has been made.
-    Foretold(Box<(Forecaster, Option<Forecast>)>),
+    Foretold(Box<Foretold>),
     Room,
     News(Side, Result<FeedChange, RecvError>),
     Time,
@@ -71,7 +70,7 @@ impl Moves<'_> {
                 return Ok(Way::ClaimAgain);
             }
             self.look_again()?;
-            self.keep_order().await;
+            self.keep_order();
             self.start()?;
             if self.open == 0 && self.finish().await? {
                 return Ok(Way::Finished);
@@ -80,7 +79,7 @@ impl Moves<'_> {
                 Event::Stop => return Ok(Way::Stopped),
                 Event::Orders | Event::Room | Event::Time => {}
                 Event::Lost => return Ok(Way::ClaimAgain),
-                Event::Foretold(foretold) => self.take_order(foretold.0, foretold.1),
+                Event::Foretold(foretold) => self.take_order(*foretold),
                 Event::Done(done) => {
                     if self.take_results(*done).await? {
                         return Ok(Way::ClaimAgain);
@@ -115,16 +114,13 @@ impl Moves<'_> {
                 }
             },
             () = self.room.notified() => Event::Room,
-            foretold = foretold(&mut self.turns.foretelling) => {
-                self.turns.foretelling = None;
-                match foretold {
-                    Ok(foretold) => Event::Foretold(Box::new(foretold)),
-                    Err(error) => {
-                        tracing::error!(%error, "ordering the moves was lost");
-                        Event::Lost
-                    }
+            Some(foretold) = self.turns.foretelling.join_next() => match foretold {
+                Ok(foretold) => Event::Foretold(Box::new(foretold)),
+                Err(error) => {
+                    tracing::error!(%error, "ordering the moves was lost");
+                    Event::Lost
                 }
-            }
+            },
             change = destination.recv() => Event::News(Side::Destination, change),
             change = source.recv() => Event::News(Side::Source, change),
             () = tokio::time::sleep(sleep) => Event::Time,
@@ -479,15 +475,5 @@ impl Moves<'_> {
             }
         }
         Ok(true)
-    }
-}
-
-/// Waits for an order that is being made; for ever where none is.
-async fn foretold(
-    foretelling: &mut Option<JoinHandle<(Forecaster, Option<Forecast>)>>,
-) -> Result<(Forecaster, Option<Forecast>), JoinError> {
-    match foretelling {
-        Some(foretelling) => foretelling.await,
-        None => std::future::pending().await,
     }
 }

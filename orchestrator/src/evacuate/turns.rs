@@ -2,14 +2,15 @@
 //! starts what fits in that order at once; nothing waits here for a better one, and nothing is polled.
 
 use super::moves::{Moves, Tracked};
-use super::outlook::{self, AT_ONCE_MAX, foretell};
+use super::outlook::{Foretold, MovesAhead, foretell};
+use futures::FutureExt;
 use muster_core::evacuation::{MoveState, MoveStatus};
-use muster_core::forecast::{Forecast, Forecaster};
+use muster_core::forecast::Forecaster;
 use muster_core::ids::{HostName, VmId};
 use muster_core::runbook::{Limits, Runbook};
 use muster_core::schedule::MoveStanding;
 use std::collections::BTreeSet;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// The rest is ordered anew once one in so many of those learned from is new: often in the beginning, when each tells much.
 const NEW_PART: usize = 16;
@@ -25,7 +26,7 @@ pub(super) struct Turns {
     /// Limits have changed, or an attempt has failed: what is left is not what was planned.
     is_upset: bool,
     /// The forecast that is being made.
-    pub(super) foretelling: Option<JoinHandle<(Forecaster, Option<Forecast>)>>,
+    pub(super) foretelling: JoinSet<Foretold>,
 }
 
 impl Turns {
@@ -40,7 +41,13 @@ impl Turns {
             Some((&status.planned, duration_ms))
         });
         forecaster.learn(durations);
-        Turns { forecaster: Some(forecaster), arrived: Vec::new(), limits: None, is_upset: false, foretelling: None }
+        Turns {
+            forecaster: Some(forecaster),
+            arrived: Vec::new(),
+            limits: None,
+            is_upset: false,
+            foretelling: JoinSet::new(),
+        }
     }
 
     /// Takes changed limits over: the rest is ordered anew by them.
@@ -74,8 +81,8 @@ impl Moves<'_> {
         self.turns.is_upset = true;
     }
 
-    /// Orders the rest anew, if enough has arrived since. Of many moves on a thread of its own.
-    pub(super) async fn keep_order(&mut self) {
+    /// Orders the rest anew, if enough has arrived since; what takes longer is taken over once it is there.
+    pub(super) fn keep_order(&mut self) {
         if !self.turns.is_due() {
             return;
         }
@@ -90,25 +97,27 @@ impl Moves<'_> {
         let (moves, now) = (self.ahead(), self.driver.house.env().now());
         if moves.is_empty() {
             self.turns.forecaster = Some(forecaster);
-        } else if moves.len() <= AT_ONCE_MAX {
-            let (forecaster, forecast) = foretell(forecaster, moves, now).await;
-            self.take_order(forecaster, forecast);
-        } else {
-            self.turns.foretelling = Some(tokio::spawn(foretell(forecaster, moves, now)));
+            return;
+        }
+        let mut foretelling = foretell(forecaster, moves, now).boxed();
+        match foretelling.as_mut().now_or_never() {
+            Some(foretold) => self.take_order(foretold),
+            None => drop(self.turns.foretelling.spawn(foretelling)),
         }
     }
 
     /// Takes a forecast over: what still waits has its turn as it says.
-    pub(super) fn take_order(&mut self, forecaster: Forecaster, forecast: Option<Forecast>) {
+    pub(super) fn take_order(&mut self, (forecaster, forecast): Foretold) {
         self.turns.forecaster = Some(forecaster);
         let Some(forecast) = forecast else { return };
         self.driver.seat.expect(forecast.outlook());
-        let waiting: BTreeSet<VmId> = self.schedule.waiting().collect();
-        self.schedule.reorder(forecast.moves.iter().map(|foreseen| foreseen.vm).filter(|vm| waiting.contains(vm)));
+        let waits = |vm: &VmId| matches!(self.schedule.standing(*vm), Some(MoveStanding::Waiting { .. }));
+        let order: Vec<VmId> = forecast.moves.iter().map(|foreseen| foreseen.vm).filter(waits).collect();
+        self.schedule.reorder(order);
     }
 
     /// What is under way, and what waits.
-    fn ahead(&self) -> outlook::Moves {
+    fn ahead(&self) -> MovesAhead {
         let ahead = |tracked: &Tracked| match self.schedule.standing(tracked.planned.vm)? {
             MoveStanding::Waiting { .. } => Some((tracked.planned.clone(), None)),
             MoveStanding::Running => {
