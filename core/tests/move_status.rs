@@ -41,7 +41,15 @@ fn folded(kinds: Vec<JournalKind>) -> MoveStatus {
     for kind in kinds {
         let by = "muster".to_owned();
         let at = Timestamp(1);
-        status.apply(&JournalRecord { at, by, request: None, evacuation: EVACUATION, vm: Some(VM), kind });
+        status.apply(&JournalRecord {
+            at,
+            by,
+            origin: None,
+            request: None,
+            evacuation: EVACUATION,
+            vm: Some(VM),
+            kind,
+        });
     }
     status
 }

@@ -150,12 +150,7 @@ impl Orchestrator {
 
     /// Writes the journal in the orchestrator's own name.
     pub(crate) fn pen(&self, evacuation: EvacuationId) -> Pen {
-        self.pen_of(evacuation, &self.parts.name)
-    }
-
-    /// Writes the journal in somebody's name.
-    pub(crate) fn pen_of(&self, evacuation: EvacuationId, by: &str) -> Pen {
-        Pen::new(Arc::clone(&self.parts.journal), Arc::clone(&self.parts.env), evacuation, by)
+        Pen::new(Arc::clone(&self.parts.journal), Arc::clone(&self.parts.env), evacuation, &self.parts.name)
     }
 
     /// As whom it claims.

@@ -1,5 +1,6 @@
 //! Writing the journal: records in the orchestrator's or a person's name, in bounded batches.
 
+use crate::api::caller::Caller;
 use muster_core::class::Class;
 use muster_core::env::Env;
 use muster_core::evacuation::{JournalKind, JournalRecord};
@@ -20,11 +21,18 @@ pub(crate) struct Pen {
     env: Arc<dyn Env>,
     evacuation: EvacuationId,
     by: String,
+    origin: Option<String>,
 }
 
 impl Pen {
-    pub(crate) fn new(journal: Arc<dyn Journal>, env: Arc<dyn Env>, evacuation: EvacuationId, by: &str) -> Self {
-        Pen { journal, env, evacuation, by: clip(by) }
+    /// In the orchestrator's own name.
+    pub(crate) fn new(journal: Arc<dyn Journal>, env: Arc<dyn Env>, evacuation: EvacuationId, name: &str) -> Self {
+        Pen { journal, env, evacuation, by: clip(name), origin: None }
+    }
+
+    /// In the name of whoever calls.
+    pub(crate) fn of(self, caller: &Caller) -> Self {
+        Pen { by: clip(&caller.by), origin: caller.origin.clone(), ..self }
     }
 
     /// A record about the evacuation.
@@ -39,7 +47,15 @@ impl Pen {
 
     /// A record of what a call has ordered.
     pub(crate) fn record(&self, request: Option<RequestId>, vm: Option<VmId>, kind: JournalKind) -> JournalRecord {
-        JournalRecord { at: self.env.now(), by: self.by.clone(), request, evacuation: self.evacuation, vm, kind }
+        JournalRecord {
+            at: self.env.now(),
+            by: self.by.clone(),
+            origin: self.origin.clone(),
+            request,
+            evacuation: self.evacuation,
+            vm,
+            kind,
+        }
     }
 
     /// Appends them in order. What fits one batch is appended whole or not at all.

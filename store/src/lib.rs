@@ -47,7 +47,7 @@
 //!
 //! | journal's table | a row is | columns |
 //! |---|---|---|
-//! | `record` | a line of history, numbered densely from 1 | `sequence`, `at`, `by`, `request`, `evacuation`, `vm`, `kind` (JSON) |
+//! | `record` | a line of history, numbered densely from 1 | `sequence`, `at`, `by`, `request`, `evacuation`, `vm`, `kind` (JSON), `origin` |
 //! | `evacuation` | an evacuation's status, folded | `evacuation`, `ordered`, `status` (JSON) |
 //! | `move` | a move's status, folded | `evacuation`, `vm`, `status` (JSON) |
 

@@ -31,6 +31,10 @@ pub struct JournalRecord {
     pub at: Timestamp,
     /// By whose order or doing.
     pub by: String,
+    /// Where the order came from: the caller's address, like `127.0.0.1:40312`. None for what the orchestrator does by
+    /// itself, and where nobody can tell. Older journals lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// The mutating call that ordered it, where one did. No two records carry the same.
     pub request: Option<RequestId>,
     /// The evacuation.

@@ -1,6 +1,7 @@
 //! Changing the terms of an evacuation, or of some of its moves, while they are under way.
 
-use super::{Api, ordered_by, request_id};
+use super::caller::Caller;
+use super::{Api, request_id};
 use crate::error::OrchestratorError;
 use crate::evacuate::{all_moves, status_of};
 use muster_core::evacuation::{EvacuationState, JournalKind, JournalRecord};
@@ -14,9 +15,12 @@ use std::collections::BTreeSet;
 use tonic::Status;
 
 impl Api {
-    pub(super) async fn adjust(&self, request: pb::AdjustMovesRequest) -> Result<pb::Evacuation, Status> {
+    pub(super) async fn adjust(
+        &self,
+        request: pb::AdjustMovesRequest,
+        caller: Caller,
+    ) -> Result<pb::Evacuation, Status> {
         let id = request_id(&request.request_id)?;
-        let by = ordered_by(request.ordered_by)?;
         let evacuation: EvacuationId = parsed("evacuation", &request.evacuation)?;
         require_items("vms", request.vms.len(), ITEMS_MAX)?;
         let vms: Result<BTreeSet<VmId>, _> = request.vms.iter().map(|vm| parsed("vms", vm)).collect();
@@ -28,11 +32,11 @@ impl Api {
             return Err(OrchestratorError::OutOfOrder { reason: "LIMITS_ARE_COMMON", what, mend }.into());
         }
         let kind = JournalKind::Adjusted { adjustment };
-        if !self.is_repeated(id, evacuation, &by, &kind).await? {
+        if !self.is_repeated(id, evacuation, &caller.by, &kind).await? {
             let seat = self.house.seats.of(evacuation);
             let mut driven = seat.driven.lock().await;
             self.may_be_adjusted(evacuation, &vms).await?;
-            let pen = self.house.pen_of(evacuation, &by);
+            let pen = self.house.pen(evacuation).of(&caller);
             let about: Vec<Option<VmId>> =
                 if vms.is_empty() { vec![None] } else { vms.iter().copied().map(Some).collect() };
             let mut request = Some(id);

@@ -1,6 +1,7 @@
 //! Making evacuations, showing them, and changing their course.
 
-use super::{Api, convert, ordered_by, page, request_id};
+use super::caller::Caller;
+use super::{Api, convert, page, request_id};
 use crate::error::OrchestratorError;
 use crate::evacuate::{EvacuationOrder, Ordered, all_moves, order, status_of};
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, JournalKind, JournalRecord, PauseReason};
@@ -45,11 +46,15 @@ impl Change {
 }
 
 impl Api {
-    pub(super) async fn create(&self, request: pb::CreateEvacuationRequest) -> Result<pb::Evacuation, Status> {
+    pub(super) async fn create(
+        &self,
+        request: pb::CreateEvacuationRequest,
+        caller: Caller,
+    ) -> Result<pb::Evacuation, Status> {
         let order_given = EvacuationOrder {
             request: request_id(&request.request_id)?,
             runbook: request.runbook,
-            by: ordered_by(request.ordered_by)?,
+            caller,
             validate_only: request.validate_only,
         };
         match Box::pin(order(&self.house, order_given)).await? {
@@ -90,16 +95,16 @@ impl Api {
     pub(super) async fn change(
         &self,
         request: pb::ChangeEvacuationRequest,
+        caller: Caller,
         change: Change,
     ) -> Result<pb::Evacuation, Status> {
         let id = request_id(&request.request_id)?;
-        let by = ordered_by(request.ordered_by)?;
         let evacuation: EvacuationId = parsed("evacuation", &request.evacuation)?;
-        if !self.is_repeated(id, evacuation, &by, &change.kind()).await? {
+        if !self.is_repeated(id, evacuation, &caller.by, &change.kind()).await? {
             let seat = self.house.seats.of(evacuation);
             let mut driven = seat.driven.lock().await;
             change.check(&status_of(self.house.journal().as_ref(), evacuation).await?)?;
-            let record = self.house.pen_of(evacuation, &by).record(Some(id), None, change.kind());
+            let record = self.house.pen(evacuation).of(&caller).record(Some(id), None, change.kind());
             if self.ordered(vec![record]).await? {
                 seat.leave([]);
                 self.house.drive_locked(evacuation, None, &mut driven);

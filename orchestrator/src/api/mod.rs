@@ -3,6 +3,7 @@
 
 mod adjust;
 mod audit;
+pub(crate) mod caller;
 mod check;
 mod convert;
 mod evacuations;
@@ -13,6 +14,7 @@ mod watch;
 
 pub use recover::RECOVER_WAIT_MAX;
 
+use self::caller::Caller;
 use crate::error::OrchestratorError;
 use crate::evacuate::inventory;
 use crate::parts::{Orchestrator, Pair};
@@ -22,7 +24,7 @@ use muster_core::class::Class;
 use muster_core::evacuation::EvacuationStatus;
 use muster_core::ids::{EvacuationId, RequestId};
 use muster_proto::channel::{DialError, require_loopback, server};
-use muster_proto::convert::{InvalidMessage, inventory_items, parsed, text};
+use muster_proto::convert::{InvalidMessage, inventory_items, parsed};
 use muster_proto::limits::MESSAGE_MAX_BYTES;
 use muster_proto::v1 as pb;
 use muster_proto::v1::evacuations_server::{Evacuations, EvacuationsServer};
@@ -37,9 +39,6 @@ use tonic::{Request, Response, Status};
 
 /// Most watchers at once.
 pub const WATCHERS_MAX: usize = 256;
-
-/// Who ordered, where nobody says so.
-const NOBODY: &str = "unknown";
 
 /// The service.
 struct Api {
@@ -132,7 +131,8 @@ impl Evacuations for Api {
         &self,
         request: Request<pb::CreateEvacuationRequest>,
     ) -> Result<Response<pb::Evacuation>, Status> {
-        Ok(Response::new(self.create(request.into_inner()).await?))
+        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
+        Ok(Response::new(self.create(request.into_inner(), caller).await?))
     }
 
     async fn get_evacuation(
@@ -173,36 +173,42 @@ impl Evacuations for Api {
         &self,
         request: Request<pb::ChangeEvacuationRequest>,
     ) -> Result<Response<pb::Evacuation>, Status> {
-        Ok(Response::new(self.change(request.into_inner(), evacuations::Change::Pause).await?))
+        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
+        Ok(Response::new(self.change(request.into_inner(), caller, evacuations::Change::Pause).await?))
     }
 
     async fn resume_evacuation(
         &self,
         request: Request<pb::ChangeEvacuationRequest>,
     ) -> Result<Response<pb::Evacuation>, Status> {
-        Ok(Response::new(self.change(request.into_inner(), evacuations::Change::Resume).await?))
+        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
+        Ok(Response::new(self.change(request.into_inner(), caller, evacuations::Change::Resume).await?))
     }
 
     async fn cancel_evacuation(
         &self,
         request: Request<pb::ChangeEvacuationRequest>,
     ) -> Result<Response<pb::Evacuation>, Status> {
-        Ok(Response::new(self.change(request.into_inner(), evacuations::Change::Cancel).await?))
+        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
+        Ok(Response::new(self.change(request.into_inner(), caller, evacuations::Change::Cancel).await?))
     }
 
     async fn retry_moves(&self, request: Request<pb::RetryMovesRequest>) -> Result<Response<pb::Evacuation>, Status> {
-        Ok(Response::new(self.retry(request.into_inner()).await?))
+        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
+        Ok(Response::new(self.retry(request.into_inner(), caller).await?))
     }
 
     async fn adjust_moves(&self, request: Request<pb::AdjustMovesRequest>) -> Result<Response<pb::Evacuation>, Status> {
-        Ok(Response::new(self.adjust(request.into_inner()).await?))
+        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
+        Ok(Response::new(self.adjust(request.into_inner(), caller).await?))
     }
 
     async fn release_vm(
         &self,
         request: Request<pb::ReleaseVmRequest>,
     ) -> Result<Response<pb::ReleaseVmResponse>, Status> {
-        let released = Box::pin(self.release(request.into_inner())).await?;
+        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
+        let released = Box::pin(self.release(request.into_inner(), caller)).await?;
         Ok(Response::new(pb::ReleaseVmResponse { r#move: Some(released) }))
     }
 
@@ -210,7 +216,8 @@ impl Evacuations for Api {
         &self,
         request: Request<pb::RecoverEvacuationRequest>,
     ) -> Result<Response<Self::RecoverEvacuationStream>, Status> {
-        Ok(Response::new(Box::pin(self.recover(request.into_inner())).await?))
+        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
+        Ok(Response::new(Box::pin(self.recover(request.into_inner(), caller)).await?))
     }
 
     async fn explain_vm(
@@ -248,11 +255,6 @@ impl Api {
     async fn sites(&self, status: &EvacuationStatus) -> Option<Pair> {
         self.house.pair(&status.source_site, &status.destination_site).await.ok()
     }
-}
-
-/// Who orders.
-fn ordered_by(given: String) -> Result<String, InvalidMessage> {
-    if given.is_empty() { Ok(NOBODY.to_owned()) } else { text("ordered_by", given) }
 }
 
 fn request_id(given: &str) -> Result<RequestId, InvalidMessage> {

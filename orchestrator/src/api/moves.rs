@@ -1,6 +1,7 @@
 //! Moves: showing them, trying them again, and releasing a retired copy.
 
-use super::{Api, convert, ordered_by, page, request_id};
+use super::caller::Caller;
+use super::{Api, convert, page, request_id};
 use crate::error::OrchestratorError;
 use crate::evacuate::{all_moves, status_of};
 use crate::parts::Pair;
@@ -80,19 +81,18 @@ impl Api {
     }
 
     /// Grants further attempts, and has what is held looked at again.
-    pub(super) async fn retry(&self, request: pb::RetryMovesRequest) -> Result<pb::Evacuation, Status> {
+    pub(super) async fn retry(&self, request: pb::RetryMovesRequest, caller: Caller) -> Result<pb::Evacuation, Status> {
         let id = request_id(&request.request_id)?;
-        let by = ordered_by(request.ordered_by)?;
         let evacuation: EvacuationId = parsed("evacuation", &request.evacuation)?;
         require_items("vms", request.vms.len(), ITEMS_MAX)?;
         let wanted: Result<BTreeSet<VmId>, _> = request.vms.iter().map(|vm| parsed("vms", vm)).collect();
         let wanted = wanted?;
-        if !self.is_repeated(id, evacuation, &by, &JournalKind::RetryOrdered).await? {
+        if !self.is_repeated(id, evacuation, &caller.by, &JournalKind::RetryOrdered).await? {
             let seat = self.house.seats.of(evacuation);
             let mut driven = seat.driven.lock().await;
             let status = status_of(self.house.journal().as_ref(), evacuation).await?;
             let vms = self.to_retry(&status, wanted).await?;
-            let pen = self.house.pen_of(evacuation, &by);
+            let pen = self.house.pen(evacuation).of(&caller);
             let mut request = Some(id);
             let records: Vec<JournalRecord> =
                 vms.iter().map(|vm| pen.record(request.take(), Some(*vm), JournalKind::RetryOrdered)).collect();
@@ -135,9 +135,8 @@ impl Api {
     }
 
     /// Makes a retired copy at the source runnable again.
-    pub(super) async fn release(&self, request: pb::ReleaseVmRequest) -> Result<pb::Move, Status> {
+    pub(super) async fn release(&self, request: pb::ReleaseVmRequest, caller: Caller) -> Result<pb::Move, Status> {
         let id = request_id(&request.request_id)?;
-        let by = ordered_by(request.ordered_by)?;
         let reason = text("reason", request.reason)?;
         let found = self.find(&request.vm).await?;
         let migrated = found.into_iter().find(|(_, status)| status.state == MoveState::Migrated);
@@ -148,8 +147,8 @@ impl Api {
         };
         let vm = status.planned.vm;
         let kind = JournalKind::ReleaseOrdered { reason: reason.clone() };
-        if !self.is_repeated(id, evacuation.id, &by, &kind).await? {
-            let record = self.house.pen_of(evacuation.id, &by).record(Some(id), Some(vm), kind);
+        if !self.is_repeated(id, evacuation.id, &caller.by, &kind).await? {
+            let record = self.house.pen(evacuation.id).of(&caller).record(Some(id), Some(vm), kind);
             self.ordered(vec![record]).await?;
         }
         let pair = self.house.pair(&evacuation.source_site, &evacuation.destination_site).await?;

@@ -1,7 +1,8 @@
 //! Calling the roll, and explaining one line of it. Applying adds nothing to what the drivers do anyhow: it makes a
 //! person's assertions and orders durable, has what is held looked at again, and calls the roll afterwards.
 
-use super::{Api, ordered_by, request_id};
+use super::caller::Caller;
+use super::{Api, request_id};
 use crate::error::OrchestratorError;
 use crate::evacuate::{all_moves, status_of};
 use crate::parts::Pair;
@@ -39,7 +40,7 @@ pub(crate) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// What a person has ordered and sworn to.
 struct Orders {
     request: RequestId,
-    by: String,
+    caller: Caller,
     fenced: Vec<(Fenced, String)>,
     cold_start: BTreeSet<VmId>,
     /// How long to wait for what has begun.
@@ -50,10 +51,11 @@ impl Api {
     pub(super) async fn recover(
         &self,
         request: pb::RecoverEvacuationRequest,
+        caller: Caller,
     ) -> Result<ReceiverStream<Result<pb::RollCallLine, Status>>, Status> {
         let apply = request.apply;
         let named = request.evacuation.clone();
-        let orders = orders(request)?;
+        let orders = orders(request, caller)?;
         let changes_something = !orders.fenced.is_empty() || !orders.cold_start.is_empty();
         if changes_something && !apply {
             let what = "an assertion or an order is durable, so a report takes none".to_owned();
@@ -193,12 +195,12 @@ impl Api {
         let refused: Vec<(VmId, String)> = orders.cold_start.iter().filter_map(why_not).collect();
         let kind = JournalKind::ColdStartOrdered;
         let first = orders.cold_start.first();
-        let repeated = first.is_some() && self.is_repeated(orders.request, status.id, &orders.by, &kind).await?;
+        let repeated = first.is_some() && self.is_repeated(orders.request, status.id, &orders.caller.by, &kind).await?;
         if !repeated && !refused.is_empty() {
             return Err(OrchestratorError::NotRetried { vms: refused });
         }
         if first.is_some() && !repeated {
-            let pen = self.house.pen_of(status.id, &orders.by);
+            let pen = self.house.pen(status.id).of(&orders.caller);
             let mut request = Some(orders.request);
             let records: Vec<JournalRecord> =
                 orders.cold_start.iter().map(|vm| pen.record(request.take(), Some(*vm), kind.clone())).collect();
@@ -214,7 +216,7 @@ impl Api {
         }
         let claims = pair.destination.claims(evacuation).await?;
         for (fenced, reason) in &orders.fenced {
-            let stands = |one: &Assertion| one.fenced == *fenced && one.reason == *reason && one.by == orders.by;
+            let stands = |one: &Assertion| one.fenced == *fenced && one.reason == *reason && one.by == orders.caller.by;
             if claims.assertions.iter().any(stands) {
                 continue;
             }
@@ -223,7 +225,7 @@ impl Api {
                 evacuation,
                 fenced: fenced.clone(),
                 reason: reason.clone(),
-                by: orders.by.clone(),
+                by: orders.caller.by.clone(),
             };
             pair.destination.assert_fenced(assertion).await?;
         }
@@ -275,7 +277,7 @@ fn has_begun(one: &MoveStatus) -> bool {
     }
 }
 
-fn orders(request: pb::RecoverEvacuationRequest) -> Result<Orders, Status> {
+fn orders(request: pb::RecoverEvacuationRequest, caller: Caller) -> Result<Orders, Status> {
     require_items("assert_hosts_fenced", request.assert_hosts_fenced.len(), ASSERTIONS_MAX)?;
     require_items("cold_start_vms", request.cold_start_vms.len(), ITEMS_MAX)?;
     let mut fenced = Vec::new();
@@ -302,7 +304,7 @@ fn orders(request: pb::RecoverEvacuationRequest) -> Result<Orders, Status> {
         let max = u64::try_from(RECOVER_WAIT_MAX.as_millis()).unwrap_or(u64::MAX);
         return Err(InvalidMessage::new("wait_ms", Problem::OutOfRange { given: request.wait_ms, min: 0, max }).into());
     }
-    Ok(Orders { request: request_given, by: ordered_by(request.ordered_by)?, fenced, cold_start, wait })
+    Ok(Orders { request: request_given, caller, fenced, cold_start, wait })
 }
 
 fn shown(line: &RollCallLine) -> pb::RollCallLine {

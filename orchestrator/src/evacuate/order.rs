@@ -3,6 +3,7 @@
 
 use super::outlook::foretell;
 use super::preflight::{Gathered, gather};
+use crate::api::caller::Caller;
 use crate::error::OrchestratorError;
 use crate::parts::{EVACUATIONS_OPEN_MAX, Orchestrator};
 use crate::pen::Pen;
@@ -26,8 +27,8 @@ pub(crate) struct EvacuationOrder {
     pub(crate) request: RequestId,
     /// The runbook's text.
     pub(crate) runbook: String,
-    /// By whom.
-    pub(crate) by: String,
+    /// By whom, and from where.
+    pub(crate) caller: Caller,
     /// Begin and keep nothing.
     pub(crate) validate_only: bool,
 }
@@ -55,7 +56,7 @@ pub(crate) async fn order(house: &Arc<Orchestrator>, order: EvacuationOrder) -> 
     }
     let plan = make_plan(house, &runbook).await?;
     let evacuation = EvacuationId(house.env().new_id());
-    let pen = house.pen_of(evacuation, &order.by);
+    let pen = house.pen(evacuation).of(&order.caller);
     let ordered = pen.record(Some(order.request), None, ordered_kind(&runbook, &order.runbook));
     let warnings: Vec<String> = plan.warnings.iter().map(Finding::to_string).collect();
     if order.validate_only {
@@ -186,7 +187,7 @@ async fn repeated(
     let Some((_, earlier)) = house.journal().find_request(order.request).await? else { return Ok(None) };
     let same = match &earlier.kind {
         JournalKind::Ordered { runbook, .. } => {
-            *runbook == order.runbook && earlier.by == order.by && !order.validate_only
+            *runbook == order.runbook && earlier.by == order.caller.by && !order.validate_only
         }
         JournalKind::MovePlanned { .. }
         | JournalKind::Planned { .. }

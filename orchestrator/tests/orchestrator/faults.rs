@@ -232,6 +232,7 @@ async fn half_planned(stage: &mut Stage, more: &str) {
     let record = |(vm, kind)| JournalRecord {
         at: Timestamp(1),
         by: "the test".to_owned(),
+        origin: None,
         request: None,
         evacuation: EvacuationId(uuid::Uuid::from_u128(77)),
         vm,

@@ -58,7 +58,7 @@ pub(super) fn ordered(of: EvacuationId, by: RequestId) -> JournalRecord {
         destination_site: site("attic"),
         runbook: "name = 'the cellar is wet'\n# \"quoted\", ünd more".to_owned(),
     };
-    JournalRecord { request: Some(by), ..record(of, None, kind) }
+    JournalRecord { origin: Some("127.0.0.1:40312".to_owned()), request: Some(by), ..record(of, None, kind) }
 }
 
 pub(super) fn planned(of: EvacuationId, number: u32) -> JournalRecord {
@@ -80,7 +80,15 @@ pub(super) fn planned(of: EvacuationId, number: u32) -> JournalRecord {
 }
 
 pub(super) fn record(of: EvacuationId, about: Option<VmId>, kind: JournalKind) -> JournalRecord {
-    JournalRecord { at: Timestamp(5_000), by: "ada".to_owned(), request: None, evacuation: of, vm: about, kind }
+    JournalRecord {
+        at: Timestamp(5_000),
+        by: "ada".to_owned(),
+        origin: None,
+        request: None,
+        evacuation: of,
+        vm: about,
+        kind,
+    }
 }
 
 fn entry(number: u32, of: EvacuationId) -> RollEntry {

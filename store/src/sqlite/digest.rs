@@ -33,7 +33,7 @@ pub(super) const WITNESS: Table = Table { name: "witness", columns: &["site", "r
 pub(super) const EVENT: Table =
     Table { name: "event", columns: &["sequence", "at", "evacuation", "vm", "token_epoch", "token_sequence", "kind"] };
 pub(super) const RECORD: Table =
-    Table { name: "record", columns: &["sequence", "at", "by", "request", "evacuation", "vm", "kind"] };
+    Table { name: "record", columns: &["sequence", "at", "by", "request", "evacuation", "vm", "kind", "origin"] };
 pub(super) const EVACUATION: Table = Table { name: "evacuation", columns: &["evacuation", "ordered", "status"] };
 pub(super) const MOVE: Table = Table { name: "move", columns: &["evacuation", "vm", "status"] };
 

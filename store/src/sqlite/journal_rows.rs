@@ -31,7 +31,7 @@ impl State for Stored<'_> {
 
 fn select_record(which: &str) -> String {
     let whole = RECORD.is_whole();
-    format!("SELECT sequence, at, by, request, evacuation, vm, kind, {whole} FROM record WHERE {which}")
+    format!("SELECT sequence, at, by, request, evacuation, vm, kind, origin, {whole} FROM record WHERE {which}")
 }
 
 fn select_evacuation(which: &str) -> String {
@@ -123,6 +123,7 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), Fault>
             record.evacuation.to_string(),
             record.vm.map(|vm| vm.to_string()),
             json(&record.kind)?,
+            record.origin,
         ])?;
     }
     for ordered in batch.changed_evacuations() {
@@ -155,7 +156,7 @@ fn move_status(row: &Row<'_>) -> Result<MoveStatus, Fault> {
 }
 
 fn record(row: &Row<'_>) -> Result<(u64, JournalRecord), Fault> {
-    RECORD.must_be_whole(row, 7)?;
+    RECORD.must_be_whole(row, 8)?;
     let request: Option<String> = row.get(3)?;
     let evacuation: String = row.get(4)?;
     let vm: Option<String> = row.get(5)?;
@@ -163,6 +164,7 @@ fn record(row: &Row<'_>) -> Result<(u64, JournalRecord), Fault> {
     let record = JournalRecord {
         at: from_time(row.get(1)?),
         by: row.get(2)?,
+        origin: row.get(7)?,
         request: request.map(|text| parse("record", &text)).transpose()?,
         evacuation: parse("record", &evacuation)?,
         vm: vm.map(|text| parse("record", &text)).transpose()?,

@@ -44,7 +44,7 @@ pub(super) const LEDGER: Schema = Schema {
 pub(super) const JOURNAL: Schema = Schema {
     kind: FileKind::Journal,
     application_id: 0x6d75_4a6f,
-    steps: &[include_str!("journal_1.sql"), include_str!("journal_2.sql")],
+    steps: &[include_str!("journal_1.sql"), include_str!("journal_2.sql"), include_str!("journal_3.sql")],
     history: "record",
     tables: &[digest::RECORD, digest::EVACUATION, digest::MOVE],
     contradiction: None,
