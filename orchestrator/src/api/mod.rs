@@ -7,6 +7,7 @@ pub(crate) mod caller;
 mod check;
 mod convert;
 mod evacuations;
+mod filter;
 mod moves;
 mod page;
 mod recover;
