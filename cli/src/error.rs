@@ -6,6 +6,7 @@ use muster_core::ids::IdError;
 use muster_core::runbook::Mistake;
 use muster_proto::channel::{DialError, SiteAddress};
 use muster_proto::status::{Fault, TRANSPORT};
+use muster_proto::tls::TlsError;
 use muster_recovery::error::{LinkError, RecoveryError};
 use muster_store::StoreError;
 use muster_worker::hypervisor::sim::error::SimulationError;
@@ -81,6 +82,15 @@ pub(crate) enum CliError {
     /// Nobody can be called there.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// Certificates can't be used.
+    #[error("--tls: {0}")]
+    Tls(#[from] TlsError),
+    /// A certificate can't be made.
+    #[error("the certificate can't be made: {why}; nothing that stood before was changed")]
+    Pki {
+        /// Why.
+        why: String,
+    },
     /// The orchestrator did not answer, or answered no.
     #[error("the orchestrator at {address}: {fault}; {}", mend(.fault))]
     Orchestrator {
@@ -157,9 +167,11 @@ impl CliError {
             | CliError::Runbook { .. }
             | CliError::Scenario { .. }
             | CliError::Lines { .. }
+            | CliError::Pki { .. }
             | CliError::File { .. } => Class::Refused,
             CliError::System { .. } | CliError::Bind { .. } => Class::Retry,
             CliError::Dial(error) => error.class(),
+            CliError::Tls(error) => error.class(),
             CliError::Orchestrator { fault, .. } | CliError::NoWorker { fault, .. } => fault.class(),
             CliError::Store(error) => error.class(),
             CliError::Recovery(error) => error.class(),
@@ -174,9 +186,12 @@ impl CliError {
     /// The code to end with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            CliError::Usage { .. } | CliError::Runbook { .. } | CliError::Scenario { .. } | CliError::Lines { .. } => {
-                Exit::Usage
-            }
+            CliError::Usage { .. }
+            | CliError::Runbook { .. }
+            | CliError::Scenario { .. }
+            | CliError::Lines { .. }
+            | CliError::Tls(_)
+            | CliError::Pki { .. } => Exit::Usage,
             CliError::Orchestrator { .. } | CliError::Recovery(_) => match self.class() {
                 Class::Refused => Exit::Refused,
                 Class::Retry | Class::Unknown | Class::Bug => Exit::Failed,
@@ -219,6 +234,8 @@ impl CliError {
             | CliError::System { .. }
             | CliError::Bind { .. }
             | CliError::Dial(_)
+            | CliError::Tls(_)
+            | CliError::Pki { .. }
             | CliError::NoWorker { .. }
             | CliError::Store(_)
             | CliError::Recovery(_)

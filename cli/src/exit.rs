@@ -47,4 +47,5 @@ Exit codes:
 
 Environment:
   MUSTER_ORCHESTRATOR  the orchestrator's address, where --orchestrator doesn't say
+  MUSTER_TLS           the directory of certificates, where --tls doesn't say
   MUSTER_LOG           what is traced to standard error, like info or muster_worker=debug (default: warn)";

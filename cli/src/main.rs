@@ -30,6 +30,7 @@ use clap::Parser;
 use error::CliError;
 use exit::Exit;
 use orders::Order;
+use std::path::Path;
 use std::process::ExitCode;
 use writer::Writer;
 
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
         Err(error) => return writer::usage(&error).into(),
     };
     let writer = Writer::new(cli.output);
-    let done = Order::try_from(cli).and_then(|order| carry_out(order, &writer));
+    let tls = cli.tls.clone();
+    let done = Order::try_from(cli).and_then(|order| carry_out(order, tls.as_deref(), &writer));
     match done {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -52,13 +54,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn carry_out(order: Order, writer: &Writer) -> Result<Exit, CliError> {
+fn carry_out(order: Order, tls: Option<&Path>, writer: &Writer) -> Result<Exit, CliError> {
     trace()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|source| CliError::System { doing: "starting the runtime", source })?;
-    let done = runtime.block_on(run::run(order, writer));
+    let done = runtime.block_on(run::run(order, tls, writer));
     // What still waits for a blocking read (standard input) must not keep the process.
     runtime.shutdown_background();
     done

@@ -149,6 +149,11 @@ name_id!(
     CommandName,
     "command"
 );
+name_id!(
+    /// A person, a tool or a daemon, as certificates and the audit trail call it.
+    PartyName,
+    "name"
+);
 
 /// A VM's display name: what people call it. Never used to identify it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ pub mod ids;
 pub mod inspect;
 pub mod ladder;
 pub mod ledger;
+pub mod party;
 pub mod plan;
 pub mod predict;
 pub mod preflight;

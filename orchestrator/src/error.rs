@@ -6,6 +6,7 @@ use muster_core::plan::{Finding, Severity};
 use muster_core::runbook::Mistake;
 use muster_proto::convert::InvalidMessage;
 use muster_proto::status::{self, Violation};
+use muster_proto::tls::NOT_PERMITTED;
 use muster_recovery::error::{LinkError, RecoveryError};
 use muster_store::{JournalError, StoreError};
 use tonic::{Code, Status};
@@ -90,6 +91,14 @@ pub enum OrchestratorError {
         /// What to do.
         mend: &'static str,
     },
+    /// The certificate of whoever orders doesn't reach a VM.
+    #[error("{by} may not move VM {vm}, which carries none of the tags of {by}'s certificate; select by these tags")]
+    OutOfReach {
+        /// Who orders.
+        by: String,
+        /// The first such VM.
+        vm: VmId,
+    },
     /// Too much at once.
     #[error("{what}, the most is {most}; wait until one is over")]
     TooMany {
@@ -122,6 +131,7 @@ impl OrchestratorError {
             | OrchestratorError::Ambiguous { .. }
             | OrchestratorError::RequestIdReused { .. }
             | OrchestratorError::NotRetried { .. }
+            | OrchestratorError::OutOfReach { .. }
             | OrchestratorError::OutOfOrder { .. } => Class::Refused,
         }
     }
@@ -149,6 +159,7 @@ impl OrchestratorError {
             OrchestratorError::NoVm { .. } => "NO_VM",
             OrchestratorError::Ambiguous { .. } => "AMBIGUOUS",
             OrchestratorError::RequestIdReused { .. } => "REQUEST_ID_REUSED",
+            OrchestratorError::OutOfReach { .. } => NOT_PERMITTED,
             OrchestratorError::OutOfOrder { reason, .. } => reason,
             OrchestratorError::TooMany { .. } => "TOO_MANY",
             OrchestratorError::Stopping => "STOPPING",
@@ -191,6 +202,7 @@ impl From<OrchestratorError> for Status {
             | OrchestratorError::Journal(_)
             | OrchestratorError::Store(_)
             | OrchestratorError::Ambiguous { .. }
+            | OrchestratorError::OutOfReach { .. }
             | OrchestratorError::OutOfOrder { .. }
             | OrchestratorError::Stopping => status::status(class, error.reason(), &message),
         }

@@ -8,7 +8,8 @@ use crate::worker::v1::site_client::SiteClient;
 use crate::worker::v1::site_server::{Site, SiteServer};
 use futures::future::BoxFuture;
 use muster_core::class::Class;
-use muster_core::ids::{NAME_MAX_BYTES, clip};
+use muster_core::ids::{NAME_MAX_BYTES, SiteName, clip};
+use muster_core::party::Party;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -17,8 +18,45 @@ use tonic::transport::{Channel, Endpoint, Server};
 /// Makes channels to sites.
 pub trait Dial: Send + Sync + 'static {
     /// A channel to what listens at this address. It may connect only when first used; a lost connection is made
-    /// anew by the channel itself.
-    fn dial<'a>(&'a self, address: &'a SiteAddress) -> BoxFuture<'a, Result<Channel, DialError>>;
+    /// anew by the channel itself. Where there are certificates, nobody but the expected one is spoken to.
+    fn dial<'a>(
+        &'a self,
+        address: &'a SiteAddress,
+        expected: &'a Counterpart,
+    ) -> BoxFuture<'a, Result<Channel, DialError>>;
+}
+
+/// Who is expected to listen at an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Counterpart {
+    /// An orchestrator.
+    Orchestrator,
+    /// The worker of this site; without a site, any worker.
+    Worker(Option<SiteName>),
+}
+
+impl Counterpart {
+    /// Whether it is this party.
+    #[must_use]
+    pub fn is(&self, party: &Party) -> bool {
+        match (self, party) {
+            (Counterpart::Orchestrator, Party::Orchestrator { .. })
+            | (Counterpart::Worker(None), Party::Worker { .. }) => true,
+            (Counterpart::Worker(Some(expected)), Party::Worker { site }) => expected == site,
+            (Counterpart::Orchestrator, Party::Worker { .. } | Party::Person { .. })
+            | (Counterpart::Worker(_), Party::Orchestrator { .. } | Party::Person { .. }) => false,
+        }
+    }
+}
+
+impl fmt::Display for Counterpart {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Counterpart::Orchestrator => formatter.write_str("an orchestrator"),
+            Counterpart::Worker(None) => formatter.write_str("a worker"),
+            Counterpart::Worker(Some(site)) => write!(formatter, "the worker of {site}"),
+        }
+    }
 }
 
 /// Where something listens: a host's name or IP address, and a port. Written like `127.0.0.1:7701`, `[::1]:7701` or
@@ -42,6 +80,15 @@ impl SiteAddress {
         match &self.host {
             AddressHost::Ip(ip) => ip.is_loopback(),
             AddressHost::Name(name) => name == "localhost",
+        }
+    }
+
+    /// The name or IP address, as a resolver and a certificate have it.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match &self.host {
+            AddressHost::Ip(ip) => ip.to_string(),
+            AddressHost::Name(name) => name.clone(),
         }
     }
 
@@ -97,7 +144,9 @@ pub enum DialError {
         given: String,
     },
     /// Not loopback.
-    #[error("{address} is not a loopback address; without TLS only loopback may be used, like 127.0.0.1:7701")]
+    #[error(
+        "{address} is not a loopback address, which only TLS may be used with; give --tls DIRECTORY, as \"muster pki issue\" makes it, or a loopback address like 127.0.0.1:7701"
+    )]
     NotLoopback {
         /// The address.
         address: SiteAddress,
@@ -129,7 +178,11 @@ impl DialError {
 pub struct TcpDial;
 
 impl Dial for TcpDial {
-    fn dial<'a>(&'a self, address: &'a SiteAddress) -> BoxFuture<'a, Result<Channel, DialError>> {
+    fn dial<'a>(
+        &'a self,
+        address: &'a SiteAddress,
+        _expected: &'a Counterpart,
+    ) -> BoxFuture<'a, Result<Channel, DialError>> {
         Box::pin(async move {
             if !address.is_loopback() {
                 return Err(DialError::NotLoopback { address: address.clone() });

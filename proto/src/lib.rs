@@ -37,6 +37,7 @@ pub mod channel;
 pub mod convert;
 pub mod limits;
 pub mod status;
+pub mod tls;
 
 /// Both APIs as an encoded `google.protobuf.FileDescriptorSet`, for gRPC server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/muster_descriptor_set.bin"));

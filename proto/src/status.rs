@@ -6,6 +6,7 @@
 
 use crate::convert::{InvalidMessage, SiteFailure};
 use crate::limits::{RETRY_DELAY, VIOLATION_MAX_BYTES, VIOLATIONS_MAX};
+use crate::tls::{CERTIFICATE_EXPIRED, NO_IDENTITY, NOT_PERMITTED};
 use muster_core::class::Class;
 use muster_core::ids::clip;
 use muster_core::ledger::command::Refusal;
@@ -187,6 +188,8 @@ fn code(class: Class, reason: &str) -> Code {
         (Class::Retry, _) => Code::Unavailable,
         (Class::Refused, "BELOW_FLOOR" | "CLAIMED_IN_BETWEEN") => Code::Aborted,
         (Class::Refused, INVALID_MESSAGE) => Code::InvalidArgument,
+        (Class::Refused, NO_IDENTITY | CERTIFICATE_EXPIRED) => Code::Unauthenticated,
+        (Class::Refused, NOT_PERMITTED) => Code::PermissionDenied,
         (Class::Refused, _) => Code::FailedPrecondition,
         (Class::Unknown, _) => Code::Unknown,
         (Class::Bug, _) => Code::Internal,

@@ -7,6 +7,7 @@ use crate::choices::{Choices, Declared, numbers, spoilt};
 use crate::run::{Counts, Target, regressions, run};
 use futures::StreamExt;
 use muster_core::definition::{Disk, Mode};
+use muster_proto::channel::Counterpart;
 use muster_proto::status::{Fault, INVALID_MESSAGE};
 use muster_proto::v1 as pb;
 use muster_proto::worker::v1 as wire;
@@ -184,8 +185,12 @@ fn is_reasoned(path: &str, status: &Status, is_spoilt: bool) -> Result<(), TestC
 }
 
 async fn sent(stage: &Stage, process: Process, path: &str, bytes: Vec<u8>) -> Result<(), Status> {
-    let channel: Channel =
-        stage.network.dial_from(Process::Caller.port(), Life::new(None)).dial(&process.address()).await.unwrap();
+    let channel: Channel = stage
+        .network
+        .dial_from(Process::Caller.port(), Life::new(None))
+        .dial(&process.address(), &Counterpart::Worker(None))
+        .await
+        .unwrap();
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let path: PathAndQuery = path.parse().unwrap();

@@ -2,7 +2,7 @@
 //! with deaths in the middle of the copies. Judged from outside: by the lab's judge and by the disks themselves.
 
 use crate::stand::Stand;
-use muster_proto::channel::{Dial, SiteAddress, TcpDial};
+use muster_proto::channel::{Counterpart, Dial, SiteAddress, TcpDial};
 use muster_proto::v1 as wire;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_tests::daemon::{Daemon, free_port, run, until_working};
@@ -111,7 +111,7 @@ impl Scene {
     }
 
     async fn moves(&self, evacuation: &str) -> Vec<wire::Move> {
-        let channel = TcpDial.dial(&self.orchestrator_at).await.unwrap();
+        let channel = TcpDial.dial(&self.orchestrator_at, &Counterpart::Orchestrator).await.unwrap();
         let page_token = String::new();
         let request = wire::ListMovesRequest {
             evacuation: evacuation.to_owned(),

@@ -3,7 +3,7 @@
 use muster_core::env::Env;
 use muster_core::ids::SiteName;
 use muster_orchestrator::{Orchestrator, OrchestratorParts};
-use muster_proto::channel::{Dial, SiteAddress, TcpDial};
+use muster_proto::channel::{Counterpart, Dial, SiteAddress, TcpDial};
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_proto::v1::{self as pb, EvacuationState};
 use muster_proto::worker::v1::site_client::SiteClient;
@@ -73,7 +73,7 @@ impl House {
                 env: env(name.as_str()),
             });
             site.until_working().await;
-            tokio::spawn(muster_worker::service::serve(site, listener, end.clone()));
+            tokio::spawn(muster_worker::service::serve(site, listener, None, end.clone()));
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = address(&listener);
@@ -87,8 +87,8 @@ impl House {
             commands: BTreeMap::new(),
         });
         let orchestrator = orchestrator.await.unwrap();
-        tokio::spawn(muster_orchestrator::serve(orchestrator, listener, end.clone()));
-        let client = EvacuationsClient::new(TcpDial.dial(&at).await.unwrap());
+        tokio::spawn(muster_orchestrator::serve(orchestrator, listener, None, end.clone()));
+        let client = EvacuationsClient::new(TcpDial.dial(&at, &Counterpart::Orchestrator).await.unwrap());
         House { client, sites, addresses, _directory: directory, _end: end.drop_guard() }
     }
 
@@ -175,7 +175,8 @@ impl House {
     pub(crate) async fn events(&self, role: Role, event: &str) -> usize {
         let [source, destination] = &self.sites;
         let site = if role == Role::Source { source } else { destination };
-        let mut client = SiteClient::new(TcpDial.dial(&self.addresses[site]).await.unwrap());
+        let mut client =
+            SiteClient::new(TcpDial.dial(&self.addresses[site], &Counterpart::Worker(None)).await.unwrap());
         let all = muster_proto::worker::v1::ListEventsRequest::default();
         let lines = client.list_events(all).await.unwrap().into_inner().lines;
         lines.iter().filter(|line| line.event == event).count()

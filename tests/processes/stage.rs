@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::fleet::{DESTINATION, HANDOVER_MS, HOST_MEMORY_MIB, HOSTS, NIC_MIB_S, Ordered, SILENCE_MS, SOURCE, runbook};
 use crate::judge::Presence;
 use crate::plan::Part;
-use muster_proto::channel::{Dial, SiteAddress, TcpDial};
+use muster_proto::channel::{Counterpart, Dial, SiteAddress, TcpDial};
 use muster_proto::v1 as wire;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_tests::daemon::{self, Daemon, Ended, free_port, is_working, until_working};
@@ -69,7 +69,8 @@ impl Stage {
         ];
         let mut orchestrator = Daemon::new("orchestrator", directory, arguments);
         let orchestrator_at = orchestrator.start().await?;
-        let channel = TcpDial.dial(&orchestrator_at).await.map_err(|error| error.to_string())?;
+        let channel =
+            TcpDial.dial(&orchestrator_at, &Counterpart::Orchestrator).await.map_err(|error| error.to_string())?;
         let api = EvacuationsClient::new(channel);
         Ok(Stage {
             world,

@@ -5,7 +5,7 @@
 use crate::Outcome;
 use crate::row::Row;
 use muster_core::ids::VmId;
-use muster_proto::channel::{Dial, SiteAddress, TcpDial};
+use muster_proto::channel::{Counterpart, Dial, SiteAddress, TcpDial};
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_tests::daemon::{Daemon, free_port, until_working};
 use muster_tests::lab::command::until;
@@ -167,7 +167,8 @@ impl Muster {
         ];
         let mut orchestrator = Daemon::new("orchestrator", directory, arguments);
         let orchestrator_at = orchestrator.start().await?;
-        let channel = TcpDial.dial(&orchestrator_at).await.map_err(|error| error.to_string())?;
+        let channel =
+            TcpDial.dial(&orchestrator_at, &Counterpart::Orchestrator).await.map_err(|error| error.to_string())?;
         let api = EvacuationsClient::new(channel);
         Ok(Muster { source, destination, orchestrator, source_at, destination_at, orchestrator_at, api, gates })
     }

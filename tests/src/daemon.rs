@@ -4,7 +4,7 @@
 //! however that ends.
 
 use crate::{Outcome, binary};
-use muster_proto::channel::{Dial, SiteAddress, TcpDial, site_client};
+use muster_proto::channel::{Counterpart, Dial, SiteAddress, TcpDial, site_client};
 use muster_proto::worker::v1::GetSiteRequest;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -224,7 +224,7 @@ pub async fn until_working(address: &SiteAddress) -> Outcome<()> {
 
 /// Whether a worker says that it has compared its ledger with its hypervisors and takes work.
 pub async fn is_working(address: &SiteAddress) -> bool {
-    let Ok(channel) = TcpDial.dial(address).await else { return false };
+    let Ok(channel) = TcpDial.dial(address, &Counterpart::Worker(None)).await else { return false };
     let asked = tokio::time::timeout(ANSWER_WITHIN, site_client(channel).get_site(GetSiteRequest {})).await;
     matches!(asked, Ok(Ok(answer)) if answer.get_ref().working)
 }

@@ -7,7 +7,7 @@ use muster_core::ledger::Mutation;
 use muster_core::ledger::command::EventKind;
 use muster_core::time::Timestamp;
 use muster_core::token::Token;
-use muster_proto::channel::site_client;
+use muster_proto::channel::{Counterpart, site_client};
 use muster_proto::convert::LedgerLine;
 use muster_proto::worker::v1 as wire;
 use muster_proto::worker::v1::site_client::SiteClient;
@@ -61,7 +61,7 @@ impl Stage {
     /// Never: the address is a constant.
     pub async fn worker(&self, process: Process) -> SiteClient<Channel> {
         let dial = self.network.dial_from(Process::Caller.port(), Life::new(None));
-        site_client(dial.dial(&process.address()).await.expect("an address"))
+        site_client(dial.dial(&process.address(), &Counterpart::Worker(None)).await.expect("an address"))
     }
 
     /// A worker's whole ledger history.

@@ -7,7 +7,7 @@ use crate::life::Life;
 use crate::post::{Arriving, CallTrouble};
 use futures::future::BoxFuture;
 use hyper_util::rt::TokioIo;
-use muster_proto::channel::{Dial, DialError, SiteAddress, endpoint};
+use muster_proto::channel::{Counterpart, Dial, DialError, SiteAddress, endpoint};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -219,7 +219,11 @@ struct NetworkDial {
 }
 
 impl Dial for NetworkDial {
-    fn dial<'a>(&'a self, address: &'a SiteAddress) -> BoxFuture<'a, Result<Channel, DialError>> {
+    fn dial<'a>(
+        &'a self,
+        address: &'a SiteAddress,
+        _expected: &'a Counterpart,
+    ) -> BoxFuture<'a, Result<Channel, DialError>> {
         let (network, from, life, to) = (self.network.clone(), self.from, self.life.clone(), address.port());
         Box::pin(async move {
             let connector = service_fn(move |_: Uri| {

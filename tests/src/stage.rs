@@ -9,6 +9,7 @@ use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::env::Env;
 use muster_core::ids::{HostName, SiteName, VmId, VmName};
 use muster_core::runbook::Deadlines;
+use muster_proto::channel::Counterpart;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_recovery::link::{Patience, SiteLink};
 use muster_recovery::recover::{RecoverOrder, Recovered, Sites, recover};
@@ -175,7 +176,8 @@ impl Stage {
     /// Never: the address is a constant.
     pub async fn client(&self) -> EvacuationsClient<Channel> {
         let dial = self.network.dial_from(Process::Caller.port(), Life::new(None));
-        let channel = dial.dial(&Process::Orchestrator.address()).await.expect("an address");
+        let channel =
+            dial.dial(&Process::Orchestrator.address(), &Counterpart::Orchestrator).await.expect("an address");
         EvacuationsClient::new(channel)
     }
 

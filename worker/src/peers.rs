@@ -4,7 +4,7 @@
 use muster_core::class::Class;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::reading::SiteReading;
-use muster_proto::channel::{Dial, DialError, SiteAddress, site_client};
+use muster_proto::channel::{Counterpart, Dial, DialError, SiteAddress, site_client};
 use muster_proto::convert::{
     CommitArrival, InvalidMessage, Ledgers, Observe, PathProof, Problem, ProvePath, SiteFailure, VmAnswer, VmToken,
 };
@@ -156,7 +156,8 @@ impl Peers {
         if let Some(channel) = known {
             return Ok(site_client(channel));
         }
-        let dialled = tokio::time::timeout(PEER_DEADLINE, self.dial.dial(address)).await;
+        let expected = Counterpart::Worker(Some(site.clone()));
+        let dialled = tokio::time::timeout(PEER_DEADLINE, self.dial.dial(address, &expected)).await;
         let silent = |_| PeerError::Fault { site: site.clone(), fault: Fault::timed_out("connecting") };
         let channel = dialled.map_err(silent)??;
         self.channels.lock().unwrap_or_else(PoisonError::into_inner).insert(site.clone(), channel.clone());

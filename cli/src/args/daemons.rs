@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// What every daemon takes.
 #[derive(Debug, Args)]
 pub(crate) struct DaemonArgs {
-    /// Where to listen; port 0 takes any free one. "listening on ADDR" on standard output says which. Loopback only
+    /// Where to listen; port 0 takes any free one. "listening on ADDR" on standard output says which. Loopback only, without --tls
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: String,
     /// Stop when standard input ends, as it does when the parent process dies

@@ -5,6 +5,7 @@ mod daemons;
 mod demo;
 pub(crate) mod inspect;
 mod ledger;
+pub(crate) mod pki;
 mod plan;
 pub(crate) mod predict;
 mod recover;
@@ -17,12 +18,14 @@ pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 pub(crate) use demo::DemoArgs;
 pub(crate) use inspect::InspectArgs;
 pub(crate) use ledger::{LedgerArgs, LedgerCommand, RebuildArgs};
+pub(crate) use pki::PkiArgs;
 pub(crate) use plan::{PlanArgs, ReportArgs};
 pub(crate) use predict::PredictArgs;
 pub(crate) use recover::RecoverArgs;
 
 use crate::exit;
 use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
 
 /// Moves every VM of one site to another, and afterwards accounts for each of them.
 #[derive(Debug, Parser)]
@@ -33,6 +36,9 @@ pub(crate) struct Cli {
     /// How results are written: for people, or as JSON with stable field names
     #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) output: Format,
+    /// Certificates: a directory with ca.crt, tls.crt and tls.key, as "muster pki issue" makes it. Without, only loopback is used
+    #[arg(long, global = true, env = "MUSTER_TLS", value_name = "DIRECTORY")]
+    pub(crate) tls: Option<PathBuf>,
 }
 
 /// How results are written.
@@ -86,6 +92,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Make a site's ledger anew where it is gone
     Ledger(LedgerArgs),
+    /// Make certificates for muster's parts and for people, and look at them
+    Pki(PkiArgs),
     /// Who did what: orders, steps and what came of them
     Audit(AuditArgs),
     /// Run the daemon that plans, schedules and drives evacuations

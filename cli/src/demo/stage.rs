@@ -6,10 +6,10 @@ use super::process::{self, Daemon, free_ports};
 use crate::error::CliError;
 use crate::orders::DemoOrder;
 use crate::output::roll_call::RollCall;
-use crate::run::Api;
+use crate::run::{Api, Transport};
 use futures::{StreamExt, TryStreamExt};
 use muster_core::ids::{SiteName, VmId};
-use muster_proto::channel::{Dial, SiteAddress, TcpDial, site_client};
+use muster_proto::channel::{Counterpart, Dial, SiteAddress, TcpDial, site_client};
 use muster_proto::worker::v1::GetSiteRequest;
 use muster_worker::hypervisor::sim::client::WorldClient;
 use muster_worker::hypervisor::sim::world::{Fault, SiteFault, Truth, VmSpec};
@@ -117,7 +117,7 @@ impl Stage {
 
     /// The orchestrator's client.
     pub(super) async fn api(&self) -> Result<Api, CliError> {
-        Api::connect(self.orchestrator_address.clone()).await
+        Api::connect(self.orchestrator_address.clone(), &Transport::loopback()).await
     }
 
     /// The last VMs of the fleet that are moved with their memory, as many as wait for what is to be broken.
@@ -208,7 +208,7 @@ async fn make(world: &WorldClient, fleet: &[VmSpec]) -> Result<(), CliError> {
 
 /// Waits until a worker has compared its ledger with its hypervisors.
 async fn until_ready(address: &SiteAddress) -> Result<(), CliError> {
-    let channel = TcpDial.dial(address).await?;
+    let channel = TcpDial.dial(address, &Counterpart::Worker(None)).await?;
     let begun = Instant::now();
     loop {
         if let Ok(answer) = site_client(channel.clone()).get_site(GetSiteRequest {}).await

@@ -160,7 +160,10 @@ impl TryFrom<WorldArgs> for WorldOrder {
             finish_break: FinishBreak::BySeed,
             clock: Clock::Running { simulated_ms_per_ms: args.time_scale },
         };
-        Ok(WorldOrder { serving: serving(&args.daemon)?, config, fleet })
+        let serving = serving(&args.daemon)?;
+        // A world has no security at all.
+        require_loopback(serving.listen).map_err(|error| usage("--listen", &error))?;
+        Ok(WorldOrder { serving, config, fleet })
     }
 }
 
@@ -194,7 +197,6 @@ fn serving(args: &crate::args::DaemonArgs) -> Result<Serving, CliError> {
         what: format!("--listen {:?} is not an address", args.listen),
         mend: "write it like 127.0.0.1:7700, with port 0 for any free one".to_owned(),
     })?;
-    let listen = require_loopback(listen).map_err(|error| usage("--listen", &error))?;
     Ok(Serving { listen, stop_with_stdin: args.stop_with_stdin })
 }
 
@@ -251,11 +253,23 @@ fn twice(flag: &str, name: &str) -> CliError {
 
 fn hypervisor(given: &str) -> Result<HypervisorAt, CliError> {
     match given.split_once(':') {
-        Some(("sim", at)) => Ok(HypervisorAt::Simulated(address("--hypervisor", at)?)),
+        Some(("sim", at)) => Ok(HypervisorAt::Simulated(simulated(at)?)),
         Some(("libvirt", file)) if !file.is_empty() => Ok(HypervisorAt::Libvirt(PathBuf::from(file))),
         Some(_) | None => Err(CliError::Usage {
             what: format!("--hypervisor {given:?} is of no known kind"),
             mend: "write libvirt:FILE, with the site's libvirt configuration, or sim:ADDR, with the address of a simulated world".to_owned(),
         }),
     }
+}
+
+/// A simulated world's address: it has no security at all, so it is on loopback.
+fn simulated(at: &str) -> Result<SiteAddress, CliError> {
+    let address = address("--hypervisor", at)?;
+    if address.is_loopback() {
+        return Ok(address);
+    }
+    Err(CliError::Usage {
+        what: format!("--hypervisor: {address} is not a loopback address"),
+        mend: "run the simulated world on this machine".to_owned(),
+    })
 }

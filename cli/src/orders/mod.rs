@@ -3,16 +3,20 @@
 mod adjust;
 mod daemons;
 mod input;
+mod pki;
 mod plan;
 mod predict;
 mod recover;
 mod scenario;
+mod spoken;
 
 pub(crate) use daemons::{DemoOrder, HypervisorAt, OrchestratorOrder, RebuildOrder, Serving, WorkerOrder, WorldOrder};
+pub(crate) use pki::{IssueOrder, PkiOrder};
 pub(crate) use plan::{EvacuationPlanOrder, From, Inventories, PlanOrder};
 pub(crate) use predict::PredictOrder;
 pub(crate) use recover::{RecoverOrder, SourceAt, Way};
 pub(crate) use scenario::{Name, Scenario};
+pub(crate) use spoken::Spoken;
 
 use crate::args::{Cli, Command, LedgerArgs, LedgerCommand, OrchestratorAddress, Person};
 use crate::error::CliError;
@@ -34,6 +38,7 @@ pub(crate) enum Order {
     Recover(Box<RecoverOrder>),
     Inspect(InspectOrder),
     Predict(PredictOrder),
+    Pki(PkiOrder),
     Plan(PlanOrder),
     Rebuild(RebuildOrder),
     Client(SiteAddress, ClientOrder),
@@ -122,6 +127,7 @@ impl TryFrom<Cli> for Order {
                 let order = ClientOrder::Report { evacuation: evacuation(args.evacuation.as_deref())? };
                 Order::Client(orchestrator(&args.orchestrator)?, order)
             }
+            Command::Pki(args) => Order::Pki(args.try_into()?),
             Command::Predict(args) => Order::Predict(args.try_into()?),
             Command::Ledger(LedgerArgs { command: LedgerCommand::Rebuild(args) }) => Order::Rebuild(args.try_into()?),
             Command::Evacuate(args) => {
@@ -221,17 +227,9 @@ fn orchestrator(given: &OrchestratorAddress) -> Result<SiteAddress, CliError> {
     address("--orchestrator", &given.orchestrator)
 }
 
-/// An address that can be dialled. Without TLS that is loopback alone.
+/// An address that can be dialled, if there are certificates where it isn't loopback: see [`Order::spoken`].
 fn address(flag: &str, given: &str) -> Result<SiteAddress, CliError> {
-    let address: SiteAddress = given.parse().map_err(|error| usage(flag, &error))?;
-    if address.is_loopback() {
-        Ok(address)
-    } else {
-        Err(CliError::Usage {
-            what: format!("{flag}: {address} is not a loopback address"),
-            mend: "without TLS only loopback may be used, like 127.0.0.1:7700".to_owned(),
-        })
-    }
+    given.parse().map_err(|error| usage(flag, &error))
 }
 
 fn evacuation(given: Option<&str>) -> Result<Option<EvacuationId>, CliError> {

@@ -10,6 +10,7 @@ pub(crate) mod gantt;
 pub(crate) mod inspect;
 pub(crate) mod ledger;
 pub(crate) mod moves;
+pub(crate) mod pki;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod report;

@@ -1,5 +1,6 @@
 //! Calls to an orchestrator, page by page where there are many answers.
 
+use super::Transport;
 use crate::env::SystemEnv;
 use crate::error::CliError;
 use crate::orders::VmGiven;
@@ -8,7 +9,7 @@ use crate::output::moves::Move;
 use muster_core::env::Env;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::reading::Inventory;
-use muster_proto::channel::{Dial, SiteAddress, TcpDial};
+use muster_proto::channel::{Counterpart, SiteAddress};
 use muster_proto::convert::add_to_inventory;
 use muster_proto::limits::{CALL_TIMEOUT, MESSAGE_MAX_BYTES, PAGE_MAX};
 use muster_proto::status::Fault;
@@ -33,8 +34,8 @@ pub(crate) struct Api {
 
 impl Api {
     /// The orchestrator at this address. It is called when it is first needed.
-    pub(crate) async fn connect(address: SiteAddress) -> Result<Self, CliError> {
-        let channel = TcpDial.dial(&address).await?;
+    pub(crate) async fn connect(address: SiteAddress, transport: &Transport) -> Result<Self, CliError> {
+        let channel = transport.dial().dial(&address, &Counterpart::Orchestrator).await?;
         let client = EvacuationsClient::new(channel)
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
             .max_encoding_message_size(MESSAGE_MAX_BYTES);

@@ -1,7 +1,7 @@
 //! The commands that ask an orchestrator.
 
 use super::api::{Api, new_request, timed};
-use super::{audit, evacuate};
+use super::{Transport, audit, evacuate};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::orders::{ClientOrder, EvacuationChange, VmGiven};
@@ -16,8 +16,13 @@ use muster_proto::channel::SiteAddress;
 use muster_proto::v1 as wire;
 
 /// Carries out what an orchestrator is asked for.
-pub(super) async fn run(address: SiteAddress, order: ClientOrder, writer: &Writer) -> Result<Exit, CliError> {
-    let api = Api::connect(address).await?;
+pub(super) async fn run(
+    address: SiteAddress,
+    order: ClientOrder,
+    transport: &Transport,
+    writer: &Writer,
+) -> Result<Exit, CliError> {
+    let api = Api::connect(address, transport).await?;
     match order {
         ClientOrder::Check { runbook } => check(&api, &runbook, writer).await,
         ClientOrder::Evacuate { runbook, then, by } => evacuate::run(&api, &runbook, then, &by, writer).await,

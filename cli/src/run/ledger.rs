@@ -1,5 +1,6 @@
 //! Makes a ledger anew. Reads hypervisors and other sites, writes one new file and nothing else.
 
+use super::Transport;
 use super::worker::hypervisors;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -9,7 +10,6 @@ use crate::writer::Writer;
 use muster_core::env::Env;
 use muster_core::ledger::rebuild::{Traces, rebuild};
 use muster_core::reading::Inventory;
-use muster_proto::channel::TcpDial;
 use muster_recovery::error::LinkError;
 use muster_recovery::link::{Patience, SiteLink};
 use muster_recovery::rolls::{Known, known_at};
@@ -18,9 +18,14 @@ use muster_worker::traces::look_around;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) async fn run(order: RebuildOrder, env: Arc<dyn Env>, writer: &Writer) -> Result<Exit, CliError> {
+pub(super) async fn run(
+    order: RebuildOrder,
+    env: Arc<dyn Env>,
+    transport: &Transport,
+    writer: &Writer,
+) -> Result<Exit, CliError> {
     SqliteLedger::must_be_free(&order.ledger)?;
-    let (known, silent_peers) = known(&order, &env).await?;
+    let (known, silent_peers) = known(&order, &env, transport).await?;
     let hypervisor = hypervisors(&order.hypervisor, &order.site)?;
     let seen = look_around(hypervisor.as_ref()).await.map_err(|error| CliError::Daemon {
         what: "the site's hypervisors",
@@ -55,12 +60,16 @@ fn name_of(inventory: &Inventory, gap: &muster_core::ledger::rebuild::Gap) -> St
 }
 
 /// What the other sites' ledgers know; and who doesn't answer.
-async fn known(order: &RebuildOrder, env: &Arc<dyn Env>) -> Result<(Known, Vec<String>), CliError> {
+async fn known(
+    order: &RebuildOrder,
+    env: &Arc<dyn Env>,
+    transport: &Transport,
+) -> Result<(Known, Vec<String>), CliError> {
     let (mut all, mut silent) = (Known::default(), Vec::new());
     for (site, address) in &order.peers {
         let asked = async {
             let (env, patience) = (Arc::clone(env), Patience::default());
-            let link = SiteLink::connect(site.clone(), address, &TcpDial, env, patience).await?;
+            let link = SiteLink::connect(site.clone(), address, transport.dial().as_ref(), env, patience).await?;
             link.status().await?;
             known_at(&link).await
         };

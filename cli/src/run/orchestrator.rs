@@ -1,6 +1,6 @@
 //! The daemon that plans, schedules and drives evacuations.
 
-use super::daemon;
+use super::{Transport, daemon};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::orders::OrchestratorOrder;
@@ -8,7 +8,7 @@ use crate::writer::Writer;
 use muster_core::class::Class;
 use muster_core::env::Env;
 use muster_orchestrator::{Orchestrator, OrchestratorParts, serve};
-use muster_proto::channel::TcpDial;
+use muster_proto::channel::Counterpart;
 use muster_recovery::link::Patience;
 use muster_store::sqlite::SqliteJournal;
 use std::sync::Arc;
@@ -16,8 +16,15 @@ use std::sync::Arc;
 /// The name that an orchestrator goes by in claims and in the journal.
 const NAME: &str = "orchestrator";
 
-pub(super) async fn run(order: OrchestratorOrder, env: Arc<dyn Env>, writer: &Writer) -> Result<Exit, CliError> {
+pub(super) async fn run(
+    order: OrchestratorOrder,
+    env: Arc<dyn Env>,
+    transport: &Transport,
+    writer: &Writer,
+) -> Result<Exit, CliError> {
     let stop = daemon::stop_token(order.serving)?;
+    transport.must_show(&Counterpart::Orchestrator)?;
+    transport.keep_fresh(Arc::clone(&env), stop.clone());
     let path = order.journal;
     let opening = tokio::task::spawn_blocking(move || SqliteJournal::open(&path));
     let journal = opening.await.map_err(|error| failed(&format!("opening the journal: {error}"), Class::Bug))??;
@@ -26,7 +33,7 @@ pub(super) async fn run(order: OrchestratorOrder, env: Arc<dyn Env>, writer: &Wr
         name: NAME.to_owned(),
         journal: Arc::new(journal),
         sites: order.sites,
-        dial: Arc::new(TcpDial),
+        dial: transport.dial(),
         env,
         patience: Patience::default(),
         commands: order.commands,
@@ -39,7 +46,7 @@ pub(super) async fn run(order: OrchestratorOrder, env: Arc<dyn Env>, writer: &Wr
         orchestrator.stop().await;
     };
     let serving = async {
-        let served = serve(Arc::clone(&orchestrator), listener, stop.clone()).await;
+        let served = serve(Arc::clone(&orchestrator), listener, transport.tls(), stop.clone()).await;
         stop.cancel();
         served
     };

@@ -1,6 +1,6 @@
 //! Plans a scenario or a runbook. Starts and keeps nothing but the files that were asked for.
 
-use super::Api;
+use super::{Api, Transport};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::orders::{EvacuationPlanOrder, From, Inventories, PlanOrder, Scenario};
@@ -24,10 +24,15 @@ const SEED: u64 = 1;
 /// How long a better order of a runbook's moves is looked for.
 const BUDGET: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(order: PlanOrder, env: &dyn Env, writer: &Writer) -> Result<Exit, CliError> {
+pub(super) async fn run(
+    order: PlanOrder,
+    env: &dyn Env,
+    transport: &Transport,
+    writer: &Writer,
+) -> Result<Exit, CliError> {
     match order {
         PlanOrder::Scenario(scenario) => Ok(run_scenario(&scenario, writer)),
-        PlanOrder::Evacuation(order) => run_evacuation(*order, env, writer).await,
+        PlanOrder::Evacuation(order) => run_evacuation(*order, env, transport, writer).await,
     }
 }
 
@@ -44,13 +49,14 @@ fn run_scenario(scenario: &Scenario, writer: &Writer) -> Exit {
 pub(super) async fn run_evacuation(
     order: EvacuationPlanOrder,
     env: &dyn Env,
+    transport: &Transport,
     writer: &Writer,
 ) -> Result<Exit, CliError> {
     let EvacuationPlanOrder { runbook, from, svg } = order;
     let inventories = match from {
         From::File(inventories) => *inventories,
         From::Sites { orchestrator, save } => {
-            let api = Api::connect(orchestrator).await?;
+            let api = Api::connect(orchestrator, transport).await?;
             let read = read_sites(&api, &runbook.source, &runbook.destination, env).await?;
             if let Some(path) = save {
                 keep(&path, &read)?;

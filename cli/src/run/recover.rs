@@ -1,7 +1,7 @@
 //! Recovery: through the orchestrator, from the workers themselves, or from a ledger's file.
 
 use super::api::{new_request, no_such_vm};
-use super::{Api, waiting};
+use super::{Api, Transport, waiting};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::orders::{RecoverOrder, SourceAt, VmGiven, Way};
@@ -10,7 +10,7 @@ use crate::writer::Writer;
 use muster_core::env::Env;
 use muster_core::ids::{EvacuationId, VmId};
 use muster_core::ledger::{RollEntry, VmRow};
-use muster_proto::channel::{Dial, SiteAddress, TcpDial, site_client};
+use muster_proto::channel::{Counterpart, SiteAddress, site_client};
 use muster_proto::convert::SiteStatus;
 use muster_proto::limits::CALL_TIMEOUT;
 use muster_proto::status::Fault;
@@ -28,16 +28,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Carries a recovery out, or reports.
-pub(super) async fn run(order: RecoverOrder, env: Arc<dyn Env>, writer: &Writer) -> Result<Exit, CliError> {
+pub(super) async fn run(
+    order: RecoverOrder,
+    env: Arc<dyn Env>,
+    transport: &Transport,
+    writer: &Writer,
+) -> Result<Exit, CliError> {
     match &order.way {
-        Way::Orchestrator(address) => through_orchestrator(&order, address, writer).await,
-        Way::Workers { destination, source } => from_workers(&order, destination, source, &env, writer).await,
+        Way::Orchestrator(address) => through_orchestrator(&order, address, transport, writer).await,
+        Way::Workers { destination, source } => {
+            from_workers(&order, destination, source, (&env, transport), writer).await
+        }
         Way::Ledger(path) => from_file(&order, path.clone(), &env, writer).await,
     }
 }
 
-async fn through_orchestrator(order: &RecoverOrder, address: &SiteAddress, writer: &Writer) -> Result<Exit, CliError> {
-    let api = Api::connect(address.clone()).await?;
+async fn through_orchestrator(
+    order: &RecoverOrder,
+    address: &SiteAddress,
+    transport: &Transport,
+    writer: &Writer,
+) -> Result<Exit, CliError> {
+    let api = Api::connect(address.clone(), transport).await?;
     let evacuation = api.evacuation(order.evacuation).await?.evacuation;
     if let Some(vm) = &order.explain {
         let vm = api.id_of(vm).await?.to_string();
@@ -73,12 +85,12 @@ async fn from_workers(
     order: &RecoverOrder,
     destination: &SiteAddress,
     source: &SourceAt,
-    env: &Arc<dyn Env>,
+    (env, transport): (&Arc<dyn Env>, &Transport),
     writer: &Writer,
 ) -> Result<Exit, CliError> {
-    let destination = reach("destination", destination, env).await?;
+    let destination = reach("destination", destination, env, transport).await?;
     let source = match source {
-        SourceAt::Address(address) => Some(reach("source", address, env).await?),
+        SourceAt::Address(address) => Some(reach("source", address, env, transport).await?),
         SourceAt::Lost => None,
     };
     let sites = Sites { destination, source };
@@ -110,14 +122,20 @@ async fn from_workers(
 }
 
 /// A worker, by its address alone: it says itself which site it is.
-async fn reach(what: &'static str, address: &SiteAddress, env: &Arc<dyn Env>) -> Result<Arc<SiteLink>, CliError> {
-    let channel = TcpDial.dial(address).await?;
+async fn reach(
+    what: &'static str,
+    address: &SiteAddress,
+    env: &Arc<dyn Env>,
+    transport: &Transport,
+) -> Result<Arc<SiteLink>, CliError> {
+    let dial = transport.dial();
+    let channel = dial.dial(address, &Counterpart::Worker(None)).await?;
     let asked = tokio::time::timeout(CALL_TIMEOUT, site_client(channel).get_site(GetSiteRequest {})).await;
     let fault = match asked {
         Ok(Ok(answer)) => match SiteStatus::try_from(answer.into_inner()) {
             Ok(status) => {
                 let (env, patience) = (Arc::clone(env), Patience::default());
-                return Ok(SiteLink::connect(status.site, address, &TcpDial, env, patience).await?);
+                return Ok(SiteLink::connect(status.site, address, dial.as_ref(), env, patience).await?);
             }
             Err(error) => Fault::unreadable(&error),
         },

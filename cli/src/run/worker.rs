@@ -1,13 +1,13 @@
 //! The daemon of a site.
 
-use super::daemon;
+use super::{Transport, daemon};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::orders::{HypervisorAt, WorkerOrder};
 use crate::writer::Writer;
 use muster_core::env::Env;
 use muster_core::ids::SiteName;
-use muster_proto::channel::TcpDial;
+use muster_proto::channel::Counterpart;
 use muster_store::sqlite::SqliteLedger;
 use muster_worker::hypervisor::Hypervisor;
 use muster_worker::hypervisor::sim::client::SimulatedHypervisors;
@@ -17,8 +17,15 @@ use muster_worker::site::{Site, SiteParts};
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) async fn run(order: WorkerOrder, env: Arc<dyn Env>, writer: &Writer) -> Result<Exit, CliError> {
+pub(super) async fn run(
+    order: WorkerOrder,
+    env: Arc<dyn Env>,
+    transport: &Transport,
+    writer: &Writer,
+) -> Result<Exit, CliError> {
     let stop = daemon::stop_token(order.serving)?;
+    transport.must_show(&Counterpart::Worker(Some(order.site.clone())))?;
+    transport.keep_fresh(Arc::clone(&env), stop.clone());
     let hypervisor = hypervisors(&order.hypervisor, &order.site)?;
     let path = order.ledger;
     let opening = tokio::task::spawn_blocking(move || SqliteLedger::open(&path));
@@ -28,11 +35,11 @@ pub(super) async fn run(order: WorkerOrder, env: Arc<dyn Env>, writer: &Writer) 
         name: order.site,
         ledger: Arc::new(ledger),
         hypervisor,
-        peers: Peers::new(Arc::new(TcpDial), order.peers),
+        peers: Peers::new(transport.dial(), order.peers),
         env,
     });
     daemon::say_listening(&listener, writer)?;
-    let served = serve(Arc::clone(&site), listener, stop).await;
+    let served = serve(Arc::clone(&site), listener, transport.tls(), stop).await;
     site.stop().await;
     served.map_err(|error| CliError::Daemon { what: "the worker", why: error.to_string(), class: error.class() })?;
     Ok(Exit::Done)

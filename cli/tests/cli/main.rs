@@ -8,5 +8,7 @@ mod guardian;
 mod ledger;
 mod plan;
 mod predict;
+mod roles;
+mod secured;
 mod site;
 mod support;

@@ -48,7 +48,7 @@ impl fmt::Display for Resource {
             Resource::SourceStorage(host) => write!(formatter, "storage of source host {host}"),
             Resource::DestinationStorage(host) => write!(formatter, "storage of destination host {host}"),
             Resource::InAll => write!(formatter, "limit of moves in all"),
-            Resource::Move(name) => write!(formatter, "the move of {name} alone"),
+            Resource::Move(name) => write!(formatter, "move of {name} alone"),
         }
     }
 }

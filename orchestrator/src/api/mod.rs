@@ -8,12 +8,16 @@ mod check;
 mod convert;
 mod evacuations;
 mod filter;
+mod guard;
 mod moves;
 mod page;
+mod permission;
 mod recover;
+mod serve;
 mod watch;
 
 pub use recover::RECOVER_WAIT_MAX;
+pub use serve::{ServeError, router, serve};
 
 use self::caller::Caller;
 use crate::error::OrchestratorError;
@@ -21,21 +25,16 @@ use crate::evacuate::inventory;
 use crate::parts::{Orchestrator, Pair};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use muster_core::class::Class;
 use muster_core::evacuation::EvacuationStatus;
 use muster_core::ids::{EvacuationId, RequestId};
-use muster_proto::channel::{DialError, require_loopback, server};
 use muster_proto::convert::{InvalidMessage, inventory_items, parsed};
-use muster_proto::limits::MESSAGE_MAX_BYTES;
 use muster_proto::v1 as pb;
-use muster_proto::v1::evacuations_server::{Evacuations, EvacuationsServer};
+use muster_proto::v1::evacuations_server::Evacuations;
 use muster_proto::worker::v1::InventoryItem;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::Router;
 use tonic::{Request, Response, Status};
 
 /// Most watchers at once.
@@ -46,63 +45,6 @@ struct Api {
     house: Arc<Orchestrator>,
     watchers: Arc<Semaphore>,
     shutdown: CancellationToken,
-}
-
-/// Why an orchestrator is not, or no longer, served.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The listener can't say where it listens.
-    #[error("the listener's address can't be read: {0}")]
-    Listener(#[source] std::io::Error),
-    /// It listens where it may not without TLS.
-    #[error(transparent)]
-    NotLoopback(#[from] DialError),
-    /// The transport failed.
-    #[error("the server ended: {0}")]
-    Transport(#[from] tonic::transport::Error),
-}
-
-impl ServeError {
-    /// What the caller may do now.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        match self {
-            ServeError::Listener(_) | ServeError::Transport(_) => Class::Retry,
-            ServeError::NotLoopback(error) => error.class(),
-        }
-    }
-}
-
-/// A gRPC server with muster.v1, yet to be given its connections: a simulation calls `serve_with_incoming` with streams
-/// in memory. Streams that never end by themselves end with the orchestrator.
-#[must_use]
-pub fn router(orchestrator: Arc<Orchestrator>) -> Router {
-    let stop = orchestrator.stop.child_token();
-    router_until(orchestrator, stop)
-}
-
-fn router_until(house: Arc<Orchestrator>, shutdown: CancellationToken) -> Router {
-    let api = Api { house, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)), shutdown };
-    let service = EvacuationsServer::new(api)
-        .max_decoding_message_size(MESSAGE_MAX_BYTES)
-        .max_encoding_message_size(MESSAGE_MAX_BYTES);
-    server().add_service(service)
-}
-
-/// Serves muster.v1 on this listener until `shutdown`, and then until the calls under way are answered. The orchestrator
-/// itself goes on; see [`Orchestrator::stop`].
-///
-/// # Errors
-/// The listener is not on loopback, or the transport fails.
-pub async fn serve(
-    orchestrator: Arc<Orchestrator>,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-) -> Result<(), ServeError> {
-    require_loopback(listener.local_addr().map_err(ServeError::Listener)?)?;
-    let router = router_until(orchestrator, shutdown.clone());
-    router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned()).await?;
-    Ok(())
 }
 
 #[tonic::async_trait]

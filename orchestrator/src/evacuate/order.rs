@@ -55,6 +55,7 @@ pub(crate) async fn order(house: &Arc<Orchestrator>, order: EvacuationOrder) -> 
         return Err(OrchestratorError::TooMany { what: "too many evacuations are open", most: EVACUATIONS_OPEN_MAX });
     }
     let plan = make_plan(house, &runbook).await?;
+    must_reach(&order.caller, &plan)?;
     let evacuation = EvacuationId(house.env().new_id());
     let pen = house.pen(evacuation).of(&order.caller);
     let ordered = pen.record(Some(order.request), None, ordered_kind(&runbook, &order.runbook));
@@ -83,6 +84,14 @@ pub(crate) async fn order(house: &Arc<Orchestrator>, order: EvacuationOrder) -> 
     house.drive_locked(evacuation, Some(plan.roll(evacuation).collect()), &mut driven);
     drop(driven);
     Ok(Ordered::Begun(status_of(house.journal().as_ref(), evacuation).await?))
+}
+
+/// Refuses a plan that holds VMs which whoever orders may not touch.
+fn must_reach(caller: &Caller, plan: &Plan) -> Result<(), OrchestratorError> {
+    match plan.moves.iter().find(|planned| !caller.scope.has_tags(&planned.definition.tags)) {
+        None => Ok(()),
+        Some(planned) => Err(OrchestratorError::OutOfReach { by: caller.by.clone(), vm: planned.vm }),
+    }
 }
 
 /// What is made of hosts that don't answer while something is planned anew.

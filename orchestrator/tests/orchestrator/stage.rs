@@ -13,7 +13,7 @@ use muster_core::runbook::selection::Turn;
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
 use muster_orchestrator::{Orchestrator, OrchestratorParts, Program, router};
-use muster_proto::channel::{Dial, DialError, SiteAddress, endpoint, site_client};
+use muster_proto::channel::{Counterpart, Dial, DialError, SiteAddress, endpoint, site_client};
 use muster_proto::v1 as pb;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_proto::worker::v1::site_client::SiteClient;
@@ -407,7 +407,11 @@ struct NetworkDial {
 }
 
 impl Dial for NetworkDial {
-    fn dial<'a>(&'a self, address: &'a SiteAddress) -> BoxFuture<'a, Result<Channel, DialError>> {
+    fn dial<'a>(
+        &'a self,
+        address: &'a SiteAddress,
+        _expected: &'a Counterpart,
+    ) -> BoxFuture<'a, Result<Channel, DialError>> {
         Box::pin(async move { self.network.channel_to(address, &self.dead) })
     }
 }

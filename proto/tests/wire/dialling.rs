@@ -3,7 +3,9 @@
 use futures::future::BoxFuture;
 use hyper_util::rt::TokioIo;
 use muster_core::class::Class;
-use muster_proto::channel::{Dial, DialError, SiteAddress, TcpDial, endpoint, require_loopback, server, site_client};
+use muster_proto::channel::{
+    Counterpart, Dial, DialError, SiteAddress, TcpDial, endpoint, require_loopback, server, site_client,
+};
 use muster_proto::status::{Fault, TRANSPORT, status};
 use muster_proto::worker::v1 as pb;
 use std::convert::Infallible;
@@ -21,7 +23,11 @@ use tower::service_fn;
 struct MemoryDial(mpsc::Sender<DuplexStream>);
 
 impl Dial for MemoryDial {
-    fn dial<'a>(&'a self, address: &'a SiteAddress) -> BoxFuture<'a, Result<Channel, DialError>> {
+    fn dial<'a>(
+        &'a self,
+        address: &'a SiteAddress,
+        _expected: &'a Counterpart,
+    ) -> BoxFuture<'a, Result<Channel, DialError>> {
         let listener = self.0.clone();
         Box::pin(async move {
             let connect = service_fn(move |_| {
@@ -52,7 +58,7 @@ where
 
 async fn ask(dial: &dyn Dial) -> Fault {
     let address: SiteAddress = "site-b:7701".parse().unwrap();
-    let channel = dial.dial(&address).await.unwrap();
+    let channel = dial.dial(&address, &Counterpart::Worker(None)).await.unwrap();
     let mut request = tonic::Request::new(pb::GetSiteRequest {});
     request.set_timeout(Duration::from_secs(1));
     Fault::from(site_client(channel).get_site(request).await.unwrap_err())
@@ -96,10 +102,10 @@ async fn a_connection_lost_in_a_call_is_unknown() {
 #[tokio::test]
 async fn without_tls_only_loopback_is_dialled() {
     for address in ["127.0.0.1:7701", "127.8.8.8:1", "[::1]:7701", "localhost:7701"] {
-        assert!(TcpDial.dial(&address.parse().unwrap()).await.is_ok(), "{address}");
+        assert!(TcpDial.dial(&address.parse().unwrap(), &Counterpart::Worker(None)).await.is_ok(), "{address}");
     }
     for address in ["10.0.0.1:7701", "0.0.0.0:7701", "[2001:db8::1]:7701", "site-b:7701", "localhost.example.com:1"] {
-        let error = TcpDial.dial(&address.parse().unwrap()).await.unwrap_err();
+        let error = TcpDial.dial(&address.parse().unwrap(), &Counterpart::Worker(None)).await.unwrap_err();
         assert!(matches!(&error, DialError::NotLoopback { .. }), "{address}: {error}");
         assert_eq!(error.class(), Class::Refused);
     }

@@ -8,3 +8,4 @@ mod refusals;
 mod round_trips;
 mod statuses;
 mod survey;
+mod tls;

@@ -19,7 +19,7 @@ use muster_core::ledger::RollEntry;
 use muster_core::reading::{Inventory, SiteReading};
 use muster_core::step::Side;
 use muster_core::token::{Epoch, Token};
-use muster_proto::channel::{Dial, SiteAddress, site_client};
+use muster_proto::channel::{Counterpart, Dial, SiteAddress, site_client};
 use muster_proto::convert::{
     AssertFenced, ClaimEvacuation, EvacuationClaims, GreatestEpoch, InvalidMessage, LedgerLine, Observe, ReleaseClaim,
     SiteCommand, SiteFailure, SiteStatus, VmAnswer, VmToken, add_to_inventory, evacuations, roll_batches,
@@ -78,7 +78,8 @@ impl SiteLink {
         env: Arc<dyn Env>,
         patience: Patience,
     ) -> Result<Arc<Self>, LinkError> {
-        let channel = dial.dial(address).await.map_err(|error| LinkError::dial(&site, &error))?;
+        let expected = Counterpart::Worker(Some(site.clone()));
+        let channel = dial.dial(address, &expected).await.map_err(|error| LinkError::dial(&site, &error))?;
         let client = site_client(channel);
         let stop = CancellationToken::new();
         let feed = Feed::start(site.clone(), client.clone(), Arc::clone(&env), patience.alive, stop.clone());

@@ -7,6 +7,8 @@
 //! Every mutating call carries a request id. Commands are idempotent by their tokens, the roll by its contents; claims,
 //! releases and assertions by [`recent`].
 
+mod guard;
+pub mod permission;
 mod recent;
 mod serve;
 mod words;

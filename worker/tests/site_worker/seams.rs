@@ -15,7 +15,7 @@ use muster_core::preflight::survey::VmNeeds;
 use muster_core::reading::{Inventory, Sight};
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
-use muster_proto::channel::{Dial, DialError, SiteAddress, endpoint};
+use muster_proto::channel::{Counterpart, Dial, DialError, SiteAddress, endpoint};
 use muster_store::memory::MemoryLedger;
 use muster_store::{Health, Ledger, LedgerEvacuation, ReadLedger, Receipt, RowQuery, StoreError};
 use muster_worker::hypervisor::sim::direct::DirectHypervisors;
@@ -108,7 +108,11 @@ impl Network {
 }
 
 impl Dial for Network {
-    fn dial<'a>(&'a self, address: &'a SiteAddress) -> BoxFuture<'a, Result<Channel, DialError>> {
+    fn dial<'a>(
+        &'a self,
+        address: &'a SiteAddress,
+        _expected: &'a Counterpart,
+    ) -> BoxFuture<'a, Result<Channel, DialError>> {
         let (network, address) = (self.clone(), address.clone());
         Box::pin(async move {
             let endpoint = endpoint(&address)?;
@@ -125,7 +129,11 @@ impl Dial for Network {
 pub struct WorkersDial(pub Network);
 
 impl Dial for WorkersDial {
-    fn dial<'a>(&'a self, address: &'a SiteAddress) -> BoxFuture<'a, Result<Channel, DialError>> {
+    fn dial<'a>(
+        &'a self,
+        address: &'a SiteAddress,
+        _expected: &'a Counterpart,
+    ) -> BoxFuture<'a, Result<Channel, DialError>> {
         let (network, address) = (self.0.clone(), address.clone());
         Box::pin(async move {
             let endpoint = endpoint(&address)?;

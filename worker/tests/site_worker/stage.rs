@@ -8,7 +8,7 @@ use muster_core::ledger::RollEntry;
 use muster_core::reading::SiteReading;
 use muster_core::step::Side;
 use muster_core::token::{Epoch, Token};
-use muster_proto::channel::{Dial, SiteAddress, site_client};
+use muster_proto::channel::{Counterpart, Dial, SiteAddress, site_client};
 use muster_proto::convert::{
     AssertFenced, ClaimEvacuation, EvacuationClaims, Execute, Observe, SiteAction, SiteCommand, SiteFailure,
     SiteStatus, VmAnswer, VmToken, WriteRoll,
@@ -119,7 +119,7 @@ impl Stage {
         let incoming = self.network.listen(side, dead.clone());
         let router = service::router(Arc::clone(&worker), dead.clone());
         tokio::spawn(router.serve_with_incoming(incoming));
-        let client = site_client(self.network.dial(&address(side)).await.unwrap());
+        let client = site_client(self.network.dial(&address(side), &Counterpart::Worker(None)).await.unwrap());
         self.workers[index(side)] = Some(Worker { disk, site: Arc::clone(&worker), client, dead, writes, seals });
     }
 

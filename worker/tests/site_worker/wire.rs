@@ -3,10 +3,11 @@
 use crate::stage::{EVACUATION, Stage, VM};
 use muster_core::definition::{Disk, Mode};
 use muster_core::step::Side;
-use muster_proto::channel::{Dial, SiteAddress, TcpDial, site_client};
+use muster_proto::channel::{Counterpart, Dial, SiteAddress, TcpDial, site_client};
 use muster_proto::convert::SiteStatus;
 use muster_proto::limits::ITEMS_MAX;
 use muster_proto::status::{Fault, INVALID_MESSAGE};
+use muster_proto::tls::ListenError;
 use muster_proto::worker::v1 as pb;
 use muster_worker::service::{ServeError, serve};
 use muster_worker::site::Site;
@@ -145,11 +146,11 @@ async fn a_site_is_served_on_loopback_alone() {
     let stage = Stage::set().await;
     let site: Arc<Site> = Arc::clone(&stage.worker(Side::Source).site);
     let shutdown = CancellationToken::new();
-    let refused = serve(Arc::clone(&site), everywhere, shutdown.clone()).await;
-    assert!(matches!(refused, Err(ServeError::NotLoopback(_))));
+    let refused = serve(Arc::clone(&site), everywhere, None, shutdown.clone()).await;
+    assert!(matches!(refused, Err(ServeError::Listen(ListenError::NotLoopback(_)))));
 
-    let served = tokio::spawn(serve(Arc::clone(&site), listener, shutdown.clone()));
-    let mut client = site_client(TcpDial.dial(&address).await.unwrap());
+    let served = tokio::spawn(serve(Arc::clone(&site), listener, None, shutdown.clone()));
+    let mut client = site_client(TcpDial.dial(&address, &Counterpart::Worker(None)).await.unwrap());
     let status = SiteStatus::try_from(client.get_site(pb::GetSiteRequest {}).await.unwrap().into_inner()).unwrap();
     assert_eq!((status.site.as_str(), status.working), ("source", Ok(())));
     let mut news = client.watch(pb::WatchRequest::default()).await.unwrap().into_inner();

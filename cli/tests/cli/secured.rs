@@ -1,0 +1,302 @@
+//! Two sites whose every part shows a certificate: what works with one, what doesn't without the right one.
+
+use crate::support::{Daemon, Ran, muster};
+use serde_json::Value;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Guards against hanging alone.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Two simulated sites and their daemons, with an authority of their own.
+pub(crate) struct Secured {
+    directory: TempDir,
+    pub(crate) world: Daemon,
+    pub(crate) destination: Daemon,
+    pub(crate) source: Daemon,
+    pub(crate) orchestrator: Daemon,
+}
+
+/// Everybody who has a certificate: by the directory's name, what `muster pki issue` is told.
+const BEARERS: [(&str, &[&str]); 9] = [
+    ("paris", &["worker", "paris"]),
+    ("berlin", &["worker", "berlin"]),
+    ("main", &["orchestrator", "main"]),
+    ("eve", &["viewer", "eve"]),
+    ("bob", &["operator", "bob"]),
+    ("alice", &["admin", "alice"]),
+    ("rome", &["admin", "romeo", "--site", "rome"]),
+    ("both", &["operator", "betty", "--site", "paris", "--site", "berlin"]),
+    ("web", &["operator", "walter", "--tag", "web"]),
+];
+
+impl Secured {
+    pub(crate) fn with_fleet(vms: u32) -> Secured {
+        let directory = tempfile::tempdir().unwrap();
+        done(muster(&["pki", "init", &of(&directory, "authority")]));
+        for (name, bearer) in BEARERS {
+            done(issue(&directory, "authority", name, bearer));
+        }
+        let sites = ["--site", "paris=2", "--site", "berlin=2", "--vms", &vms.to_string(), "--time-scale", "50"];
+        let world = Daemon::start(&[&["world", "--listen", "127.0.0.1:0"], &sites[..]].concat());
+        let destination = worker(&directory, &world, "berlin", "berlin", &[]);
+        let source =
+            worker(&directory, &world, "paris", "paris", &["--peer", &format!("berlin={}", destination.address)]);
+        let journal = of(&directory, "journal");
+        let (paris, berlin) = (format!("paris={}", source.address), format!("berlin={}", destination.address));
+        let tls = of(&directory, "main");
+        let orchestrator = Daemon::start(&[
+            "orchestrator",
+            "--listen",
+            "127.0.0.1:0",
+            "--journal",
+            &journal,
+            "--site",
+            &paris,
+            "--site",
+            &berlin,
+            "--tls",
+            &tls,
+        ]);
+        Secured { directory, world, destination, source, orchestrator }
+    }
+
+    /// The directory of somebody's certificate.
+    pub(crate) fn of(&self, name: &str) -> String {
+        of(&self.directory, name)
+    }
+
+    pub(crate) fn runbook(&self) -> String {
+        let path = self.of("runbook.toml");
+        let text = "name = \"leave\"\nsource.site = \"paris\"\ndestination.site = \"berlin\"\n[[select]]\nall = true\n";
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// What somebody asks the orchestrator.
+    fn ask(&self, who: &str, arguments: &[&str]) -> Ran {
+        muster(&[arguments, &["--orchestrator", &self.orchestrator.address, "--tls", &self.of(who)]].concat())
+    }
+
+    /// An evacuation that has gone to its end.
+    pub(crate) fn evacuate(&self, who: &str) -> Value {
+        let ran = self.ask(who, &["evacuate", &self.runbook(), "--watch", "--by", "somebody-else", "--output", "json"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap()
+    }
+}
+
+fn of(directory: &TempDir, name: &str) -> String {
+    directory.path().join(name).to_str().unwrap().to_owned()
+}
+
+fn issue(directory: &TempDir, authority: &str, to: &str, more: &[&str]) -> Ran {
+    let places = ["--authority", &of(directory, authority), "--to", &of(directory, to)];
+    muster(&[&["pki", "issue"], more, &places[..]].concat())
+}
+
+fn worker(directory: &TempDir, world: &Daemon, site: &str, certificate: &str, more: &[&str]) -> Daemon {
+    let (ledger, sim) = (of(directory, &format!("{site}-ledger")), format!("sim:{}", world.address));
+    let tls = of(directory, certificate);
+    let arguments = ["worker", "--site", site, "--listen", "127.0.0.1:0", "--ledger", &ledger, "--hypervisor", &sim];
+    Daemon::start(&[&arguments[..], &["--tls", &tls], more].concat())
+}
+
+fn done(ran: Ran) -> Ran {
+    assert_eq!(ran.code, 0, "{ran:?}");
+    ran
+}
+
+/// Repeats what may take a moment.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < WITHIN, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn an_evacuation_goes_to_its_end_under_certificates_and_the_journal_has_their_names() {
+    let land = Secured::with_fleet(8);
+    let last = land.evacuate("bob");
+    assert_eq!((&last["state"], &last["counts"]["migrated"]), (&Value::from("finished"), &Value::from(8)));
+    assert_eq!(last["ordered_by"], "bob", "the certificate says who orders, whatever --by says");
+    let recovered = done(land.ask("bob", &["recover", "--output", "json"]));
+    let roll: Value = serde_json::from_str(&recovered.stdout).unwrap();
+    assert_eq!(roll["lines"].as_array().unwrap().len(), 8, "{roll}");
+    let straight = done(muster(&[
+        "recover",
+        "--destination",
+        &land.destination.address,
+        "--source",
+        &land.source.address,
+        "--tls",
+        &land.of("eve"),
+    ]));
+    assert!(straight.stdout.contains("FullyMigrated"), "{straight:?}");
+}
+
+#[test]
+fn who_shows_no_certificate_or_a_strange_one_is_not_spoken_to() {
+    let land = Secured::with_fleet(2);
+    let address = ["--orchestrator", &land.orchestrator.address];
+    let plain = muster(&[&["list"], &address[..]].concat());
+    assert_eq!(plain.code, 1, "{plain:?}");
+
+    done(muster(&["pki", "init", &land.of("strangers")]));
+    done(issue(&land.directory, "strangers", "mallory", &["admin", "mallory"]));
+    let strange = land.ask("mallory", &["list"]);
+    assert_eq!(strange.code, 1, "{strange:?}");
+
+    // Where another site's worker listens, and not the one that is meant, nobody is spoken to.
+    let (journal, tls) = (land.of("other-journal"), land.of("main"));
+    let (paris, berlin) = (format!("paris={}", land.source.address), format!("berlin={}", land.source.address));
+    let arguments = ["--listen", "127.0.0.1:0", "--journal", &journal, "--site", &paris, "--site", &berlin];
+    let orchestrator = Daemon::start(&[&["orchestrator"], &arguments[..], &["--tls", &tls]].concat());
+    let asked = ["plan", &land.runbook(), "--orchestrator", &orchestrator.address, "--tls", &land.of("alice")];
+    let refused = muster(&asked);
+    let told = "that of muster://worker/paris, and not that of the worker of berlin";
+    assert!(refused.code != 0 && refused.stderr.contains(told), "{refused:?}");
+    let talked = muster(&["list", "--orchestrator", &land.source.address, "--tls", &land.of("alice")]);
+    let told = "that of muster://worker/paris, and not that of an orchestrator";
+    assert!(talked.code == 1 && talked.stderr.contains(told), "{talked:?}");
+}
+
+#[test]
+fn a_daemon_shows_its_own_certificate_and_nobody_elses() {
+    let land = Secured::with_fleet(2);
+    let (ledger, sim) = (land.of("another-ledger"), format!("sim:{}", land.world.address));
+    let worker = ["worker", "--site", "berlin", "--listen", "127.0.0.1:0", "--ledger", &ledger, "--hypervisor", &sim];
+    let journal = land.of("another-journal");
+    let orchestrator =
+        ["orchestrator", "--listen", "127.0.0.1:0", "--journal", &journal, "--site", "paris=127.0.0.1:1"];
+    for (daemon, certificate) in
+        [(&worker[..], "paris"), (&worker, "alice"), (&orchestrator, "berlin"), (&orchestrator, "bob")]
+    {
+        let refused = muster(&[daemon, &["--tls", &land.of(certificate)]].concat());
+        assert!(refused.code == 2 && refused.stderr.contains("is the certificate of"), "{certificate}: {refused:?}");
+    }
+    assert!(!Path::new(&ledger).exists() && !Path::new(&journal).exists(), "refused, and yet begun");
+}
+
+#[test]
+fn a_daemon_listens_elsewhere_only_with_certificates_and_says_what_is_wrong_with_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| of(&directory, name);
+    done(muster(&["pki", "init", &file("authority")]));
+    done(issue(&directory, "authority", "main", &["orchestrator", "main"]));
+    let journal = file("journal");
+    let everywhere = [
+        "orchestrator",
+        "--listen",
+        "0.0.0.0:0",
+        "--journal",
+        &journal,
+        "--site",
+        "paris=127.0.0.1:1",
+        "--stop-with-stdin",
+    ];
+    let refused = muster(&everywhere);
+    assert!(refused.code == 2 && refused.stderr.contains("--tls DIRECTORY"), "{refused:?}");
+    assert!(!Path::new(&journal).exists(), "it was refused, and made a journal all the same");
+    let served = muster(&[&everywhere[..], &["--tls", &file("main")]].concat());
+    assert!(served.code == 0 && served.stdout.contains("listening on 0.0.0.0:"), "{served:?}");
+
+    let wrong = |tls: &str, told: &str| {
+        let refused = muster(&["list", "--tls", tls]);
+        assert!(refused.code == 2 && refused.stderr.contains(told), "{told}: {refused:?}");
+    };
+    wrong(&file("nowhere"), "can't be read");
+    let key = file("main/tls.key");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    wrong(&file("main"), "may be read by everybody");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::copy(file("authority/ca.key"), &key).unwrap();
+    wrong(&file("main"), "issue it anew");
+    std::fs::write(file("main/tls.crt"), "nothing").unwrap();
+    wrong(&file("main"), "holds no certificate in PEM");
+}
+
+#[test]
+fn certificates_are_made_once_shown_and_warned_of_before_they_expire() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| of(&directory, name);
+    done(muster(&["pki", "init", &file("authority")]));
+    let again = muster(&["pki", "init", &file("authority")]);
+    assert!(again.code == 2 && again.stderr.contains("stands there already"), "{again:?}");
+    done(issue(
+        &directory,
+        "authority",
+        "bob",
+        &["operator", "bob", "--site", "paris", "--tag", "team:a", "--days", "5"],
+    ));
+    let again = issue(&directory, "authority", "bob", &["operator", "bob"]);
+    assert!(again.code == 2 && again.stderr.contains("--renew"), "{again:?}");
+    let shown = done(muster(&["pki", "show", &file("bob"), "--output", "json"]));
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["identity"], "muster://operator/bob?site=paris&tag=team:a");
+    let warned = muster(&["list", "--orchestrator", "127.0.0.1:1", "--tls", &file("bob")]);
+    assert!(warned.stderr.contains("expires soon"), "{warned:?}");
+    done(issue(&directory, "authority", "bob", &["operator", "bob", "--renew"]));
+    let quiet = muster(&["list", "--orchestrator", "127.0.0.1:1", "--tls", &file("bob")]);
+    assert!(!quiet.stderr.contains("expires soon"), "{quiet:?}");
+    for wrong in [
+        &["operator", "bob", "--address", "10.0.0.1"][..],
+        &["worker", "paris", "--site", "paris"],
+        &["worker", "paris", "--address", "http://x"],
+        &["worker", "../paris"],
+        &["operator", "bob", "--tag", "a&site=rome"],
+    ] {
+        let refused = issue(&directory, "authority", "wrong", wrong);
+        assert_eq!(refused.code, 2, "{wrong:?}: {refused:?}");
+        assert!(!Path::new(&file("wrong")).exists(), "{wrong:?} left something");
+    }
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_over_while_the_daemon_runs() {
+    let land = Secured::with_fleet(2);
+    // From now on an authority counts that the daemons have not begun with, and the old one as well until all have changed over.
+    done(muster(&["pki", "init", &land.of("next")]));
+    let next = std::fs::read_to_string(land.of("next/ca.crt")).unwrap();
+    done(issue(&land.directory, "next", "carol", &["viewer", "carol"]));
+    let strange = land.ask("carol", &["list"]);
+    assert_eq!(strange.code, 1, "{strange:?}");
+    let trusted = Path::new(&land.of("main")).join("ca.crt");
+    let old = std::fs::read_to_string(&trusted).unwrap();
+    std::fs::write(&trusted, format!("{old}{next}")).unwrap();
+    std::fs::write(Path::new(&land.of("carol")).join("ca.crt"), format!("{next}{old}")).unwrap();
+    until("the new authority", || land.ask("carol", &["list"]).code == 0);
+    // What can't be used changes nothing.
+    std::fs::write(&trusted, "nothing").unwrap();
+    std::thread::sleep(Duration::from_secs(6));
+    done(land.ask("carol", &["list"]));
+}
+
+#[test]
+fn a_role_counts_at_its_sites_and_for_its_tags_alone() {
+    let land = Secured::with_fleet(4);
+    let runbook = land.runbook();
+    let denied = |who: &str, arguments: &[&str], told: &str| {
+        let refused = land.ask(who, arguments);
+        assert!(refused.code == 4 && refused.stderr.contains(told), "{who} {arguments:?}: {refused:?}");
+    };
+    denied("rome", &["evacuate", &runbook], "doesn't reach site paris");
+    denied("rome", &["check", &runbook], "doesn't reach site paris");
+    denied("web", &["evacuate", &runbook], "none of the tags");
+    denied("eve", &["evacuate", &runbook], "it takes the role of operator");
+    land.evacuate("both");
+    denied("rome", &["status"], "doesn't reach site");
+    denied("rome", &["audit"], "limited to sites or tags");
+    denied("web", &["cancel"], "some carry none of its tags");
+    let shown = |who: &str, arguments: &[&str]| -> Value {
+        let ran = done(land.ask(who, &[arguments, &["--output", "json"]].concat()));
+        serde_json::from_str(&ran.stdout).unwrap()
+    };
+    assert_eq!(shown("rome", &["list"])["evacuations"].as_array().unwrap().len(), 0);
+    assert_eq!(shown("both", &["list"])["evacuations"].as_array().unwrap().len(), 1);
+    assert_eq!(shown("web", &["status"])["moves"].as_array().unwrap().len(), 0, "no VM carries the tag");
+    assert_eq!(shown("eve", &["status"])["moves"].as_array().unwrap().len(), 4);
+}

@@ -1,0 +1,71 @@
+//! Serving muster.v1 over a listener, or, for simulations, over whatever streams are given to the router.
+
+use super::guard::Guarded;
+use super::{Api, WATCHERS_MAX};
+use crate::parts::Orchestrator;
+use muster_core::class::Class;
+use muster_proto::channel::server;
+use muster_proto::limits::MESSAGE_MAX_BYTES;
+use muster_proto::tls::{Access, ListenError, Tls, incoming};
+use muster_proto::v1::evacuations_server::EvacuationsServer;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Router;
+
+/// Why an orchestrator is not, or no longer, served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It can't listen there, or may not without TLS.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The transport failed.
+    #[error("the server ended: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+impl ServeError {
+    /// What the caller may do now.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            ServeError::Listen(error) => error.class(),
+            ServeError::Transport(_) => Class::Retry,
+        }
+    }
+}
+
+/// A gRPC server with muster.v1, yet to be given its connections: a simulation calls `serve_with_incoming` with streams
+/// in memory. Streams that never end by themselves end with the orchestrator. Whoever can connect may do everything.
+#[must_use]
+pub fn router(orchestrator: Arc<Orchestrator>) -> Router {
+    let stop = orchestrator.stop.child_token();
+    router_until(orchestrator, Access::Open, stop)
+}
+
+fn router_until(house: Arc<Orchestrator>, access: Access, shutdown: CancellationToken) -> Router {
+    let api = Api { house, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)), shutdown };
+    let service = EvacuationsServer::new(Guarded::new(api, access))
+        .max_decoding_message_size(MESSAGE_MAX_BYTES)
+        .max_encoding_message_size(MESSAGE_MAX_BYTES);
+    server().add_service(service)
+}
+
+/// Serves muster.v1 on this listener until `shutdown`, and then until the calls under way are answered. The orchestrator
+/// itself goes on; see [`Orchestrator::stop`]. With a certificate every caller has to show one, and may do what it says.
+///
+/// # Errors
+/// The listener is not on loopback and there is no certificate, or the transport fails.
+pub async fn serve(
+    orchestrator: Arc<Orchestrator>,
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let access = Access::with(tls.is_some());
+    let connections = incoming(listener, tls, |refused| tracing::warn!(error = %refused, "refused"))?;
+    let router = router_until(orchestrator, access, shutdown.clone());
+    router.serve_with_incoming_shutdown(connections, shutdown.cancelled_owned()).await?;
+    Ok(())
+}

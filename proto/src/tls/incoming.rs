@@ -1,0 +1,182 @@
+//! Connections as they come in: with TLS where there is a certificate, in plain where only this machine can connect. Each call
+//! carries its [`Peer`].
+
+use super::{Certified, Tls, TlsError};
+use crate::channel::{DialError, require_loopback};
+use futures::{Stream, StreamExt};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+
+/// How long a handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most handshakes under way at once; further connections wait for them.
+pub const HANDSHAKES_MAX: usize = 1_024;
+
+/// How long to wait after a connection could not be taken in, as when a process has no more descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who is at the other end of a connection. It is among the extensions of every request.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// From where.
+    pub address: SocketAddr,
+    /// What its certificate says; none on a connection without TLS, and for a certificate that says nothing to muster.
+    pub certified: Option<Arc<Certified>>,
+}
+
+/// A connection that was not taken in.
+#[derive(Debug, thiserror::Error)]
+#[error("a connection from {from} was not taken in: {source}")]
+pub struct Refused {
+    /// From where it came.
+    pub from: SocketAddr,
+    /// What was wrong.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A connection that was taken in.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Carrier,
+    peer: Peer,
+}
+
+#[derive(Debug)]
+enum Carrier {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+}
+
+/// The connections that come in at a listener; with TLS if there is a certificate. Those that are refused are told of and left out.
+///
+/// # Errors
+/// There is no certificate, and others than this machine could connect; or the listener can't say where it listens.
+pub fn incoming(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    refused: impl Fn(Refused) + Send + 'static,
+) -> Result<impl Stream<Item = io::Result<Connection>>, ListenError> {
+    if tls.is_none() {
+        require_loopback(listener.local_addr()?)?;
+    }
+    let accepted = futures::stream::unfold(listener, |listener| async {
+        loop {
+            match listener.accept().await {
+                Ok(accepted) => return Some((accepted, listener)),
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    });
+    let handshakes = accepted.map(move |(stream, from)| {
+        let tls = tls.clone();
+        async move {
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, take_in(stream, from, tls.as_deref())).await {
+                Ok(Ok(connection)) => Ok(connection),
+                Ok(Err(source)) => Err(Refused { from, source }),
+                Err(_) => {
+                    Err(Refused { from, source: io::Error::new(io::ErrorKind::TimedOut, "no handshake in time") })
+                }
+            }
+        }
+    });
+    Ok(handshakes.buffer_unordered(HANDSHAKES_MAX).filter_map(move |taken| {
+        let connection = match taken {
+            Ok(connection) => Some(Ok(connection)),
+            Err(error) => {
+                refused(error);
+                None
+            }
+        };
+        std::future::ready(connection)
+    }))
+}
+
+/// Why nothing is taken in at a listener.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The listener can't say where it listens.
+    #[error("the listener's address can't be read: {0}")]
+    Listener(#[from] io::Error),
+    /// It listens where it may not without TLS.
+    #[error(transparent)]
+    NotLoopback(#[from] DialError),
+}
+
+impl ListenError {
+    /// What the caller may do now.
+    #[must_use]
+    pub fn class(&self) -> muster_core::class::Class {
+        match self {
+            ListenError::Listener(_) => muster_core::class::Class::Retry,
+            ListenError::NotLoopback(error) => error.class(),
+        }
+    }
+}
+
+async fn take_in(stream: TcpStream, from: SocketAddr, tls: Option<&Tls>) -> io::Result<Connection> {
+    stream.set_nodelay(true)?;
+    let Some(tls) = tls else {
+        return Ok(Connection { stream: Carrier::Plain(stream), peer: Peer { address: from, certified: None } });
+    };
+    let stream = TlsAcceptor::from(tls.server()).accept(stream).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    // A certificate of the authority that names nobody may connect; whatever it calls is refused with the reason.
+    let certified = shown.map(Certified::of).and_then(Result::ok).map(Arc::new);
+    Ok(Connection { stream: Carrier::Encrypted(Box::new(stream)), peer: Peer { address: from, certified } })
+}
+
+impl From<TlsError> for io::Error {
+    fn from(error: TlsError) -> Self {
+        io::Error::other(error)
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Carrier::Plain(stream) => Pin::new(stream).poll_read(context, into),
+            Carrier::Encrypted(stream) => Pin::new(stream).poll_read(context, into),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().stream {
+            Carrier::Plain(stream) => Pin::new(stream).poll_write(context, from),
+            Carrier::Encrypted(stream) => Pin::new(stream).poll_write(context, from),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Carrier::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Carrier::Encrypted(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Carrier::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Carrier::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
