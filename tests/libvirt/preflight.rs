@@ -150,7 +150,7 @@ async fn whether_a_processor_fits_the_hosts_say_themselves() {
         of("<model>core2duo</model><vendor>Intel</vendor>"),
         of("<model>Unheard</model>"),
     ];
-    let told = house.link(Role::Destination).await.survey(&[], &asked).await.unwrap().processors;
+    let told = house.link(Role::Destination).await.survey(&[], &[], &asked).await.unwrap().processors;
     assert_eq!(told.len(), asked.len() * THERE.len(), "{told:#?}");
     for host in THERE {
         let fit = |number: usize| &told[&(asked[number].clone(), host.parse().unwrap())];

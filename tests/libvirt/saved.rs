@@ -20,7 +20,7 @@ async fn a_saved_guest_holds_its_memory_and_no_seal_holds_it() {
     // Before it is sealed: preflight sees it, and nothing that a start would go past is made.
     virsh(&stand, &here, &["managedsave", &pair.name]).await;
     assert_eq!(pair.stored(&pair.source).await, (Stored::Real, SAVED));
-    assert!(pair.source.needs(&[pair.vm]).await.unwrap()[0].has_saved_memory);
+    assert!(pair.source.needs(&[pair.vm], &[]).await.unwrap()[0].has_saved_memory);
     for change in [Pair::seal(), VmChange::Start] {
         let refused = pair.at_source(change).await.unwrap_err();
         assert!(refused.contains("managedsave-remove"), "{refused}");

@@ -177,14 +177,18 @@ impl Hypervisor for MortalHypervisor {
     async fn definition(&self, host: &HostName, vm: VmId) -> Result<Definition, HypervisorError> {
         self.life.alive(self.inner.definition(host, vm)).await
     }
-    async fn survey(&self) -> Result<Survey, HypervisorError> {
-        self.life.alive(self.inner.survey()).await
+    async fn survey(&self, hosts: &[HostName]) -> Result<Survey, HypervisorError> {
+        self.life.alive(self.inner.survey(hosts)).await
     }
-    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
-        self.life.alive(self.inner.needs(vms)).await
+    async fn needs(&self, vms: &[VmId], hosts: &[HostName]) -> Result<Vec<VmNeeds>, HypervisorError> {
+        self.life.alive(self.inner.needs(vms, hosts)).await
     }
-    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
-        self.life.alive(self.inner.processors(processors)).await
+    async fn processors(
+        &self,
+        processors: &[String],
+        hosts: &[HostName],
+    ) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
+        self.life.alive(self.inner.processors(processors, hosts)).await
     }
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {
         let name = match &call.change {

@@ -27,10 +27,10 @@ pub(super) async fn gather(
     let Pair { source, destination } = pair;
     let (leaving, going) = futures::try_join!(inventory(source), inventory(destination))?;
     let vms: Vec<VmId> = plan::selected(runbook, &leaving);
-    let at_source = source.survey(&vms, &[]).await?;
+    let at_source = source.survey(&[], &vms, &[]).await?;
     let wanted: BTreeSet<&String> = at_source.needs.values().filter_map(|needs| needs.processor.as_ref()).collect();
     let wanted: Vec<String> = wanted.into_iter().cloned().collect();
-    let at_destination = destination.survey(&[], &wanted).await?;
+    let at_destination = destination.survey(&[], &[], &wanted).await?;
     let preflight = Preflight {
         source: at_source.site,
         destination: at_destination.site,

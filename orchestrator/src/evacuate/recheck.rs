@@ -13,7 +13,8 @@ use muster_core::preflight::{Preflight, Subject};
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
 use muster_recovery::error::LinkError;
-use std::collections::BTreeSet;
+use muster_recovery::link::SurveyAnswer;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +61,7 @@ impl Recheck {
 
     /// Looks whether the move to this host is blocked. `guardians`: those that the runbook knows how to deal with.
     pub(super) async fn look(&self, planned: &PlannedMove, host: &HostName, guardians: &[Guardian]) -> Rechecked {
-        let preflight = match self.gather(planned).await {
+        let preflight = match self.gather(planned, host).await {
             Ok(preflight) => preflight,
             Err((side, why)) => {
                 tracing::warn!(vm = %planned.vm, why, "preflight could not be made again before the move");
@@ -83,29 +84,46 @@ impl Recheck {
         }
     }
 
-    async fn gather(&self, planned: &PlannedMove) -> Result<Preflight, (Side, String)> {
+    async fn gather(&self, planned: &PlannedMove, host: &HostName) -> Result<Preflight, (Side, String)> {
         let deadline = Instant::now() + RECHECK_WITHIN;
-        let at_source = timeout_at(deadline, self.pair.source.survey(&[planned.vm], &[])).await;
-        let at_source = in_time(Side::Source, at_source)?;
+        let at_source = in_time(Side::Source, timeout_at(deadline, self.at_source(planned)).await)?;
         let processor: Vec<String> = at_source.needs.values().filter_map(|needs| needs.processor.clone()).collect();
         let at_destination = timeout_at(deadline, async {
-            // One at a time: those that wait take what the first one brings.
-            let mut known = self.destination.lock().await;
-            let counts = |at: Timestamp| self.env.now().since_ms(at) < DESTINATION_COUNTS_MS;
-            if let Some((at, survey)) = known.as_ref()
-                && counts(*at)
-                && processor.is_empty()
-            {
-                return Ok((survey.clone(), Default::default()));
+            let destination = self.at_destination().await?;
+            if processor.is_empty() {
+                return Ok((destination, BTreeMap::new()));
             }
-            let answer = self.pair.destination.survey(&[], &processor).await?;
-            *known = Some((self.env.now(), answer.site.clone()));
-            Ok::<_, LinkError>((answer.site, answer.processors))
+            let hosts = std::slice::from_ref(host);
+            let asked = self.pair.destination.survey(hosts, &[], &processor).await?;
+            Ok::<_, LinkError>((destination, asked.processors))
         });
         let (destination, processors) = in_time(Side::Destination, at_destination.await)?;
         // Whether there are the commands was asked when it was planned; one that is missing now fails when it is run.
         let commands = BTreeSet::new();
         Ok(Preflight { source: at_source.site, destination, needs: at_source.needs, processors, commands })
+    }
+}
+
+impl Recheck {
+    /// What the VM needs now, asked of its own host alone: a site has thousands. Of all only if it isn't there any more.
+    async fn at_source(&self, planned: &PlannedMove) -> Result<SurveyAnswer, LinkError> {
+        let vms = [planned.vm];
+        let answer = self.pair.source.survey(std::slice::from_ref(&planned.source_host), &vms, &[]).await?;
+        if answer.needs.is_empty() { self.pair.source.survey(&[], &vms, &[]).await } else { Ok(answer) }
+    }
+
+    /// The whole destination, since a VM's addresses must be nobody else's there; as it was a moment ago.
+    async fn at_destination(&self) -> Result<SiteSurvey, LinkError> {
+        // One at a time: those that wait take what the first one brings.
+        let mut known = self.destination.lock().await;
+        if let Some((at, survey)) = known.as_ref()
+            && self.env.now().since_ms(*at) < DESTINATION_COUNTS_MS
+        {
+            return Ok(survey.clone());
+        }
+        let answer = self.pair.destination.survey(&[], &[], &[]).await?;
+        *known = Some((self.env.now(), answer.site.clone()));
+        Ok(answer.site)
     }
 }
 

@@ -19,8 +19,10 @@ use std::collections::BTreeSet;
 pub struct SurveyOrder {
     /// The VMs whose needs are asked for.
     pub vms: Vec<VmId>,
-    /// The processors that every host is asked about.
+    /// The processors that these hosts are asked about.
     pub processors: Vec<String>,
+    /// The hosts that are asked; all if none is named. A VM is looked for on them alone.
+    pub hosts: Vec<HostName>,
 }
 
 /// One item of a site's answer.
@@ -50,7 +52,11 @@ pub enum SurveyEntry {
 
 impl From<SurveyOrder> for pb::SurveyRequest {
     fn from(order: SurveyOrder) -> Self {
-        pb::SurveyRequest { vms: order.vms.iter().map(VmId::to_string).collect(), processors: order.processors }
+        pb::SurveyRequest {
+            vms: order.vms.iter().map(VmId::to_string).collect(),
+            processors: order.processors,
+            hosts: order.hosts.iter().map(HostName::to_string).collect(),
+        }
     }
 }
 
@@ -60,6 +66,7 @@ impl TryFrom<pb::SurveyRequest> for SurveyOrder {
         Ok(SurveyOrder {
             vms: each_parsed("vms", &message.vms, ITEMS_MAX)?,
             processors: processors("processors", message.processors)?,
+            hosts: each_parsed("hosts", &message.hosts, ITEMS_MAX)?,
         })
     }
 }

@@ -9,7 +9,7 @@ use muster_proto::convert::{SurveyEntry, SurveyOrder};
 
 impl Generator {
     pub(crate) fn survey_order(&mut self) -> SurveyOrder {
-        SurveyOrder { vms: self.some(Self::vm), processors: self.some(Self::words) }
+        SurveyOrder { vms: self.some(Self::vm), processors: self.some(Self::words), hosts: self.some(Self::host) }
     }
 
     pub(crate) fn survey_entry(&mut self) -> SurveyEntry {

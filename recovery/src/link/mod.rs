@@ -14,7 +14,7 @@ use crate::error::LinkError;
 use batch::Batcher;
 use muster_core::claim::Claims;
 use muster_core::env::Env;
-use muster_core::ids::{EvacuationId, SiteName, VmId};
+use muster_core::ids::{EvacuationId, HostName, SiteName, VmId};
 use muster_core::ledger::RollEntry;
 use muster_core::reading::{Inventory, SiteReading};
 use muster_core::step::Side;
@@ -130,12 +130,18 @@ impl SiteLink {
     }
 
     /// What it offers, what these VMs need, and what its hosts say of these processors; how far its clock is off included.
+    /// Where hosts are named, only they are asked: at most as many as one request holds.
     ///
     /// # Errors
     /// No answer, or a failure.
-    pub async fn survey(&self, vms: &[VmId], processors: &[String]) -> Result<survey::SurveyAnswer, LinkError> {
+    pub async fn survey(
+        &self,
+        hosts: &[HostName],
+        vms: &[VmId],
+        processors: &[String],
+    ) -> Result<survey::SurveyAnswer, LinkError> {
         let mut answer = survey::SurveyAnswer::default();
-        for order in survey::orders(vms, processors) {
+        for order in survey::orders(hosts, vms, processors) {
             let request = Request::new(order.into());
             // It waits for hypervisors, and for the other workers that it asks.
             let mut client = self.client.clone();

@@ -39,12 +39,13 @@ impl SurveyAnswer {
 }
 
 /// The requests that it takes: at least one.
-pub(super) fn orders(vms: &[VmId], processors: &[String]) -> Vec<SurveyOrder> {
+pub(super) fn orders(hosts: &[HostName], vms: &[VmId], processors: &[String]) -> Vec<SurveyOrder> {
     let count = vms.len().div_ceil(ITEMS_MAX).max(processors.len().div_ceil(ITEMS_MAX)).max(1);
     let (mut vms, mut processors) = (vms.chunks(ITEMS_MAX), processors.chunks(ITEMS_MAX));
     let order = |_| SurveyOrder {
         vms: vms.next().unwrap_or_default().to_vec(),
         processors: processors.next().unwrap_or_default().to_vec(),
+        hosts: hosts.to_vec(),
     };
     (0..count).map(order).collect()
 }

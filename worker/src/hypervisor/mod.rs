@@ -34,15 +34,20 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// The definition that a host has stored for a VM, as it is now, whatever its kind.
     async fn definition(&self, host: &HostName, vm: VmId) -> Result<Definition, HypervisorError>;
 
-    /// What each host that answers offers, and what is licensed. What it can't find out it leaves out.
-    async fn survey(&self) -> Result<Survey, HypervisorError>;
+    /// What each of these hosts that answers offers, and what is licensed; all hosts are asked if none is named. What it can't
+    /// find out it leaves out.
+    async fn survey(&self, hosts: &[HostName]) -> Result<Survey, HypervisorError>;
 
-    /// What these VMs need of a host; those on hosts that don't answer are left out.
-    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError>;
+    /// What these VMs need of a host; those on hosts that don't answer, or aren't named where some are, are left out.
+    async fn needs(&self, vms: &[VmId], hosts: &[HostName]) -> Result<Vec<VmNeeds>, HypervisorError>;
 
-    /// Whether each host that answers can run each of these processors, as [`VmNeeds::processor`] of a site with the
-    /// same kind of hypervisor has them.
-    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError>;
+    /// Whether each of these hosts that answers can run each of these processors, as [`VmNeeds::processor`] of a site with the
+    /// same kind of hypervisor has them; all hosts are asked if none is named.
+    async fn processors(
+        &self,
+        processors: &[String],
+        hosts: &[HostName],
+    ) -> Result<Vec<ProcessorOnHost>, HypervisorError>;
 
     /// Makes one change and returns when the hypervisor has made it; for the calls that begin a job, when the job
     /// has begun. A call may hang; it still counts as under way ([`Sight::call_under_way`]) until it has ended, also

@@ -14,16 +14,16 @@ impl Site {
     /// The site doesn't work yet, or its hypervisors can't be reached.
     pub async fn survey(&self, order: SurveyOrder) -> Result<Vec<SurveyEntry>, SiteError> {
         self.must_work()?;
-        let (survey, peers) = futures::join!(in_time(self.hypervisor.survey()), self.peers());
+        let (survey, peers) = futures::join!(in_time(self.hypervisor.survey(&order.hosts)), self.peers());
         let survey = survey?;
         let mut entries = vec![SurveyEntry::Site { licences: survey.licences, peers }];
         entries.extend(survey.hosts.into_iter().map(|host| SurveyEntry::Host(Box::new(host))));
         if !order.vms.is_empty() {
-            let needs = in_time(self.hypervisor.needs(&order.vms)).await?;
+            let needs = in_time(self.hypervisor.needs(&order.vms, &order.hosts)).await?;
             entries.extend(needs.into_iter().map(|needs| SurveyEntry::Needs(Box::new(needs))));
         }
         if !order.processors.is_empty() {
-            let asked = in_time(self.hypervisor.processors(&order.processors)).await?;
+            let asked = in_time(self.hypervisor.processors(&order.processors, &order.hosts)).await?;
             entries.extend(asked.into_iter().map(|said| SurveyEntry::Processor {
                 processor: said.processor,
                 host: said.host,

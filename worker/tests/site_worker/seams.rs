@@ -245,14 +245,18 @@ impl Hypervisor for MortalHypervisors {
     async fn definition(&self, host: &HostName, vm: VmId) -> Result<Definition, HypervisorError> {
         while_alive(&self.dead, self.inner.definition(host, vm)).await
     }
-    async fn survey(&self) -> Result<Survey, HypervisorError> {
-        while_alive(&self.dead, self.inner.survey()).await
+    async fn survey(&self, hosts: &[HostName]) -> Result<Survey, HypervisorError> {
+        while_alive(&self.dead, self.inner.survey(hosts)).await
     }
-    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
-        while_alive(&self.dead, self.inner.needs(vms)).await
+    async fn needs(&self, vms: &[VmId], hosts: &[HostName]) -> Result<Vec<VmNeeds>, HypervisorError> {
+        while_alive(&self.dead, self.inner.needs(vms, hosts)).await
     }
-    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
-        while_alive(&self.dead, self.inner.processors(processors)).await
+    async fn processors(
+        &self,
+        processors: &[String],
+        hosts: &[HostName],
+    ) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
+        while_alive(&self.dead, self.inner.processors(processors, hosts)).await
     }
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {
         if matches!(call.change, VmChange::DefineSealed { .. }) {

@@ -1,10 +1,11 @@
 //! What comes in over the wire is validated before anything is done, and what goes out says what it means.
 
-use crate::stage::{EVACUATION, Stage, VM};
+use crate::stage::{EVACUATION, Stage, VM, host};
 use muster_core::definition::{Disk, Mode};
+use muster_core::ids::{HostName, VmId};
 use muster_core::step::Side;
 use muster_proto::channel::{Counterpart, Dial, SiteAddress, TcpDial, site_client};
-use muster_proto::convert::SiteStatus;
+use muster_proto::convert::{SiteStatus, SurveyEntry, SurveyOrder};
 use muster_proto::limits::ITEMS_MAX;
 use muster_proto::status::{Fault, INVALID_MESSAGE};
 use muster_proto::tls::ListenError;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
+use uuid::Uuid;
 
 const ID: &str = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
 
@@ -158,4 +160,31 @@ async fn a_site_is_served_on_loopback_alone() {
     // A watch doesn't keep the server from ending.
     shutdown.cancel();
     tokio::time::timeout(std::time::Duration::from_secs(10), served).await.expect("in time").unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_survey_asks_the_hosts_that_are_named_and_no_others() {
+    let stage = Stage::set().await;
+    let other = VmId(Uuid::from_u128(0x2));
+    stage.vm_on(VM, 1, 512).await;
+    stage.vm_on(other, 2, 512).await;
+    let survey = async |hosts: &[HostName]| {
+        let order = SurveyOrder { vms: vec![VM, other], processors: vec!["any".to_owned()], hosts: hosts.to_vec() };
+        let answer = stage.worker(Side::Source).client.clone().survey(pb::SurveyRequest::from(order)).await;
+        let (mut items, mut told) = (answer.unwrap().into_inner(), (Vec::new(), Vec::new(), Vec::new()));
+        while let Some(item) = items.message().await.unwrap() {
+            match SurveyEntry::try_from(item).unwrap() {
+                SurveyEntry::Site { .. } => {}
+                SurveyEntry::Host(host) => told.0.push(host.host),
+                SurveyEntry::Needs(needs) => told.1.push(needs.vm),
+                SurveyEntry::Processor { host, .. } => told.2.push(host),
+            }
+        }
+        told
+    };
+    let [first, second] = [1, 2].map(|number| host(Side::Source, number));
+    let both = vec![first.clone(), second.clone()];
+    assert_eq!(survey(&[]).await, (both.clone(), vec![VM, other], both));
+    assert_eq!(survey(&[second.clone()]).await, (vec![second.clone()], vec![other], vec![second]));
+    assert_eq!(survey(&["nobody".parse().unwrap()]).await, (vec![], vec![], vec![]));
 }

@@ -150,8 +150,8 @@ impl Hypervisor for LibvirtHypervisors {
         host.with(Purpose::Look, vm, read).await
     }
 
-    async fn survey(&self) -> Result<Survey, HypervisorError> {
-        let asked = join_all(self.drivers.hosts.values().map(|reached| {
+    async fn survey(&self, hosts: &[HostName]) -> Result<Survey, HypervisorError> {
+        let asked = join_all(self.drivers.named(hosts).map(|reached| {
             let asking = survey::Asking {
                 host: reached.host.name.clone(),
                 config: reached.host.config.clone(),
@@ -165,8 +165,8 @@ impl Hypervisor for LibvirtHypervisors {
         Ok(Survey { hosts, licences: self.drivers.config.licences.clone() })
     }
 
-    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
-        let asked = join_all(self.drivers.hosts.values().map(|reached| {
+    async fn needs(&self, vms: &[VmId], hosts: &[HostName]) -> Result<Vec<VmNeeds>, HypervisorError> {
+        let asked = join_all(self.drivers.named(hosts).map(|reached| {
             let (vms, shared) = (vms.to_vec(), self.drivers.config.shared_storage.clone());
             let ask = move |connection: &_| survey::needs(connection, &vms, &shared);
             async move { (&reached.host.name, reached.host.with(Purpose::Look, NOBODY, ask).await) }
@@ -174,8 +174,12 @@ impl Hypervisor for LibvirtHypervisors {
         Ok(said(asked.await).flatten().collect())
     }
 
-    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
-        let asked = join_all(self.drivers.hosts.values().map(|reached| {
+    async fn processors(
+        &self,
+        processors: &[String],
+        hosts: &[HostName],
+    ) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
+        let asked = join_all(self.drivers.named(hosts).map(|reached| {
             let (processors, name) = (processors.to_vec(), reached.host.name.clone());
             let ask = move |connection: &_| {
                 let on_host = |processor: String| ProcessorOnHost {
@@ -215,6 +219,11 @@ fn said<'h, T>(asked: Vec<(&'h HostName, Result<T, HypervisorError>)>) -> impl I
 }
 
 impl Drivers {
+    /// These hosts as far as the site has them; all of them if none is named.
+    fn named<'a>(&'a self, hosts: &'a [HostName]) -> impl Iterator<Item = &'a Reached> {
+        self.hosts.values().filter(|reached| hosts.is_empty() || hosts.contains(&reached.host.name))
+    }
+
     fn reached(&self, host: &HostName) -> Result<&Reached, HypervisorError> {
         self.hosts.get(host).ok_or_else(|| HypervisorError::Refused {
             host: host.clone(),

@@ -8,7 +8,8 @@ use super::survey;
 use super::wire::generated::control_client::ControlClient;
 use super::wire::generated::hypervisors_client::HypervisorsClient;
 use super::wire::generated::{
-    AdvanceRequest, CallRequest, DefinitionRequest, Json, LookRequest, NowRequest, SiteRequest, TruthRequest,
+    AdvanceRequest, CallRequest, DefinitionRequest, DefinitionsRequest, InventoryRequest, Json, LookRequest,
+    NowRequest, SiteRequest, TruthRequest,
 };
 use super::wire::{MESSAGE_MAX_BYTES, decode, encode};
 use super::world::{Clock, Fault, FaultError, FleetError, FleetSpec, Truth, VmSpec};
@@ -75,6 +76,13 @@ impl SimulatedHypervisors {
         SimulatedHypervisors { client, site }
     }
 
+    async fn inventory_of(&self, hosts: &[HostName]) -> Result<Inventory, HypervisorError> {
+        let hosts = hosts.iter().map(HostName::to_string).collect();
+        let request = InventoryRequest { site: self.site.to_string(), hosts };
+        let answer = in_time(self.client.clone().inventory(request)).await.map_err(unreachable)?;
+        understand::<Result<Inventory, HypervisorError>>(&answer)?
+    }
+
     fn site_request(&self) -> SiteRequest {
         SiteRequest { site: self.site.to_string() }
     }
@@ -83,8 +91,7 @@ impl SimulatedHypervisors {
 #[async_trait]
 impl Hypervisor for SimulatedHypervisors {
     async fn inventory(&self) -> Result<Inventory, HypervisorError> {
-        let answer = in_time(self.client.clone().inventory(self.site_request())).await.map_err(unreachable)?;
-        understand::<Result<Inventory, HypervisorError>>(&answer)?
+        self.inventory_of(&[]).await
     }
 
     async fn look(&self, vms: &[VmId]) -> Result<Vec<Sight>, HypervisorError> {
@@ -106,20 +113,25 @@ impl Hypervisor for SimulatedHypervisors {
         understand::<Result<Definition, HypervisorError>>(&answer)?
     }
 
-    async fn survey(&self) -> Result<Survey, HypervisorError> {
-        Ok(survey::survey(&self.inventory().await?))
+    async fn survey(&self, hosts: &[HostName]) -> Result<Survey, HypervisorError> {
+        Ok(survey::survey(&self.inventory_of(hosts).await?))
     }
 
-    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
+    async fn needs(&self, vms: &[VmId], hosts: &[HostName]) -> Result<Vec<VmNeeds>, HypervisorError> {
         let vms_json = encode(&vms).map_err(nonsense)?;
-        let request = LookRequest { site: self.site.to_string(), vms_json };
+        let hosts = hosts.iter().map(HostName::to_string).collect();
+        let request = DefinitionsRequest { site: self.site.to_string(), vms_json, hosts };
         let answer = in_time(self.client.clone().definitions(request)).await.map_err(unreachable)?;
         let definitions = understand::<Result<Vec<(VmId, Definition)>, HypervisorError>>(&answer)??;
         Ok(survey::needs(&definitions))
     }
 
-    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
-        Ok(survey::processors(processors, &self.inventory().await?))
+    async fn processors(
+        &self,
+        processors: &[String],
+        hosts: &[HostName],
+    ) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
+        Ok(survey::processors(processors, &self.inventory_of(hosts).await?))
     }
 
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {

@@ -25,10 +25,16 @@ impl DirectHypervisors {
     }
 }
 
+impl DirectHypervisors {
+    async fn inventory_of(&self, hosts: &[HostName]) -> Result<Inventory, HypervisorError> {
+        self.world.inventory(self.site.clone(), hosts.to_vec()).await
+    }
+}
+
 #[async_trait]
 impl Hypervisor for DirectHypervisors {
     async fn inventory(&self) -> Result<Inventory, HypervisorError> {
-        self.world.inventory(self.site.clone()).await
+        self.inventory_of(&[]).await
     }
 
     async fn look(&self, vms: &[VmId]) -> Result<Vec<Sight>, HypervisorError> {
@@ -39,16 +45,20 @@ impl Hypervisor for DirectHypervisors {
         self.world.definition(self.site.clone(), host.clone(), vm).await
     }
 
-    async fn survey(&self) -> Result<Survey, HypervisorError> {
-        Ok(survey::survey(&self.inventory().await?))
+    async fn survey(&self, hosts: &[HostName]) -> Result<Survey, HypervisorError> {
+        Ok(survey::survey(&self.inventory_of(hosts).await?))
     }
 
-    async fn needs(&self, vms: &[VmId]) -> Result<Vec<VmNeeds>, HypervisorError> {
-        Ok(survey::needs(&self.world.definitions(self.site.clone(), vms.to_vec()).await?))
+    async fn needs(&self, vms: &[VmId], hosts: &[HostName]) -> Result<Vec<VmNeeds>, HypervisorError> {
+        Ok(survey::needs(&self.world.definitions(self.site.clone(), vms.to_vec(), hosts.to_vec()).await?))
     }
 
-    async fn processors(&self, processors: &[String]) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
-        Ok(survey::processors(processors, &self.inventory().await?))
+    async fn processors(
+        &self,
+        processors: &[String],
+        hosts: &[HostName],
+    ) -> Result<Vec<ProcessorOnHost>, HypervisorError> {
+        Ok(survey::processors(processors, &self.inventory_of(hosts).await?))
     }
 
     async fn call(&self, call: Call) -> Result<(), HypervisorError> {

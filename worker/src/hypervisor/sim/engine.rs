@@ -139,8 +139,8 @@ impl WorldHandle {
         self.with(|world| world.now_ms()).await
     }
 
-    pub(super) async fn inventory(&self, site: SiteName) -> Result<Inventory, HypervisorError> {
-        self.with(move |world| world.inventory(&site)).await.map_err(unreachable)?
+    pub(super) async fn inventory(&self, site: SiteName, hosts: Vec<HostName>) -> Result<Inventory, HypervisorError> {
+        self.with(move |world| world.inventory(&site, &hosts)).await.map_err(unreachable)?
     }
 
     pub(super) async fn look(&self, site: SiteName, vms: Vec<VmId>) -> Result<Vec<Sight>, HypervisorError> {
@@ -160,8 +160,9 @@ impl WorldHandle {
         &self,
         site: SiteName,
         vms: Vec<VmId>,
+        hosts: Vec<HostName>,
     ) -> Result<Vec<(VmId, Definition)>, HypervisorError> {
-        self.with(move |world| world.definitions(&site, &vms)).await.map_err(unreachable)?
+        self.with(move |world| world.definitions(&site, &vms, &hosts)).await.map_err(unreachable)?
     }
 
     pub(super) async fn call(&self, site: SiteName, call: Call) -> Result<(), HypervisorError> {

@@ -8,7 +8,8 @@ use super::session::Sessions;
 use super::wire::generated::control_server::{Control, ControlServer};
 use super::wire::generated::hypervisors_server::{Hypervisors, HypervisorsServer};
 use super::wire::generated::{
-    AdvanceRequest, CallRequest, DefinitionRequest, Json, LookRequest, NowRequest, SiteRequest, Time, TruthRequest,
+    AdvanceRequest, CallRequest, DefinitionRequest, DefinitionsRequest, InventoryRequest, Json, LookRequest,
+    NowRequest, SiteRequest, Time, TruthRequest,
 };
 use super::wire::{MESSAGE_MAX_BYTES, decode, encode};
 use super::world::WorldConfig;
@@ -113,10 +114,11 @@ type JsonStream = BoxStream<'static, Result<Json, Status>>;
 impl Hypervisors for Service {
     type ChangesStream = JsonStream;
 
-    async fn inventory(&self, request: Request<SiteRequest>) -> Result<Response<Json>, Status> {
+    async fn inventory(&self, request: Request<InventoryRequest>) -> Result<Response<Json>, Status> {
         let site = name(&request.get_ref().site)?;
         let _open = self.sessions.speaks_for(&request, &site).await?;
-        answer(&self.world.inventory(site).await)
+        let hosts = names(&request.get_ref().hosts)?;
+        answer(&self.world.inventory(site, hosts).await)
     }
 
     async fn look(&self, request: Request<LookRequest>) -> Result<Response<Json>, Status> {
@@ -132,10 +134,11 @@ impl Hypervisors for Service {
         answer(&self.world.definition(site, name(&host)?, name(&vm)?).await)
     }
 
-    async fn definitions(&self, request: Request<LookRequest>) -> Result<Response<Json>, Status> {
+    async fn definitions(&self, request: Request<DefinitionsRequest>) -> Result<Response<Json>, Status> {
         let site = name(&request.get_ref().site)?;
         let _open = self.sessions.speaks_for(&request, &site).await?;
-        answer(&self.world.definitions(site, read(&request.get_ref().vms_json)?).await)
+        let hosts = names(&request.get_ref().hosts)?;
+        answer(&self.world.definitions(site, read(&request.get_ref().vms_json)?, hosts).await)
     }
 
     async fn call(&self, request: Request<CallRequest>) -> Result<Response<Json>, Status> {
@@ -206,6 +209,10 @@ impl Control for Service {
 
 fn name<T: FromStr<Err = IdError>>(given: &str) -> Result<T, Status> {
     given.parse().map_err(|error: IdError| Status::invalid_argument(error.to_string()))
+}
+
+fn names<T: FromStr<Err = IdError>>(given: &[String]) -> Result<Vec<T>, Status> {
+    given.iter().map(|one| name(one)).collect()
 }
 
 fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Status> {

@@ -11,6 +11,7 @@ use muster_core::preflight::survey::{HostSurvey, MigrationLink, ProcessorFit, Re
 use muster_core::reading::{Inventory, Stored, VmListing};
 use std::collections::BTreeSet;
 
+/// An inventory of these hosts, or of all if none is named.
 pub(super) fn survey(inventory: &Inventory) -> Survey {
     let answering = inventory.hosts.iter().filter(|listing| listing.answers);
     let hosts = answering.map(|listing| {

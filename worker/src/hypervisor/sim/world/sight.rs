@@ -9,13 +9,14 @@ use muster_core::ids::{HostName, SiteName, VmId};
 use muster_core::reading::{HostListing, Inventory, Job, Phase, Sight, Sighting, VmListing};
 
 impl World {
-    /// Every host and VM of a site.
+    /// These hosts of a site and their VMs; all of them if none is named.
     ///
     /// # Errors
     /// `Unreachable` while the site is.
-    pub fn inventory(&self, site: &SiteName) -> Result<Inventory, HypervisorError> {
+    pub fn inventory(&self, site: &SiteName, named: &[HostName]) -> Result<Inventory, HypervisorError> {
         let id = self.reach_site(site)?;
-        let hosts: Vec<&Host> = self.sites[id.0].hosts.values().map(|host| &self.hosts[host.0]).collect();
+        let hosts = self.sites[id.0].hosts.values().map(|host| &self.hosts[host.0]);
+        let hosts: Vec<&Host> = hosts.filter(|host| named.is_empty() || named.contains(&host.name)).collect();
         let listed = hosts.iter().map(|host| HostListing {
             host: host.name.clone(),
             answers: host.answers(),
@@ -61,15 +62,22 @@ impl World {
         self.known(host, vm).map(|entry| entry.definition.clone())
     }
 
-    /// The definitions of these VMs that a site's hosts have stored, each VM's first; those on hosts that don't answer are left out.
+    /// The definitions of these VMs that these hosts of a site have stored, or all of its hosts if none is named, each VM's first;
+    /// those on hosts that don't answer are left out.
     ///
     /// # Errors
     /// `Unreachable` while the site is.
-    pub fn definitions(&self, site: &SiteName, vms: &[VmId]) -> Result<Vec<(VmId, Definition)>, HypervisorError> {
+    pub fn definitions(
+        &self,
+        site: &SiteName,
+        vms: &[VmId],
+        named: &[HostName],
+    ) -> Result<Vec<(VmId, Definition)>, HypervisorError> {
         let id = self.reach_site(site)?;
         let stored = |vm: &VmId| {
             let places = &self.lives.get(vm)?.places;
-            let mut hosts = places.iter().map(|host| &self.hosts[host.0]);
+            let hosts = places.iter().map(|host| &self.hosts[host.0]);
+            let mut hosts = hosts.filter(|host| named.is_empty() || named.contains(&host.name));
             let entry = hosts.find_map(|host| host.entries.get(vm).filter(|_| host.site == id && host.answers()))?;
             Some((*vm, entry.definition.clone()))
         };

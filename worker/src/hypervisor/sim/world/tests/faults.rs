@@ -87,7 +87,7 @@ fn a_boot_starts_what_has_autostart_and_nothing_that_is_inert() {
     scene.inject(power(&source(), HostFault::PowerLoss));
     scene.inject(power(&destination(), HostFault::PowerLoss));
     assert!([real, sealed, manual].iter().all(|vm| scene.truth(*vm).memory_lost() && !scene.truth(*vm).lost));
-    let inventory = scene.world.inventory(&source()).unwrap();
+    let inventory = scene.world.inventory(&source(), &[]).unwrap();
     assert!(inventory.vms.is_empty() && !inventory.hosts[0].answers);
     scene.pass(60_000);
     scene.inject(power(&source(), HostFault::PowerReturn));
@@ -155,7 +155,7 @@ fn a_site_without_power_comes_back_with_what_autostarts() {
     let mut scene = Scene::new();
     let vm = scene.vm(Disk::Shared, quiet());
     scene.inject(Fault::Site(source(), SiteFault::PowerLoss));
-    assert!(matches!(scene.world.inventory(&source()), Err(HypervisorError::Unreachable { .. })));
+    assert!(matches!(scene.world.inventory(&source(), &[]), Err(HypervisorError::Unreachable { .. })));
     assert!(scene.truth(vm).runs_on().is_empty());
     scene.inject(Fault::Site(source(), SiteFault::PowerReturn));
     assert_eq!(scene.sighting(&source(), vm).instance, Instance::Running);
