@@ -20,7 +20,9 @@ pub(super) async fn run(address: SiteAddress, order: ClientOrder, writer: &Write
     let api = Api::connect(address).await?;
     match order {
         ClientOrder::Check { runbook } => check(&api, &runbook, writer).await,
-        ClientOrder::Evacuate { runbook, then, by } => evacuate::run(&api, &runbook, then, &by, writer).await,
+        ClientOrder::Evacuate { runbook, then, request, by } => {
+            evacuate::run(&api, &runbook, then, request, &by, writer).await
+        }
         ClientOrder::Status { evacuation, watch: true } => {
             let evacuation = api.evacuation(evacuation).await?;
             evacuate::watch(&api, &evacuation.evacuation, writer).await
