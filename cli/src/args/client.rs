@@ -32,6 +32,10 @@ pub(crate) struct EvacuateArgs {
     /// Show the plan, as "muster plan" does; nothing is started or kept
     #[arg(long, conflicts_with_all = ["watch", "validate_only"])]
     pub(crate) dry_run: bool,
+    /// The order's id, a UUID of your own: given again with the same runbook and person, it finds what it has started, and starts
+    /// nothing twice
+    #[arg(long, value_name = "UUID", conflicts_with_all = ["validate_only", "dry_run"])]
+    pub(crate) request_id: Option<String>,
     #[command(flatten)]
     pub(crate) orchestrator: OrchestratorAddress,
     #[command(flatten)]

@@ -20,8 +20,8 @@ use crate::exit::Exit;
 use crate::orders::DemoOrder;
 use crate::output::counted;
 use crate::output::demo::{Demo, text};
-use crate::run::Progress;
 use crate::run::follow::Follow;
+use crate::run::{Progress, new_request};
 use crate::writer::Writer;
 use course::Course;
 pub(crate) use fleet::BREAKABLE_VMS_MIN;
@@ -70,7 +70,7 @@ async fn perform(order: &DemoOrder, directory: &Path, writer: &Writer, report: &
     let begun = Instant::now();
     let mut stage = Stage::set(order, directory).await?;
     let api = stage.api().await?;
-    report.evacuation = api.create(&stage.runbook, false, BY).await?.evacuation;
+    report.evacuation = api.create(new_request(), &stage.runbook, false, BY).await?.evacuation;
     if !writer.is_json() {
         let (hosts, vms) = (stage.size.hosts, counted(u64::from(order.vms), "VM", "VMs"));
         writer.note(&format!("{vms} on {hosts} hosts of a simulated site, evacuation {}", report.evacuation));

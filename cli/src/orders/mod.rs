@@ -20,7 +20,7 @@ pub(crate) use spoken::Spoken;
 
 use crate::args::{Cli, Command, LedgerArgs, LedgerCommand, OrchestratorAddress, Person};
 use crate::error::CliError;
-use muster_core::ids::{EvacuationId, TEXT_MAX_BYTES, VmId};
+use muster_core::ids::{EvacuationId, RequestId, TEXT_MAX_BYTES, VmId};
 use muster_core::runbook::{RUNBOOK_MAX_BYTES, Runbook};
 use muster_core::step::Side;
 use muster_core::terms::Adjustment;
@@ -56,7 +56,7 @@ pub(crate) struct InspectOrder {
 #[derive(Debug)]
 pub(crate) enum ClientOrder {
     Check { runbook: String },
-    Evacuate { runbook: String, then: AfterStart, by: String },
+    Evacuate { runbook: String, then: AfterStart, request: Option<RequestId>, by: String },
     Status { evacuation: Option<EvacuationId>, filter: String },
     Watch { evacuation: Option<EvacuationId> },
     List { filter: String },
@@ -137,7 +137,8 @@ impl TryFrom<Cli> for Order {
                     (false, true) => AfterStart::Watch,
                     (false, false) => AfterStart::Leave,
                 };
-                let order = ClientOrder::Evacuate { runbook, then, by: person(args.person)? };
+                let request = args.request_id.map(|given| given.parse()).transpose()?;
+                let order = ClientOrder::Evacuate { runbook, then, request, by: person(args.person)? };
                 Order::Client(orchestrator(&args.orchestrator)?, order)
             }
             Command::Check(args) => {

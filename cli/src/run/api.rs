@@ -52,15 +52,16 @@ impl Api {
         CliError::Orchestrator { address: self.address.clone(), fault: Box::new(Fault::from(status)) }
     }
 
-    /// Makes an evacuation, or only checks its runbook.
+    /// Makes an evacuation, or only checks its runbook. What this very request has made before is found again.
     pub(crate) async fn create(
         &self,
+        request_id: String,
         runbook: &str,
         validate_only: bool,
         by: &str,
     ) -> Result<wire::Evacuation, CliError> {
         let request = wire::CreateEvacuationRequest {
-            request_id: new_request(),
+            request_id,
             runbook: runbook.to_owned(),
             validate_only,
             ordered_by: by.to_owned(),

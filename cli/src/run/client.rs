@@ -25,7 +25,9 @@ pub(super) async fn run(
     let api = Api::connect(address, transport).await?;
     match order {
         ClientOrder::Check { runbook } => check(&api, &runbook, writer).await,
-        ClientOrder::Evacuate { runbook, then, by } => evacuate::run(&api, &runbook, then, &by, writer).await,
+        ClientOrder::Evacuate { runbook, then, request, by } => {
+            evacuate::run(&api, &runbook, then, request, &by, writer).await
+        }
         ClientOrder::Watch { evacuation } => {
             let evacuation = api.evacuation(evacuation).await?;
             evacuate::watch(&api, &evacuation.evacuation, writer).await

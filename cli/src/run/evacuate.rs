@@ -1,5 +1,6 @@
 //! Starts an evacuation, and watches it to its end.
 
+use super::api::new_request;
 use super::follow::{Follow, Snapshot};
 use super::{Api, Progress};
 use crate::error::CliError;
@@ -7,6 +8,7 @@ use crate::exit::Exit;
 use crate::orders::AfterStart;
 use crate::output::evacuation::{Evacuation, Validated, status_text, text, validated_text};
 use crate::writer::Writer;
+use muster_core::ids::RequestId;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,21 +19,23 @@ pub(super) async fn run(
     api: &Api,
     runbook: &str,
     then: AfterStart,
+    request: Option<RequestId>,
     by: &str,
     writer: &Writer,
 ) -> Result<Exit, CliError> {
+    let request = request.map_or_else(new_request, |given| given.to_string());
     match then {
         AfterStart::NothingStarted => {
-            writer.result(&Validated::from(api.create(runbook, true, by).await?), validated_text);
+            writer.result(&Validated::from(api.create(request, runbook, true, by).await?), validated_text);
             Ok(Exit::Done)
         }
         AfterStart::Leave => {
-            let evacuation: Evacuation = api.create(runbook, false, by).await?.into();
+            let evacuation: Evacuation = api.create(request, runbook, false, by).await?.into();
             writer.result(&evacuation, text);
             Ok(Exit::Done)
         }
         AfterStart::Watch => {
-            let evacuation = api.create(runbook, false, by).await?.evacuation;
+            let evacuation = api.create(request, runbook, false, by).await?.evacuation;
             writer.note(&format!("evacuation {evacuation}"));
             watch(api, &evacuation, writer).await
         }

@@ -19,7 +19,7 @@ mod waiting;
 mod worker;
 mod world;
 
-pub(crate) use api::Api;
+pub(crate) use api::{Api, new_request};
 pub(crate) use progress::Progress;
 pub(crate) use transport::Transport;
 

@@ -5,6 +5,7 @@
 mod command;
 mod evacuation_plan;
 mod guardian;
+mod land;
 mod ledger;
 mod plan;
 mod predict;
