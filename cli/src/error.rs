@@ -6,7 +6,7 @@ use muster_core::ids::IdError;
 use muster_core::runbook::Mistake;
 use muster_proto::channel::{DialError, SiteAddress};
 use muster_proto::status::{Fault, TRANSPORT};
-use muster_proto::tls::TlsError;
+use muster_proto::tls::{CERTIFICATE_EXPIRED, NO_IDENTITY, NOT_PERMITTED, TlsError};
 use muster_recovery::error::{LinkError, RecoveryError};
 use muster_store::StoreError;
 use muster_worker::hypervisor::sim::error::SimulationError;
@@ -279,7 +279,10 @@ fn mend_lines(mistakes: usize) -> String {
 /// What a person can do about the orchestrator's answer, or about its absence.
 fn mend(fault: &Fault) -> &'static str {
     if fault.reason == TRANSPORT {
-        return "start it with \"muster orchestrator\", or give its address with --orchestrator; without one, recover with --destination";
+        return "start it with \"muster orchestrator\", or give its address with --orchestrator, and --tls if it asks for certificates; without one, recover with --destination";
+    }
+    if [NOT_PERMITTED, NO_IDENTITY, CERTIFICATE_EXPIRED].contains(&fault.reason.as_str()) {
+        return "use a certificate that may, with --tls or MUSTER_TLS; nothing was done";
     }
     match fault.class() {
         Class::Refused => "change what is asked for, or what it meets; nothing was done",
