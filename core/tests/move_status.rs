@@ -46,6 +46,7 @@ fn folded(kinds: Vec<JournalKind>) -> MoveStatus {
             by,
             origin: None,
             request: None,
+            call: None,
             evacuation: EVACUATION,
             vm: Some(VM),
             kind,

@@ -52,6 +52,7 @@ impl Pen {
             by: self.by.clone(),
             origin: self.origin.clone(),
             request,
+            call: None,
             evacuation: self.evacuation,
             vm,
             kind,

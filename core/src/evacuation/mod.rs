@@ -9,6 +9,7 @@ pub use move_status::{ALARMS_SHOWN_MAX, MoveState, MoveStatus, Progress, RaisedA
 
 use crate::definition::Mode;
 use crate::evidence::Outcome;
+use crate::fingerprint::Fingerprint;
 use crate::guardian::GuardianCall;
 use crate::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use crate::ladder::Rung;
@@ -37,6 +38,10 @@ pub struct JournalRecord {
     pub origin: Option<String>,
     /// The mutating call that ordered it, where one did. No two records carry the same.
     pub request: Option<RequestId>,
+    /// What that call was: a SHA-256 over its method and its message without the id. Stands where `request` does; older
+    /// journals lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Fingerprint>,
     /// The evacuation.
     pub evacuation: EvacuationId,
     /// The VM, where it is about one.

@@ -49,7 +49,7 @@ impl Scribe {
     async fn write(&self, vm: VmId, kind: JournalKind) -> Result<(), JournalError> {
         let Some(journal) = &self.journal else { return Ok(()) };
         let (at, by, evacuation) = (self.env.now(), self.by.clone(), self.evacuation);
-        let record = JournalRecord { at, by, origin: None, request: None, evacuation, vm: Some(vm), kind };
+        let record = JournalRecord { at, by, origin: None, request: None, call: None, evacuation, vm: Some(vm), kind };
         journal.append(vec![record]).await.map(drop)
     }
 }
