@@ -129,7 +129,7 @@ impl MoveStatus {
     pub fn apply(&mut self, record: &JournalRecord) {
         self.custody = Custody::after(self.custody.take(), &record.kind);
         match &record.kind {
-            JournalKind::StepIntended { action, verdict, token: _ } => {
+            JournalKind::StepIntended { action, verdict, token: _, attempt: _ } => {
                 self.state = MoveState::Moving(*action);
                 self.verdict = verdict.unwrap_or(self.verdict);
                 self.started_at.get_or_insert(record.at);
@@ -193,7 +193,11 @@ impl MoveStatus {
             | JournalKind::Paused { .. }
             | JournalKind::Resumed
             | JournalKind::Cancelled
+            | JournalKind::RecoveryOrdered { .. }
             | JournalKind::ReleaseOrdered { .. }
+            | JournalKind::Released { .. }
+            | JournalKind::ReleaseFailed { .. }
+            | JournalKind::TransferAdjusted { .. }
             // What these say of the guardian is folded above.
             | JournalKind::CommandIntended { .. }
             | JournalKind::CommandDone { .. }

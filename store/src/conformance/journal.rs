@@ -308,7 +308,10 @@ fn history() -> Vec<JournalRecord> {
     let of = evacuation(1);
     let about = |number: u32, kind| record(of, Some(vm(number)), kind);
     let intended = |number, action, sequence| {
-        about(number, JournalKind::StepIntended { action, token: Token::new(1, sequence), verdict: None })
+        about(
+            number,
+            JournalKind::StepIntended { action, token: Token::new(1, sequence), verdict: None, attempt: None },
+        )
     };
     vec![
         ordered(of, request(1)),

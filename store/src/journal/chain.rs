@@ -276,3 +276,27 @@ impl ChainCheck {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use muster_core::evacuation::JournalKind;
+    use muster_core::token::Token;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_kind_is_stored_under_its_name() {
+        // Serde itself lists the names that it knows, when it is given one that it doesn't.
+        let error = serde_json::from_str::<JournalKind>(r#"{"record":"?"}"#).unwrap_err().to_string();
+        let known: BTreeSet<&str> = error.split('`').skip(3).step_by(2).collect();
+        assert_eq!(known, JournalKind::NAMES.into_iter().collect::<BTreeSet<&str>>());
+        for kind in [
+            JournalKind::RollWritten,
+            JournalKind::Released { token: Token::new(1, 2) },
+            JournalKind::ReleaseFailed { error: String::new() },
+            JournalKind::RecoveryOrdered { assertions: Vec::new() },
+            JournalKind::AttemptFailed { attempt: 1, error: String::new() },
+        ] {
+            assert_eq!(serde_json::to_value(&kind).unwrap()["record"], kind.name());
+        }
+    }
+}

@@ -24,8 +24,11 @@ pub(super) struct Schema {
     /// Finds a key whose rows contradict one another, if there is one.
     pub(super) contradiction: Option<&'static str>,
     /// Finds the first fault of the history's chain, if it is chained.
-    pub(super) chain: Option<fn(&Connection) -> Result<Option<ChainFault>, Fault>>,
+    pub(super) chain: Option<FirstFault>,
 }
+
+/// Looks for the first fault of a chain.
+type FirstFault = fn(&Connection) -> Result<Option<ChainFault>, Fault>;
 
 /// A VM whose row is older than what the history says was done to it, as a page is that a disk has not written. No command
 /// is in the history under a token above its VM's floor. Numbers beyond 2^63 are stored as negative ones.
