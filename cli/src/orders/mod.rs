@@ -1,6 +1,7 @@
 //! The command line as a validated whole. An order stands only if all of it can be meant; then it is carried out.
 
 mod adjust;
+mod audit;
 mod daemons;
 mod input;
 mod plan;
@@ -8,6 +9,7 @@ mod predict;
 mod recover;
 mod scenario;
 
+pub(crate) use audit::{AuditOrder, Lines, Trail, TrailOrder};
 pub(crate) use daemons::{DemoOrder, HypervisorAt, OrchestratorOrder, RebuildOrder, Serving, WorkerOrder, WorldOrder};
 pub(crate) use plan::{EvacuationPlanOrder, From, Inventories, PlanOrder};
 pub(crate) use predict::PredictOrder;
@@ -36,6 +38,7 @@ pub(crate) enum Order {
     Predict(PredictOrder),
     Plan(PlanOrder),
     Rebuild(RebuildOrder),
+    Trail(TrailOrder),
     Client(SiteAddress, ClientOrder),
 }
 
@@ -60,7 +63,7 @@ pub(crate) enum ClientOrder {
     Retry { evacuation: EvacuationId, vms: Vec<VmGiven>, by: String },
     Adjust { evacuation: Option<EvacuationId>, vms: Vec<VmGiven>, adjustment: Box<Adjustment>, by: String },
     Release { vm: VmGiven, reason: String, by: String },
-    Audit { evacuation: Option<EvacuationId>, vm: Option<VmGiven> },
+    Audit(AuditOrder),
 }
 
 /// What follows once an evacuation has been accepted.
@@ -159,11 +162,7 @@ impl TryFrom<Cli> for Order {
                 let order = ClientOrder::Release { vm: vm(&args.vm)?, reason, by: person(args.person)? };
                 Order::Client(orchestrator(&args.orchestrator)?, order)
             }
-            Command::Audit(args) => {
-                let evacuation = evacuation(args.evacuation.as_deref())?;
-                let vm = args.vm.as_deref().map(vm).transpose()?;
-                Order::Client(orchestrator(&args.orchestrator)?, ClientOrder::Audit { evacuation, vm })
-            }
+            Command::Audit(args) => audit::order(args)?,
         })
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn run(address: SiteAddress, order: ClientOrder, writer: &Write
             adjust(&api, evacuation, &vms, *adjustment, by, writer).await
         }
         ClientOrder::Release { vm, reason, by } => release(&api, &vm, reason, by, writer).await,
-        ClientOrder::Audit { evacuation, vm } => audit::run(&api, evacuation, vm, writer).await,
+        ClientOrder::Audit(order) => audit::run(&api, order, writer).await,
     }
 }
 

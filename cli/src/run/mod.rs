@@ -42,6 +42,7 @@ pub(crate) async fn run(order: Order, writer: &Writer) -> Result<Exit, CliError>
         Order::Plan(order) => plan::run(order, env.as_ref(), writer).await,
         Order::Predict(order) => Ok(predict::run(&order, writer)),
         Order::Rebuild(order) => ledger::run(order, env, writer).await,
+        Order::Trail(order) => audit::verify(order, writer),
         Order::Client(address, order) => client::run(address, order, writer).await,
     }
 }

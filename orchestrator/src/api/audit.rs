@@ -139,13 +139,13 @@ fn shown(head: Head) -> pb::AuditHead {
 }
 
 fn fault_shown(fault: ChainFault) -> pb::AuditFault {
-    let (kind, sequence) = match fault {
-        ChainFault::Changed { sequence } => (pb::audit_fault::Kind::Changed, sequence),
-        ChainFault::Gap { after: _, found } => (pb::audit_fault::Kind::Gap, found),
-        ChainFault::CutOff { newest, expected: _ } => (pb::audit_fault::Kind::CutOff, newest + 1),
-        ChainFault::AnotherHead { sequence } => (pb::audit_fault::Kind::AnotherHead, sequence),
+    let kind = match fault {
+        ChainFault::Changed { .. } => pb::audit_fault::Kind::Changed,
+        ChainFault::Gap { .. } => pb::audit_fault::Kind::Gap,
+        ChainFault::CutOff { .. } => pb::audit_fault::Kind::CutOff,
+        ChainFault::AnotherHead { .. } => pb::audit_fault::Kind::AnotherHead,
     };
-    pb::AuditFault { kind: kind.into(), sequence, message: fault.to_string() }
+    pb::AuditFault { kind: kind.into(), sequence: fault.sequence(), message: fault.to_string() }
 }
 
 /// What a line says, only if it is as it was written.

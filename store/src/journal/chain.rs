@@ -212,6 +212,18 @@ pub enum ChainFault {
     },
 }
 
+impl ChainFault {
+    /// Where it is: the number of the first record that is wrong, or missing, or that the kept head is of.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        match self {
+            ChainFault::Changed { sequence } | ChainFault::AnotherHead { sequence } => *sequence,
+            ChainFault::Gap { after, found: _ } => after.saturating_add(1),
+            ChainFault::CutOff { newest, expected: _ } => newest.saturating_add(1),
+        }
+    }
+}
+
 /// A walk along a chain, from its beginning, record by record.
 #[derive(Debug)]
 pub struct ChainCheck {
