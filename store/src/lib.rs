@@ -36,7 +36,7 @@
 //! | `NAME-new`, `NAME-rebuilt` | the beginning of a file that was never finished; removed |
 //!
 //! `sqlite3 NAME` reads it, also while muster runs. Each table has one column more, `digest`, over the others: a row that a
-//! disk or a person has changed is not read, and its file not opened.
+//! disk or a person has changed is not read, and its file not opened. A journal's records are chained as well ([`chain`]).
 //!
 //! | ledger's table | a row is | columns |
 //! |---|---|---|

@@ -152,20 +152,16 @@ impl MoveStatus {
                 }
             }
             JournalKind::Settled { outcome, verdict, attempts, downtime_ms, host } => {
-                self.state = match outcome {
-                    Outcome::Migrated => MoveState::Migrated,
-                    Outcome::StayedAtSource => MoveState::StayedAtSource,
+                // What failed on the way and came right would read as a fault of what has arrived. The journal keeps it.
+                (self.state, self.error) = match outcome {
+                    Outcome::Migrated => (MoveState::Migrated, None),
+                    Outcome::StayedAtSource => (MoveState::StayedAtSource, self.error.take()),
                 };
                 self.verdict = *verdict;
                 self.attempts = *attempts;
                 self.downtime_ms = *downtime_ms;
                 self.host.clone_from(host);
                 self.ended_at = Some(record.at);
-                // What failed on the way and came right would read as a fault of what has arrived. The journal keeps it.
-                match outcome {
-                    Outcome::Migrated => self.error = None,
-                    Outcome::StayedAtSource => {}
-                }
             }
             JournalKind::RetryOrdered => {
                 self.retries_ordered = self.retries_ordered.saturating_add(1);
