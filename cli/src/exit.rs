@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Held,
     /// A site, a ledger or the orchestrator refused; nothing was done.
     Refused,
+    /// The audit trail's chain is broken.
+    Broken,
 }
 
 impl Exit {
@@ -26,6 +28,7 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Held => 3,
             Exit::Refused => 4,
+            Exit::Broken => 5,
         }
     }
 }
@@ -44,6 +47,7 @@ Exit codes:
   2  the command line, the runbook or another file given is wrong; nothing was done
   3  VMs are held, or not settled yet
   4  refused by a site, a ledger or the orchestrator; nothing was done
+  5  the audit trail's chain is broken, or isn't the one that the kept head is of
 
 Environment:
   MUSTER_ORCHESTRATOR  the orchestrator's address, where --orchestrator doesn't say

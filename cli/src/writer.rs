@@ -50,6 +50,12 @@ impl Writer {
         let _reader_gone = writeln!(out, "{line}").and_then(|()| out.flush());
     }
 
+    /// Several lines of the result at once, each with its end.
+    pub(crate) fn block(&self, lines: &str) {
+        let mut out = std::io::stdout().lock();
+        let _reader_gone = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+    }
+
     /// A line for people beside the result.
     pub(crate) fn note(&self, line: &str) {
         to_stderr(line);

@@ -15,6 +15,7 @@ pub mod definition;
 pub mod env;
 pub mod evacuation;
 pub mod evidence;
+pub mod fingerprint;
 pub mod forecast;
 pub mod guardian;
 pub mod ids;

@@ -17,7 +17,7 @@ const VM: VmId = VmId(uuid::Uuid::from_u128(7));
 
 fn after(outcome: Outcome, verdict: Verdict) -> MoveStatus {
     folded(vec![
-        JournalKind::StepFailed { action: Action::Retire, error: "busy".to_owned() },
+        JournalKind::StepFailed { action: Action::Retire, token: None, attempt: None, error: "busy".to_owned() },
         JournalKind::Settled { outcome, verdict, attempts: 1, downtime_ms: Some(70), host: None },
     ])
 }
@@ -47,6 +47,7 @@ fn folded(kinds: Vec<JournalKind>) -> MoveStatus {
             by,
             origin: None,
             request: None,
+            call: None,
             evacuation: EVACUATION,
             vm: Some(VM),
             kind,
@@ -69,8 +70,12 @@ fn what_has_stayed_says_why() {
 
 #[test]
 fn what_is_under_way_says_what_its_last_step_followed_from() {
-    let step =
-        |action, sequence, verdict| JournalKind::StepIntended { action, token: Token::new(1, sequence), verdict };
+    let step = |action, sequence, verdict| JournalKind::StepIntended {
+        action,
+        token: Token::new(1, sequence),
+        verdict,
+        attempt: None,
+    };
     let open = step(Action::OpenAttempt(ArrivalKind::Transfer), 1, Some(Verdict::NotStarted));
     let status = folded(vec![open.clone(), step(Action::Transfer, 4, Some(Verdict::NotMigrated))]);
     assert_eq!((status.state, status.verdict), (MoveState::Moving(Action::Transfer), Verdict::NotMigrated));

@@ -1,10 +1,11 @@
 //! Writing the journal: records in the orchestrator's or a person's name, in bounded batches.
 
+use crate::api::call::Call;
 use crate::api::caller::Caller;
 use muster_core::class::Class;
 use muster_core::env::Env;
 use muster_core::evacuation::{JournalKind, JournalRecord};
-use muster_core::ids::{EvacuationId, RequestId, VmId, clip};
+use muster_core::ids::{EvacuationId, VmId, clip};
 use muster_store::{Journal, JournalError, RECORDS_MAX};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,12 +47,13 @@ impl Pen {
     }
 
     /// A record of what a call has ordered.
-    pub(crate) fn record(&self, request: Option<RequestId>, vm: Option<VmId>, kind: JournalKind) -> JournalRecord {
+    pub(crate) fn record(&self, call: Option<&Call>, vm: Option<VmId>, kind: JournalKind) -> JournalRecord {
         JournalRecord {
             at: self.env.now(),
             by: self.by.clone(),
             origin: self.origin.clone(),
-            request,
+            request: call.map(|call| call.request),
+            call: call.map(|call| call.fingerprint),
             evacuation: self.evacuation,
             vm,
             kind,

@@ -8,7 +8,8 @@
 //!
 //! ```text
 //! ledger/        the Ledger traits; what a batch of commands makes of a ledger, for every engine
-//! journal/       the Journal trait; what a batch of records makes of a journal, for every engine
+//! journal/       the Journal trait; what a batch of records makes of a journal, for every engine; the records' chain
+//! columns        how columns become bytes to be hashed
 //! sqlite/        the embedded engine
 //!   file           opening: lock, identity, version, wholeness
 //!   schema         versions and the steps between them; *_1.sql are the tables, *_2.sql their digests
@@ -35,7 +36,7 @@
 //! | `NAME-new`, `NAME-rebuilt` | the beginning of a file that was never finished; removed |
 //!
 //! `sqlite3 NAME` reads it, also while muster runs. Each table has one column more, `digest`, over the others: a row that a
-//! disk or a person has changed is not read, and its file not opened.
+//! disk or a person has changed is not read, and its file not opened. A journal's records are chained as well ([`chain`]).
 //!
 //! | ledger's table | a row is | columns |
 //! |---|---|---|
@@ -47,12 +48,13 @@
 //!
 //! | journal's table | a row is | columns |
 //! |---|---|---|
-//! | `record` | a line of history, numbered densely from 1 | `sequence`, `at`, `by`, `request`, `evacuation`, `vm`, `kind` (JSON), `origin` |
+//! | `record` | a line of history, numbered densely from 1 | `sequence`, `at`, `by`, `request`, `evacuation`, `vm`, `kind` (JSON), `origin`, `call`, `chain` |
 //! | `evacuation` | an evacuation's status, folded | `evacuation`, `ordered`, `status` (JSON) |
 //! | `move` | a move's status, folded | `evacuation`, `vm`, `status` (JSON) |
 
 #![forbid(unsafe_code)]
 
+mod columns;
 pub mod conformance;
 mod error;
 mod journal;
@@ -62,5 +64,6 @@ mod pulse;
 pub mod sqlite;
 
 pub use error::{FileKind, Health, StoreError, Written};
+pub use journal::chain;
 pub use journal::{Journal, JournalError, JournalQuery, RECORDS_MAX};
 pub use ledger::{COMMANDS_MAX, Ledger, LedgerEvacuation, PAGE_MAX, ReadLedger, Receipt, RowQuery};

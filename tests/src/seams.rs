@@ -13,6 +13,7 @@ use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
 use muster_core::ledger::{HighWater, VmRow};
 use muster_core::preflight::survey::VmNeeds;
 use muster_core::reading::{Inventory, Sight};
+use muster_store::chain::{Head, StoredRecord};
 use muster_store::memory::{JournalDisk, LedgerDisk};
 use muster_store::{
     Health, Journal, JournalError, JournalQuery, Ledger, LedgerEvacuation, ReadLedger, Receipt, RowQuery, StoreError,
@@ -140,6 +141,12 @@ impl Journal for MortalJournal {
     }
     async fn records(&self, query: JournalQuery) -> Result<Vec<(u64, JournalRecord)>, StoreError> {
         self.life.alive(self.inner.records(query)).await
+    }
+    async fn stored(&self, query: JournalQuery) -> Result<Vec<StoredRecord>, StoreError> {
+        self.life.alive(self.inner.stored(query)).await
+    }
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.life.alive(self.inner.head()).await
     }
     async fn wait_past(&self, after_sequence: u64) -> Result<u64, StoreError> {
         self.life.alive(self.inner.wait_past(after_sequence)).await

@@ -176,15 +176,3 @@ pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     pub(crate) person: Person,
 }
-
-#[derive(Debug, Args)]
-pub(crate) struct AuditArgs {
-    /// Of this evacuation alone
-    #[arg(long, value_name = "EVACUATION")]
-    pub(crate) evacuation: Option<String>,
-    /// Of this VM alone, by UUID or name
-    #[arg(long, value_name = "VM")]
-    pub(crate) vm: Option<String>,
-    #[command(flatten)]
-    pub(crate) orchestrator: OrchestratorAddress,
-}

@@ -1,5 +1,6 @@
 //! What may be written on the command line. Structure only; what it means together is checked in `orders`.
 
+mod audit;
 mod client;
 mod daemons;
 mod demo;
@@ -10,9 +11,10 @@ mod plan;
 pub(crate) mod predict;
 mod recover;
 
+pub(crate) use audit::{AuditArgs, AuditCommand, AuditFilter, AuditVerifyArgs, ExportFormat};
 pub(crate) use client::{
-    AdjustArgs, AuditArgs, AutoConvergeWord, ChangeArgs, CheckArgs, EvacuateArgs, ListArgs, OrchestratorAddress,
-    Person, ReleaseArgs, RetryArgs, ShowArgs, StatusArgs,
+    AdjustArgs, AutoConvergeWord, ChangeArgs, CheckArgs, EvacuateArgs, ListArgs, OrchestratorAddress, Person,
+    ReleaseArgs, RetryArgs, ShowArgs, StatusArgs,
 };
 pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 pub(crate) use demo::DemoArgs;
@@ -94,7 +96,8 @@ pub(crate) enum Command {
     Ledger(LedgerArgs),
     /// Make certificates for muster's parts and for people, and look at them
     Pki(PkiArgs),
-    /// Who did what: orders, steps and what came of them
+    /// Who did what: orders, steps and what came of them; kept as a chain that shows every later change
+    #[command(after_help = audit::HELP)]
     Audit(AuditArgs),
     /// Run the daemon that plans, schedules and drives evacuations
     #[command(after_help = daemons::ORCHESTRATOR_HELP)]

@@ -1,6 +1,7 @@
 //! The command line as a validated whole. An order stands only if all of it can be meant; then it is carried out.
 
 mod adjust;
+mod audit;
 mod daemons;
 mod input;
 mod pki;
@@ -10,6 +11,7 @@ mod recover;
 mod scenario;
 mod spoken;
 
+pub(crate) use audit::{AuditOrder, Lines, Trail, TrailOrder};
 pub(crate) use daemons::{DemoOrder, HypervisorAt, OrchestratorOrder, RebuildOrder, Serving, WorkerOrder, WorldOrder};
 pub(crate) use pki::{IssueOrder, PkiOrder};
 pub(crate) use plan::{EvacuationPlanOrder, From, Inventories, PlanOrder};
@@ -41,6 +43,7 @@ pub(crate) enum Order {
     Pki(PkiOrder),
     Plan(PlanOrder),
     Rebuild(RebuildOrder),
+    Trail(TrailOrder),
     Client(SiteAddress, ClientOrder),
 }
 
@@ -66,7 +69,7 @@ pub(crate) enum ClientOrder {
     Retry { evacuation: EvacuationId, vms: Vec<VmGiven>, by: String },
     Adjust { evacuation: Option<EvacuationId>, vms: Vec<VmGiven>, adjustment: Box<Adjustment>, by: String },
     Release { vm: VmGiven, reason: String, by: String },
-    Audit { evacuation: Option<EvacuationId>, vm: Option<VmGiven> },
+    Audit(AuditOrder),
 }
 
 /// What follows once an evacuation has been accepted.
@@ -174,11 +177,7 @@ impl TryFrom<Cli> for Order {
                 let order = ClientOrder::Release { vm: vm(&args.vm)?, reason, by: person(args.person)? };
                 Order::Client(orchestrator(&args.orchestrator)?, order)
             }
-            Command::Audit(args) => {
-                let evacuation = evacuation(args.evacuation.as_deref())?;
-                let vm = args.vm.as_deref().map(vm).transpose()?;
-                Order::Client(orchestrator(&args.orchestrator)?, ClientOrder::Audit { evacuation, vm })
-            }
+            Command::Audit(args) => audit::order(args)?,
         })
     }
 }

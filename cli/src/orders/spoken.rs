@@ -26,7 +26,12 @@ impl Order {
             addresses.values().map(|address| one(flag, address)).collect::<Vec<_>>()
         };
         match self {
-            Order::Demo(_) | Order::World(_) | Order::Inspect(_) | Order::Predict(_) | Order::Pki(_) => Vec::new(),
+            Order::Demo(_)
+            | Order::World(_)
+            | Order::Inspect(_)
+            | Order::Predict(_)
+            | Order::Pki(_)
+            | Order::Trail(_) => Vec::new(),
             Order::Worker(order) => {
                 let mut spoken = all("--peer", &order.peers);
                 spoken.push(one("--listen", &order.serving.listen.into()));

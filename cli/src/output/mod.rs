@@ -1,6 +1,7 @@
 //! What comes out: structs with stable field names, for JSON, and their text for people. Prints nothing.
 
 pub(crate) mod audit;
+pub(crate) mod audit_export;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod evacuation;

@@ -15,12 +15,16 @@ use muster_proto::limits::{CALL_TIMEOUT, MESSAGE_MAX_BYTES, PAGE_MAX};
 use muster_proto::status::Fault;
 use muster_proto::v1 as wire;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
+use muster_store::chain::Head;
 use std::time::Duration;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 /// Longest wait for a call that plans: both inventories are read for it.
 const PLANNING_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Longest wait for a walk along the whole audit trail.
+const VERIFYING_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Most pages of one listing.
 const PAGES_MAX: usize = 10_000;
@@ -156,26 +160,41 @@ impl Api {
         }
     }
 
-    /// The audit trail.
+    /// The audit trail's lines that are wanted, page by page.
     pub(crate) async fn audit(
         &self,
-        evacuation: Option<EvacuationId>,
-        vm: Option<VmId>,
-    ) -> Result<Vec<wire::AuditLine>, CliError> {
-        let mut all = Vec::new();
-        let mut page_token = String::new();
+        mut wanted: wire::ListAuditRequest,
+        mut each: impl FnMut(Vec<wire::AuditLine>) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        wanted.page_size = PAGE_MAX;
         for _ in 0..PAGES_MAX {
-            let request =
-                wire::ListAuditRequest { evacuation: text(evacuation), vm: text(vm), page_size: PAGE_MAX, page_token };
-            let page = self.client().list_audit(timed(request)).await.map_err(|status| self.failed(&status))?;
+            let page = self.client().list_audit(timed(wanted.clone())).await.map_err(|status| self.failed(&status))?;
             let page = page.into_inner();
-            all.extend(page.lines);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
+            each(page.lines)?;
+            wanted.page_token = page.next_page_token;
+            if wanted.page_token.is_empty() {
+                return Ok(());
             }
         }
-        Ok(all)
+        Err(CliError::Usage {
+            what: format!("there are more than {PAGES_MAX} pages of lines"),
+            mend: "ask for a part of them, with --from and --until".to_owned(),
+        })
+    }
+
+    /// The audit trail's newest link.
+    pub(crate) async fn audit_head(&self) -> Result<wire::GetAuditHeadResponse, CliError> {
+        let answer = self.client().get_audit_head(timed(wire::GetAuditHeadRequest {})).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.failed(&status))
+    }
+
+    /// Has the audit trail verified.
+    pub(crate) async fn verify_audit(&self, against: Option<Head>) -> Result<wire::VerifyAuditResponse, CliError> {
+        let against = against.map(|head| wire::AuditHead { sequence: head.sequence, link: head.link.to_string() });
+        let mut request = Request::new(wire::VerifyAuditRequest { against });
+        request.set_timeout(VERIFYING_TIMEOUT);
+        let answer = self.client().verify_audit(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.failed(&status))
     }
 }
 

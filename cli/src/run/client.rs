@@ -42,7 +42,7 @@ pub(super) async fn run(
             adjust(&api, evacuation, &vms, *adjustment, by, writer).await
         }
         ClientOrder::Release { vm, reason, by } => release(&api, &vm, reason, by, writer).await,
-        ClientOrder::Audit { evacuation, vm } => audit::run(&api, evacuation, vm, writer).await,
+        ClientOrder::Audit(order) => audit::run(&api, order, writer).await,
     }
 }
 

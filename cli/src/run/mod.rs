@@ -48,6 +48,7 @@ pub(crate) async fn run(order: Order, tls: Option<&Path>, writer: &Writer) -> Re
         Order::Pki(order) => pki::run(order, env.as_ref(), writer),
         Order::Predict(order) => Ok(predict::run(&order, writer)),
         Order::Rebuild(order) => ledger::run(order, env, &transport, writer).await,
+        Order::Trail(order) => audit::verify(order, writer),
         Order::Client(address, order) => client::run(address, order, &transport, writer).await,
     }
 }

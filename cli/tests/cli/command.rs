@@ -68,6 +68,13 @@ fn wrong_command_lines_end_with_2_and_say_how_to_mend_them() {
         (vec!["adjust", "--auto-converge", "maybe"], "possible values: never, next_attempt, always"),
         (vec!["release", "web-1"], "--reason"),
         (vec!["release", "web-1", "--reason", ""], "--reason"),
+        (vec!["audit", "--record", "setled"], "--record setled: no line has this name; give one of ordered,"),
+        (
+            vec!["audit", "export", "--from", "yesterday"],
+            "--from \"yesterday\" is not a time; write it like 2026-05-01",
+        ),
+        (vec!["audit", "verify", "--against", "17"], "write it SEQUENCE:LINK"),
+        (vec!["audit", "verify", "--export", "x", "--journal", "y"], "cannot be used with"),
         (vec!["recover", "--destination", NOBODY], "add --source ADDR, or --source-lost"),
         (vec!["recover", "--source", NOBODY], "--destination"),
         (vec!["recover", "--destination", NOBODY, "--source", NOBODY, "--source-lost"], "cannot be used with"),

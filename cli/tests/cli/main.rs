@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't run its command has failed")]
 
+mod audit;
 mod command;
 mod evacuation_plan;
 mod guardian;

@@ -93,6 +93,8 @@ fn of_muster() -> Vec<Row<EvacuationsClient<Channel>>> {
         ),
         row!("ExplainVm", explain_vm, pb::ExplainVmRequest::default(), "+++--"),
         row!("ListAudit", list_audit, pb::ListAuditRequest::default(), "+++--"),
+        row!("GetAuditHead", get_audit_head, pb::GetAuditHeadRequest::default(), "+++--"),
+        row!("VerifyAudit", verify_audit, pb::VerifyAuditRequest::default(), "+++--"),
     ]
 }
 

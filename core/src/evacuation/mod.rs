@@ -3,12 +3,16 @@
 //! It holds no second copy of a VM's state that `decide` could trust: what is here is for people, for going on after
 //! a restart (which evacuations, which orders stand), and for the audit trail. Pure: the store keeps it.
 
+mod facts;
 mod move_status;
 
+pub use facts::Facts;
 pub use move_status::{ALARMS_SHOWN_MAX, MoveState, MoveStatus, Progress, RaisedAlarm};
 
+use crate::claim::Fenced;
 use crate::definition::Mode;
 use crate::evidence::Outcome;
+use crate::fingerprint::Fingerprint;
 use crate::guardian::GuardianCall;
 use crate::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use crate::ladder::Rung;
@@ -37,6 +41,10 @@ pub struct JournalRecord {
     pub origin: Option<String>,
     /// The mutating call that ordered it, where one did. No two records carry the same.
     pub request: Option<RequestId>,
+    /// What that call was: a SHA-256 over its method and its message without the id. Stands where `request` does; older
+    /// journals lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Fingerprint>,
     /// The evacuation.
     pub evacuation: EvacuationId,
     /// The VM, where it is about one.
@@ -91,15 +99,41 @@ pub enum JournalKind {
     RetryOrdered,
     /// A VM may be brought up from its disk at the destination, by a person's order.
     ColdStartOrdered,
+    /// What is held is to be looked at again, by a person's order, and by what that person has sworn to.
+    RecoveryOrdered {
+        /// What was sworn to.
+        assertions: Vec<Sworn>,
+    },
     /// A retired copy is to be made runnable again, by an admin's order.
     ReleaseOrdered {
         /// Why.
         reason: String,
     },
+    /// Its site has made it so.
+    Released {
+        /// The command's token.
+        token: Token,
+    },
+    /// It could not be made so, or nobody knows whether it was.
+    ReleaseFailed {
+        /// Why.
+        error: String,
+    },
     /// The terms were changed by a person: a VM's, or those of the whole evacuation.
     Adjusted {
         /// What was changed.
         adjustment: Adjustment,
+    },
+    /// A transfer under way was told other terms: after a rung, or since a person had adjusted them.
+    TransferAdjusted {
+        /// The command's token.
+        token: Token,
+        /// Most that it sends from now on, in MiB per second; none for all there is.
+        bandwidth_mib_s: Option<u64>,
+        /// How long its guest may stand still from now on, in milliseconds; none where that is left as it was.
+        downtime_ms: Option<u64>,
+        /// Why its site did not do it, or may not have; none where it did.
+        error: Option<String>,
     },
     /// A transfer that doesn't converge went up a rung of the ladder.
     RungTaken {
@@ -121,7 +155,9 @@ pub enum JournalKind {
         /// For people.
         message: String,
     },
-    /// A command is about to be sent to a site.
+    /// A command is about to be sent to a site. Where it fails, or its answer never comes, a line says so. Where none does and
+    /// the VM's next line follows under the same claim, its site has done it: nothing else is written in between. Under a newer
+    /// claim nobody knows by the journal: the site's ledger says what was done under the token.
     StepIntended {
         /// What.
         action: Action,
@@ -130,11 +166,20 @@ pub enum JournalKind {
         /// What was proven when it was decided. Journals of before it was kept lack it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         verdict: Option<Verdict>,
+        /// Which attempt, from 1; none where it is yet to be allocated. Older journals lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
     },
     /// A site refused or failed a command, or its answer never came.
     StepFailed {
         /// What.
         action: Action,
+        /// Its token; none where the command came with the roll. Older journals lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<Token>,
+        /// Which attempt, from 1; none as above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<u32>,
         /// Why.
         error: String,
     },
@@ -188,6 +233,15 @@ pub enum JournalKind {
     },
     /// Every move is over.
     Finished,
+}
+
+/// What a person has sworn to, with a recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sworn {
+    /// What can't be running.
+    pub fenced: Fenced,
+    /// Why that person is sure.
+    pub reason: String,
 }
 
 /// Why nothing new is started.
@@ -346,7 +400,11 @@ impl EvacuationStatus {
             | JournalKind::Cancelled
             | JournalKind::RetryOrdered
             | JournalKind::ColdStartOrdered
+            | JournalKind::RecoveryOrdered { .. }
             | JournalKind::ReleaseOrdered { .. }
+            | JournalKind::Released { .. }
+            | JournalKind::ReleaseFailed { .. }
+            | JournalKind::TransferAdjusted { .. }
             | JournalKind::Adjusted { .. }
             | JournalKind::RungTaken { .. }
             | JournalKind::AlarmRaised { .. }
@@ -373,7 +431,8 @@ impl EvacuationStatus {
             JournalKind::Paused { reason } => self.state = EvacuationState::Paused(*reason),
             JournalKind::Resumed => self.state = EvacuationState::Running,
             JournalKind::Cancelled => self.cancelled = true,
-            JournalKind::RetryOrdered if self.state == EvacuationState::Finished => {
+            // One that found nothing to try again is about no VM.
+            JournalKind::RetryOrdered if self.state == EvacuationState::Finished && record.vm.is_some() => {
                 self.state = EvacuationState::Running;
                 self.finished_at = None;
             }
@@ -395,7 +454,11 @@ impl EvacuationStatus {
             | JournalKind::RollWritten
             | JournalKind::RetryOrdered
             | JournalKind::ColdStartOrdered
+            | JournalKind::RecoveryOrdered { .. }
             | JournalKind::ReleaseOrdered { .. }
+            | JournalKind::Released { .. }
+            | JournalKind::ReleaseFailed { .. }
+            | JournalKind::TransferAdjusted { .. }
             | JournalKind::Adjusted { .. }
             | JournalKind::RungTaken { .. }
             | JournalKind::StepIntended { .. }

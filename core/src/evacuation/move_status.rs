@@ -129,7 +129,7 @@ impl MoveStatus {
     pub fn apply(&mut self, record: &JournalRecord) {
         self.custody = Custody::after(self.custody.take(), &record.kind);
         match &record.kind {
-            JournalKind::StepIntended { action, verdict, token: _ } => {
+            JournalKind::StepIntended { action, verdict, token: _, attempt: _ } => {
                 self.state = MoveState::Moving(*action);
                 self.verdict = verdict.unwrap_or(self.verdict);
                 self.started_at.get_or_insert(record.at);
@@ -152,20 +152,16 @@ impl MoveStatus {
                 }
             }
             JournalKind::Settled { outcome, verdict, attempts, downtime_ms, host } => {
-                self.state = match outcome {
-                    Outcome::Migrated => MoveState::Migrated,
-                    Outcome::StayedAtSource => MoveState::StayedAtSource,
+                // What failed on the way and came right would read as a fault of what has arrived. The journal keeps it.
+                (self.state, self.error) = match outcome {
+                    Outcome::Migrated => (MoveState::Migrated, None),
+                    Outcome::StayedAtSource => (MoveState::StayedAtSource, self.error.take()),
                 };
                 self.verdict = *verdict;
                 self.attempts = *attempts;
                 self.downtime_ms = *downtime_ms;
                 self.host.clone_from(host);
                 self.ended_at = Some(record.at);
-                // What failed on the way and came right would read as a fault of what has arrived. The journal keeps it.
-                match outcome {
-                    Outcome::Migrated => self.error = None,
-                    Outcome::StayedAtSource => {}
-                }
             }
             JournalKind::RetryOrdered => {
                 self.retries_ordered = self.retries_ordered.saturating_add(1);
@@ -193,7 +189,11 @@ impl MoveStatus {
             | JournalKind::Paused { .. }
             | JournalKind::Resumed
             | JournalKind::Cancelled
+            | JournalKind::RecoveryOrdered { .. }
             | JournalKind::ReleaseOrdered { .. }
+            | JournalKind::Released { .. }
+            | JournalKind::ReleaseFailed { .. }
+            | JournalKind::TransferAdjusted { .. }
             // What these say of the guardian is folded above.
             | JournalKind::CommandIntended { .. }
             | JournalKind::CommandDone { .. }

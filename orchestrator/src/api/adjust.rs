@@ -1,7 +1,7 @@
 //! Changing the terms of an evacuation, or of some of its moves, while they are under way.
 
-use super::caller::Caller;
-use super::{Api, request_id};
+use super::Api;
+use super::call::Call;
 use crate::error::OrchestratorError;
 use crate::evacuate::{all_moves, status_of};
 use muster_core::evacuation::{EvacuationState, JournalKind, JournalRecord};
@@ -15,12 +15,7 @@ use std::collections::BTreeSet;
 use tonic::Status;
 
 impl Api {
-    pub(super) async fn adjust(
-        &self,
-        request: pb::AdjustMovesRequest,
-        caller: Caller,
-    ) -> Result<pb::Evacuation, Status> {
-        let id = request_id(&request.request_id)?;
+    pub(super) async fn adjust(&self, request: pb::AdjustMovesRequest, call: Call) -> Result<pb::Evacuation, Status> {
         let evacuation: EvacuationId = parsed("evacuation", &request.evacuation)?;
         require_items("vms", request.vms.len(), ITEMS_MAX)?;
         let vms: Result<BTreeSet<VmId>, _> = request.vms.iter().map(|vm| parsed("vms", vm)).collect();
@@ -32,18 +27,18 @@ impl Api {
             return Err(OrchestratorError::OutOfOrder { reason: "LIMITS_ARE_COMMON", what, mend }.into());
         }
         let kind = JournalKind::Adjusted { adjustment };
-        if !self.is_repeated(id, evacuation, &caller.by, &kind).await? {
+        if self.earlier(&call).await?.is_none() {
             let seat = self.house.seats.of(evacuation);
             let mut driven = seat.driven.lock().await;
             self.may_be_adjusted(evacuation, &vms).await?;
-            let pen = self.house.pen(evacuation).of(&caller);
+            let pen = self.house.pen(evacuation).of(&call.caller);
             let about: Vec<Option<VmId>> =
                 if vms.is_empty() { vec![None] } else { vms.iter().copied().map(Some).collect() };
-            let mut request = Some(id);
+            let mut first = Some(&call);
             let records: Vec<JournalRecord> =
-                about.into_iter().map(|vm| pen.record(request.take(), vm, kind.clone())).collect();
+                about.into_iter().map(|vm| pen.record(first.take(), vm, kind.clone())).collect();
             for batch in records.chunks(RECORDS_MAX) {
-                if !self.ordered(batch.to_vec()).await? {
+                if !self.ordered(&call, batch.to_vec()).await? {
                     break;
                 }
             }

@@ -1,15 +1,14 @@
 //! Making evacuations, showing them, and changing their course.
 
-use super::caller::Caller;
+use super::call::Call;
 use super::filter::Filter;
-use super::{Api, convert, page, request_id};
+use super::{Api, convert, page};
 use crate::error::OrchestratorError;
 use crate::evacuate::{EvacuationOrder, Ordered, all_moves, order, status_of};
-use muster_core::evacuation::{EvacuationState, EvacuationStatus, JournalKind, JournalRecord, PauseReason};
-use muster_core::ids::{EvacuationId, RequestId};
+use muster_core::evacuation::{EvacuationState, EvacuationStatus, JournalKind, PauseReason};
+use muster_core::ids::EvacuationId;
 use muster_proto::convert::parsed;
 use muster_proto::v1 as pb;
-use muster_store::JournalError;
 use tonic::Status;
 
 /// How an evacuation's course is changed.
@@ -50,14 +49,9 @@ impl Api {
     pub(super) async fn create(
         &self,
         request: pb::CreateEvacuationRequest,
-        caller: Caller,
+        call: Call,
     ) -> Result<pb::Evacuation, Status> {
-        let order_given = EvacuationOrder {
-            request: request_id(&request.request_id)?,
-            runbook: request.runbook,
-            caller,
-            validate_only: request.validate_only,
-        };
+        let order_given = EvacuationOrder { call, runbook: request.runbook, validate_only: request.validate_only };
         match Box::pin(order(&self.house, order_given)).await? {
             Ordered::Begun(status) => Ok(self.shown(&status).await?),
             Ordered::Valid { status, moves, warnings } => {
@@ -103,52 +97,21 @@ impl Api {
     pub(super) async fn change(
         &self,
         request: pb::ChangeEvacuationRequest,
-        caller: Caller,
+        call: Call,
         change: Change,
     ) -> Result<pb::Evacuation, Status> {
-        let id = request_id(&request.request_id)?;
         let evacuation: EvacuationId = parsed("evacuation", &request.evacuation)?;
-        if !self.is_repeated(id, evacuation, &caller.by, &change.kind()).await? {
+        if self.earlier(&call).await?.is_none() {
             let seat = self.house.seats.of(evacuation);
             let mut driven = seat.driven.lock().await;
             change.check(&status_of(self.house.journal().as_ref(), evacuation).await?)?;
-            let record = self.house.pen(evacuation).of(&caller).record(Some(id), None, change.kind());
-            if self.ordered(vec![record]).await? {
+            let record = self.house.pen(evacuation).of(&call.caller).record(Some(&call), None, change.kind());
+            if self.ordered(&call, vec![record]).await? {
                 seat.leave([]);
                 self.house.drive_locked(evacuation, None, &mut driven);
             }
         }
         Ok(self.shown(&self.named(&request.evacuation).await?).await?)
-    }
-
-    /// Journals an order. False if the same call did so before.
-    pub(super) async fn ordered(&self, records: Vec<JournalRecord>) -> Result<bool, OrchestratorError> {
-        let asked: Vec<JournalRecord> = records.iter().filter(|record| record.request.is_some()).cloned().collect();
-        match self.house.journal().append(records).await {
-            Ok(_) => Ok(true),
-            Err(JournalError::RequestKnown { request, .. }) => match asked.first() {
-                Some(first) if self.is_repeated(request, first.evacuation, &first.by, &first.kind).await? => Ok(false),
-                Some(_) | None => Err(OrchestratorError::RequestIdReused { request }),
-            },
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Whether this very call was made before.
-    pub(super) async fn is_repeated(
-        &self,
-        request: RequestId,
-        evacuation: EvacuationId,
-        by: &str,
-        kind: &JournalKind,
-    ) -> Result<bool, OrchestratorError> {
-        match self.house.journal().find_request(request).await? {
-            None => Ok(false),
-            Some((_, earlier)) if earlier.evacuation == evacuation && earlier.by == by && earlier.kind == *kind => {
-                Ok(true)
-            }
-            Some(_) => Err(OrchestratorError::RequestIdReused { request }),
-        }
     }
 
     /// An evacuation as people see it.

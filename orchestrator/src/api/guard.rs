@@ -314,6 +314,16 @@ impl Evacuations for Guarded {
         self.admit_to_audit(&request, &request.get_ref().evacuation).await?;
         self.api.list_audit(request).await
     }
+
+    async fn get_audit_head(&self, request: Request<pb::GetAuditHeadRequest>) -> Answer<pb::GetAuditHeadResponse> {
+        self.admit(&request, Demand::Look)?;
+        self.api.get_audit_head(request).await
+    }
+
+    async fn verify_audit(&self, request: Request<pb::VerifyAuditRequest>) -> Answer<pb::VerifyAuditResponse> {
+        self.admit(&request, Demand::Look)?;
+        self.api.verify_audit(request).await
+    }
 }
 
 impl Guarded {

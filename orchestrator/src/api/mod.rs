@@ -3,6 +3,7 @@
 
 mod adjust;
 mod audit;
+pub(crate) mod call;
 pub(crate) mod caller;
 mod check;
 mod convert;
@@ -19,15 +20,15 @@ mod watch;
 pub use recover::RECOVER_WAIT_MAX;
 pub use serve::{ServeError, router, serve};
 
-use self::caller::Caller;
+use self::call::Call;
 use crate::error::OrchestratorError;
 use crate::evacuate::inventory;
 use crate::parts::{Orchestrator, Pair};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use muster_core::evacuation::EvacuationStatus;
-use muster_core::ids::{EvacuationId, RequestId};
-use muster_proto::convert::{InvalidMessage, inventory_items, parsed};
+use muster_core::ids::EvacuationId;
+use muster_proto::convert::{inventory_items, parsed};
 use muster_proto::v1 as pb;
 use muster_proto::v1::evacuations_server::Evacuations;
 use muster_proto::worker::v1::InventoryItem;
@@ -74,8 +75,8 @@ impl Evacuations for Api {
         &self,
         request: Request<pb::CreateEvacuationRequest>,
     ) -> Result<Response<pb::Evacuation>, Status> {
-        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
-        Ok(Response::new(self.create(request.into_inner(), caller).await?))
+        let call = Call::of("CreateEvacuation", &request)?;
+        Ok(Response::new(self.create(request.into_inner(), call).await?))
     }
 
     async fn get_evacuation(
@@ -116,42 +117,42 @@ impl Evacuations for Api {
         &self,
         request: Request<pb::ChangeEvacuationRequest>,
     ) -> Result<Response<pb::Evacuation>, Status> {
-        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
-        Ok(Response::new(self.change(request.into_inner(), caller, evacuations::Change::Pause).await?))
+        let call = Call::of("PauseEvacuation", &request)?;
+        Ok(Response::new(self.change(request.into_inner(), call, evacuations::Change::Pause).await?))
     }
 
     async fn resume_evacuation(
         &self,
         request: Request<pb::ChangeEvacuationRequest>,
     ) -> Result<Response<pb::Evacuation>, Status> {
-        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
-        Ok(Response::new(self.change(request.into_inner(), caller, evacuations::Change::Resume).await?))
+        let call = Call::of("ResumeEvacuation", &request)?;
+        Ok(Response::new(self.change(request.into_inner(), call, evacuations::Change::Resume).await?))
     }
 
     async fn cancel_evacuation(
         &self,
         request: Request<pb::ChangeEvacuationRequest>,
     ) -> Result<Response<pb::Evacuation>, Status> {
-        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
-        Ok(Response::new(self.change(request.into_inner(), caller, evacuations::Change::Cancel).await?))
+        let call = Call::of("CancelEvacuation", &request)?;
+        Ok(Response::new(self.change(request.into_inner(), call, evacuations::Change::Cancel).await?))
     }
 
     async fn retry_moves(&self, request: Request<pb::RetryMovesRequest>) -> Result<Response<pb::Evacuation>, Status> {
-        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
-        Ok(Response::new(self.retry(request.into_inner(), caller).await?))
+        let call = Call::of("RetryMoves", &request)?;
+        Ok(Response::new(self.retry(request.into_inner(), call).await?))
     }
 
     async fn adjust_moves(&self, request: Request<pb::AdjustMovesRequest>) -> Result<Response<pb::Evacuation>, Status> {
-        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
-        Ok(Response::new(self.adjust(request.into_inner(), caller).await?))
+        let call = Call::of("AdjustMoves", &request)?;
+        Ok(Response::new(self.adjust(request.into_inner(), call).await?))
     }
 
     async fn release_vm(
         &self,
         request: Request<pb::ReleaseVmRequest>,
     ) -> Result<Response<pb::ReleaseVmResponse>, Status> {
-        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
-        let released = Box::pin(self.release(request.into_inner(), caller)).await?;
+        let call = Call::of("ReleaseVm", &request)?;
+        let released = Box::pin(self.release(request.into_inner(), call)).await?;
         Ok(Response::new(pb::ReleaseVmResponse { r#move: Some(released) }))
     }
 
@@ -159,8 +160,7 @@ impl Evacuations for Api {
         &self,
         request: Request<pb::RecoverEvacuationRequest>,
     ) -> Result<Response<Self::RecoverEvacuationStream>, Status> {
-        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
-        Ok(Response::new(Box::pin(self.recover(request.into_inner(), caller)).await?))
+        Ok(Response::new(Box::pin(self.recover(request)).await?))
     }
 
     async fn explain_vm(
@@ -175,6 +175,20 @@ impl Evacuations for Api {
         request: Request<pb::ListAuditRequest>,
     ) -> Result<Response<pb::ListAuditResponse>, Status> {
         Ok(Response::new(self.audit(request.into_inner()).await?))
+    }
+
+    async fn get_audit_head(
+        &self,
+        _: Request<pb::GetAuditHeadRequest>,
+    ) -> Result<Response<pb::GetAuditHeadResponse>, Status> {
+        Ok(Response::new(self.audit_head().await?))
+    }
+
+    async fn verify_audit(
+        &self,
+        request: Request<pb::VerifyAuditRequest>,
+    ) -> Result<Response<pb::VerifyAuditResponse>, Status> {
+        Ok(Response::new(self.check_audit(request.into_inner()).await?))
     }
 }
 
@@ -198,8 +212,4 @@ impl Api {
     async fn sites(&self, status: &EvacuationStatus) -> Option<Pair> {
         self.house.pair(&status.source_site, &status.destination_site).await.ok()
     }
-}
-
-fn request_id(given: &str) -> Result<RequestId, InvalidMessage> {
-    muster_proto::convert::request_id(given)
 }

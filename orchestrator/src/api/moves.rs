@@ -1,8 +1,8 @@
 //! Moves: showing them, trying them again, and releasing a retired copy.
 
-use super::caller::Caller;
+use super::call::Call;
 use super::filter::Filter;
-use super::{Api, convert, page, request_id};
+use super::{Api, convert, page};
 use crate::error::OrchestratorError;
 use crate::evacuate::{all_moves, status_of};
 use crate::parts::Pair;
@@ -102,23 +102,25 @@ impl Api {
     }
 
     /// Grants further attempts, and has what is held looked at again.
-    pub(super) async fn retry(&self, request: pb::RetryMovesRequest, caller: Caller) -> Result<pb::Evacuation, Status> {
-        let id = request_id(&request.request_id)?;
+    pub(super) async fn retry(&self, request: pb::RetryMovesRequest, call: Call) -> Result<pb::Evacuation, Status> {
         let evacuation: EvacuationId = parsed("evacuation", &request.evacuation)?;
         require_items("vms", request.vms.len(), ITEMS_MAX)?;
         let wanted: Result<BTreeSet<VmId>, _> = request.vms.iter().map(|vm| parsed("vms", vm)).collect();
         let wanted = wanted?;
-        if !self.is_repeated(id, evacuation, &caller.by, &JournalKind::RetryOrdered).await? {
+        if self.earlier(&call).await?.is_none() {
             let seat = self.house.seats.of(evacuation);
             let mut driven = seat.driven.lock().await;
             let status = status_of(self.house.journal().as_ref(), evacuation).await?;
             let vms = self.to_retry(&status, wanted).await?;
-            let pen = self.house.pen(evacuation).of(&caller);
-            let mut request = Some(id);
-            let records: Vec<JournalRecord> =
-                vms.iter().map(|vm| pen.record(request.take(), Some(*vm), JournalKind::RetryOrdered)).collect();
+            let pen = self.house.pen(evacuation).of(&call.caller);
+            let mut first = Some(&call);
+            let retry = |vm| pen.record(first.take(), vm, JournalKind::RetryOrdered);
+            // An order that finds nothing to try again stands in the journal too: repeated later, it finds nothing either.
+            let about: Vec<Option<VmId>> =
+                if vms.is_empty() { vec![None] } else { vms.iter().copied().map(Some).collect() };
+            let records: Vec<JournalRecord> = about.into_iter().map(retry).collect();
             for batch in records.chunks(RECORDS_MAX) {
-                if !self.ordered(batch.to_vec()).await? {
+                if !self.ordered(&call, batch.to_vec()).await? {
                     break;
                 }
             }
@@ -156,38 +158,66 @@ impl Api {
     }
 
     /// Makes a retired copy at the source runnable again.
-    pub(super) async fn release(&self, request: pb::ReleaseVmRequest, caller: Caller) -> Result<pb::Move, Status> {
-        let id = request_id(&request.request_id)?;
+    pub(super) async fn release(&self, request: pb::ReleaseVmRequest, call: Call) -> Result<pb::Move, Status> {
         let reason = text("reason", request.reason)?;
-        let found = self.find(&request.vm).await?;
-        let migrated = found.into_iter().find(|(_, status)| status.state == MoveState::Migrated);
-        let Some((evacuation, status)) = migrated else {
-            let what = format!("VM {} has not migrated, so nothing of it is retired", clip(&request.vm));
-            let mend = "release what shows as Not Runnable";
-            return Err(OrchestratorError::OutOfOrder { reason: "NOT_MIGRATED", what, mend }.into());
-        };
+        let (evacuation, status) = self.to_release(&request.vm, self.earlier(&call).await?).await?;
         let vm = status.planned.vm;
-        let kind = JournalKind::ReleaseOrdered { reason: reason.clone() };
-        if !self.is_repeated(id, evacuation.id, &caller.by, &kind).await? {
-            let record = self.house.pen(evacuation.id).of(&caller).record(Some(id), Some(vm), kind);
-            self.ordered(vec![record]).await?;
-        }
+        let pen = self.house.pen(evacuation.id).of(&call.caller);
+        let ordered = pen.record(Some(&call), Some(vm), JournalKind::ReleaseOrdered { reason: reason.clone() });
+        // Repeated, it goes on: the order stands, and what it orders may not have been done.
+        self.ordered(&call, vec![ordered]).await?;
         let pair = self.house.pair(&evacuation.source_site, &evacuation.destination_site).await?;
-        self.release_at_source(&pair, evacuation.id, vm, reason).await?;
+        let outcome = match self.release_at_source(&pair, evacuation.id, vm, reason).await {
+            // It was released before, by this call or another.
+            Ok(None) => return Ok(convert::a_move(&evacuation, &status, Some(&pair))),
+            Ok(Some(token)) => Ok(pen.about(vm, JournalKind::Released { token })),
+            Err(error) => {
+                let failed = JournalKind::ReleaseFailed { error: clip(&error.to_string()) };
+                Err((pen.about(vm, failed), error))
+            }
+        };
+        match outcome {
+            Ok(released) => pen.write(vec![released]).await.map_err(OrchestratorError::from)?,
+            Err((failed, error)) => {
+                if let Err(unwritten) = pen.write(vec![failed]).await {
+                    tracing::warn!(%vm, %unwritten, "a failed release could not be journaled");
+                }
+                return Err(error.into());
+            }
+        }
         Ok(convert::a_move(&evacuation, &status, Some(&pair)))
     }
 
+    /// The move whose retired copy is meant: the newest that has migrated, or the one that this call was about before.
+    async fn to_release(
+        &self,
+        vm: &str,
+        earlier: Option<JournalRecord>,
+    ) -> Result<(EvacuationStatus, MoveStatus), OrchestratorError> {
+        let of_earlier =
+            |evacuation: &EvacuationStatus| earlier.as_ref().is_none_or(|earlier| earlier.evacuation == evacuation.id);
+        let found = self.find(vm).await?;
+        let migrated = found
+            .into_iter()
+            .find(|(evacuation, status)| status.state == MoveState::Migrated && of_earlier(evacuation));
+        migrated.ok_or_else(|| OrchestratorError::OutOfOrder {
+            reason: "NOT_MIGRATED",
+            what: format!("VM {} has not migrated, so nothing of it is retired", clip(vm)),
+            mend: "release what shows as Not Runnable",
+        })
+    }
+
+    /// Has it done, and returns its token; none where there is nothing to release.
     async fn release_at_source(
         &self,
         pair: &Pair,
         evacuation: EvacuationId,
         vm: VmId,
         reason: String,
-    ) -> Result<(), OrchestratorError> {
+    ) -> Result<Option<Token>, OrchestratorError> {
         let reading = pair.source.observe_one(evacuation, vm, None).await?;
         if !is_retired(evacuation, &reading) {
-            // It was released before, by this call or another.
-            return Ok(());
+            return Ok(None);
         }
         let action = SiteAction::Release { reason };
         // Under the claim that is held, if its tokens still count; else under one of its own.
@@ -204,7 +234,7 @@ impl Api {
                     mend: "look at it, and call again",
                 });
             }
-            return Ok(());
+            return Ok(Some(token));
         }
         let env = self.house.env().as_ref();
         let request = ClaimRequest { evacuation, holder: self.house.holder(), vms: &[vm], take_over: None };
@@ -213,7 +243,7 @@ impl Api {
         let executed = pair.source.execute(evacuation, SiteCommand { vm, token, action }).await;
         release(&pair.destination, env, evacuation, epoch).await?;
         executed?;
-        Ok(())
+        Ok(Some(token))
     }
 }
 

@@ -1,15 +1,16 @@
 //! Calling the roll, and explaining one line of it. Applying adds nothing to what the drivers do anyhow: it makes a
 //! person's assertions and orders durable, has what is held looked at again, and calls the roll afterwards.
 
+use super::Api;
+use super::call::Call;
 use super::caller::Caller;
-use super::{Api, request_id};
 use crate::error::OrchestratorError;
 use crate::evacuate::{all_moves, status_of};
 use crate::parts::Pair;
 use crate::seats::{Driven, Seat};
 use muster_core::claim::{Assertion, Fenced};
 use muster_core::evacuation::{
-    EvacuationState, EvacuationStatus, JournalKind, JournalRecord, MoveState, MoveStatus, PauseReason,
+    EvacuationState, EvacuationStatus, JournalKind, MoveState, MoveStatus, PauseReason, Sworn,
 };
 use muster_core::evidence::Heard;
 use muster_core::ids::{EvacuationId, HostName, RequestId, VmId};
@@ -28,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use tonic::{Request, Status};
 
 /// How long an applied recovery waits for what has begun before it calls the roll, where it isn't told.
 pub(crate) const WAIT_DEFAULT: Duration = Duration::from_secs(30);
@@ -39,9 +40,8 @@ pub(crate) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What a person has ordered and sworn to.
 struct Orders {
-    request: RequestId,
     caller: Caller,
-    fenced: Vec<(Fenced, String)>,
+    assertions: Vec<Sworn>,
     cold_start: BTreeSet<VmId>,
     /// How long to wait for what has begun.
     wait: Duration,
@@ -50,22 +50,32 @@ struct Orders {
 impl Api {
     pub(super) async fn recover(
         &self,
-        request: pb::RecoverEvacuationRequest,
-        caller: Caller,
+        request: Request<pb::RecoverEvacuationRequest>,
     ) -> Result<ReceiverStream<Result<pb::RollCallLine, Status>>, Status> {
-        let apply = request.apply;
+        // A report changes nothing, so it needs no id.
+        let call = if request.get_ref().apply { Some(Call::of("RecoverEvacuation", &request)?) } else { None };
+        let caller = Caller::of(&request, &request.get_ref().ordered_by)?;
+        let request = request.into_inner();
         let named = request.evacuation.clone();
         let orders = orders(request, caller)?;
-        let changes_something = !orders.fenced.is_empty() || !orders.cold_start.is_empty();
-        if changes_something && !apply {
+        let changes_something = !orders.assertions.is_empty() || !orders.cold_start.is_empty();
+        if changes_something && call.is_none() {
             let what = "an assertion or an order is durable, so a report takes none".to_owned();
             let mend = "set apply, or leave them out";
             return Err(OrchestratorError::OutOfOrder { reason: "REPORT_ONLY", what, mend }.into());
         }
-        let status = self.named_or_newest(&named).await?;
+        let earlier = match &call {
+            Some(call) => self.earlier(call).await?,
+            None => None,
+        };
+        let status = match &earlier {
+            // What was the newest then may not be any more.
+            Some(earlier) => status_of(self.house.journal().as_ref(), earlier.evacuation).await?,
+            None => self.named_or_newest(&named).await?,
+        };
         let pair = self.house.pair(&status.source_site, &status.destination_site).await?;
-        if apply {
-            self.apply(&status, &pair, &orders).await?;
+        if let Some(call) = &call {
+            self.apply(&status, &pair, &orders, call).await?;
         }
         let unconfirmed = unconfirmed(&pair.destination, Some(&pair.source)).await.map_err(OrchestratorError::from)?;
         let lines = self.lines(&status, &pair, None).await?;
@@ -100,12 +110,18 @@ impl Api {
     }
 
     /// Makes the orders and assertions durable, and has what is held looked at.
-    async fn apply(&self, status: &EvacuationStatus, pair: &Pair, orders: &Orders) -> Result<(), OrchestratorError> {
+    async fn apply(
+        &self,
+        status: &EvacuationStatus,
+        pair: &Pair,
+        orders: &Orders,
+        call: &Call,
+    ) -> Result<(), OrchestratorError> {
         let seat = self.house.seats.of(status.id);
         let begun = {
             let mut driven = seat.driven.lock().await;
             let status = status_of(self.house.journal().as_ref(), status.id).await?;
-            let moves = self.order_cold_starts(&status, orders).await?;
+            let moves = self.order(&status, orders, call).await?;
             self.assert(status.id, pair, orders).await?;
             if status.state == EvacuationState::Finished {
                 return Ok(());
@@ -180,10 +196,11 @@ impl Api {
     }
 
     /// Journals them, and returns how all moves stood before.
-    async fn order_cold_starts(
+    async fn order(
         &self,
         status: &EvacuationStatus,
         orders: &Orders,
+        call: &Call,
     ) -> Result<Vec<MoveStatus>, OrchestratorError> {
         let moves = all_moves(self.house.journal().as_ref(), status.id).await?;
         let states: BTreeMap<VmId, MoveState> = moves.iter().map(|one| (one.planned.vm, one.state)).collect();
@@ -193,29 +210,27 @@ impl Api {
             None => Some((*vm, "it is not in this evacuation".to_owned())),
         };
         let refused: Vec<(VmId, String)> = orders.cold_start.iter().filter_map(why_not).collect();
-        let kind = JournalKind::ColdStartOrdered;
-        let first = orders.cold_start.first();
-        let repeated = first.is_some() && self.is_repeated(orders.request, status.id, &orders.caller.by, &kind).await?;
-        if !repeated && !refused.is_empty() {
+        if self.earlier(call).await?.is_some() {
+            return Ok(moves);
+        }
+        if !refused.is_empty() {
             return Err(OrchestratorError::NotRetried { vms: refused });
         }
-        if first.is_some() && !repeated {
-            let pen = self.house.pen(status.id).of(&orders.caller);
-            let mut request = Some(orders.request);
-            let records: Vec<JournalRecord> =
-                orders.cold_start.iter().map(|vm| pen.record(request.take(), Some(*vm), kind.clone())).collect();
-            self.ordered(records).await?;
-        }
+        let pen = self.house.pen(status.id).of(&orders.caller);
+        let assertions = orders.assertions.clone();
+        let mut records = vec![pen.record(Some(call), None, JournalKind::RecoveryOrdered { assertions })];
+        records.extend(orders.cold_start.iter().map(|vm| pen.about(*vm, JournalKind::ColdStartOrdered)));
+        self.ordered(call, records).await?;
         Ok(moves)
     }
 
     /// Writes down what a person has sworn to, once.
     async fn assert(&self, evacuation: EvacuationId, pair: &Pair, orders: &Orders) -> Result<(), OrchestratorError> {
-        if orders.fenced.is_empty() {
+        if orders.assertions.is_empty() {
             return Ok(());
         }
         let claims = pair.destination.claims(evacuation).await?;
-        for (fenced, reason) in &orders.fenced {
+        for Sworn { fenced, reason } in &orders.assertions {
             let stands = |one: &Assertion| one.fenced == *fenced && one.reason == *reason && one.by == orders.caller.by;
             if claims.assertions.iter().any(stands) {
                 continue;
@@ -280,13 +295,13 @@ fn has_begun(one: &MoveStatus) -> bool {
 fn orders(request: pb::RecoverEvacuationRequest, caller: Caller) -> Result<Orders, Status> {
     require_items("assert_hosts_fenced", request.assert_hosts_fenced.len(), ASSERTIONS_MAX)?;
     require_items("cold_start_vms", request.cold_start_vms.len(), ITEMS_MAX)?;
-    let mut fenced = Vec::new();
+    let mut assertions = Vec::new();
     if let Some(reason) = request.assert_source_fenced_reason {
-        fenced.push((Fenced::Source, text("assert_source_fenced_reason", reason)?));
+        assertions.push(Sworn { fenced: Fenced::Source, reason: text("assert_source_fenced_reason", reason)? });
     }
     for host in request.assert_hosts_fenced {
         let name: HostName = parsed("assert_hosts_fenced.host", &host.host)?;
-        fenced.push((Fenced::Host(name), text("assert_hosts_fenced.reason", host.reason)?));
+        assertions.push(Sworn { fenced: Fenced::Host(name), reason: text("assert_hosts_fenced.reason", host.reason)? });
     }
     let mut cold_start = BTreeSet::new();
     for (place, vm) in request.cold_start_vms.iter().enumerate() {
@@ -294,8 +309,6 @@ fn orders(request: pb::RecoverEvacuationRequest, caller: Caller) -> Result<Order
             return Err(InvalidMessage::new(format!("cold_start_vms[{place}]"), Problem::Repeated { first: 0 }).into());
         }
     }
-    // A report changes nothing, so it needs no id.
-    let request_given = if request.apply { request_id(&request.request_id)? } else { RequestId(uuid::Uuid::nil()) };
     let wait = match request.wait_ms {
         0 => WAIT_DEFAULT,
         given => Duration::from_millis(given),
@@ -304,7 +317,7 @@ fn orders(request: pb::RecoverEvacuationRequest, caller: Caller) -> Result<Order
         let max = u64::try_from(RECOVER_WAIT_MAX.as_millis()).unwrap_or(u64::MAX);
         return Err(InvalidMessage::new("wait_ms", Problem::OutOfRange { given: request.wait_ms, min: 0, max }).into());
     }
-    Ok(Orders { request: request_given, caller, fenced, cold_start, wait })
+    Ok(Orders { caller, assertions, cold_start, wait })
 }
 
 fn shown(line: &RollCallLine) -> pb::RollCallLine {

@@ -167,7 +167,10 @@ impl Driver {
             let error = clip(&format!("not taken onto the roll: {error}"));
             let (hold, verdict) = (Hold::NotOnRoll, Verdict::NotStarted);
             let held = JournalKind::Held { hold, verdict, error: Some(error.clone()) };
-            [self.pen.about(*vm, JournalKind::StepFailed { action, error }), self.pen.about(*vm, held)]
+            [
+                self.pen.about(*vm, JournalKind::StepFailed { action, token: None, attempt: None, error }),
+                self.pen.about(*vm, held),
+            ]
         });
         let records: Vec<JournalRecord> = records.collect();
         Ok(self.pen.write(records).await?)

@@ -3,6 +3,7 @@
 
 use super::outlook::foretell;
 use super::preflight::{Gathered, gather};
+use crate::api::call::Call;
 use crate::api::caller::Caller;
 use crate::error::OrchestratorError;
 use crate::parts::{EVACUATIONS_OPEN_MAX, Orchestrator};
@@ -12,7 +13,7 @@ use muster_core::evacuation::{
 };
 use muster_core::evidence::Outcome;
 use muster_core::forecast::{Forecast, Forecaster};
-use muster_core::ids::{EvacuationId, RequestId, VmId};
+use muster_core::ids::{EvacuationId, VmId};
 use muster_core::ledger::RollEntry;
 use muster_core::plan::{Finding, Plan, plan};
 use muster_core::runbook::Runbook;
@@ -24,11 +25,9 @@ use std::sync::Arc;
 /// What is ordered.
 pub(crate) struct EvacuationOrder {
     /// The call.
-    pub(crate) request: RequestId,
+    pub(crate) call: Call,
     /// The runbook's text.
     pub(crate) runbook: String,
-    /// By whom, and from where.
-    pub(crate) caller: Caller,
     /// Begin and keep nothing.
     pub(crate) validate_only: bool,
 }
@@ -46,7 +45,7 @@ pub(crate) async fn order(house: &Arc<Orchestrator>, order: EvacuationOrder) -> 
     if house.stop.is_cancelled() {
         return Err(OrchestratorError::Stopping);
     }
-    if let Some(earlier) = repeated(house, &order).await? {
+    if let Some(earlier) = repeated(house, &order.call).await? {
         return Ok(Ordered::Begun(earlier));
     }
     let runbook = Runbook::parse(&order.runbook).map_err(|mistakes| OrchestratorError::Runbook { mistakes })?;
@@ -55,10 +54,10 @@ pub(crate) async fn order(house: &Arc<Orchestrator>, order: EvacuationOrder) -> 
         return Err(OrchestratorError::TooMany { what: "too many evacuations are open", most: EVACUATIONS_OPEN_MAX });
     }
     let plan = make_plan(house, &runbook).await?;
-    must_reach(&order.caller, &plan)?;
+    must_reach(&order.call.caller, &plan)?;
     let evacuation = EvacuationId(house.env().new_id());
-    let pen = house.pen(evacuation).of(&order.caller);
-    let ordered = pen.record(Some(order.request), None, ordered_kind(&runbook, &order.runbook));
+    let pen = house.pen(evacuation).of(&order.call.caller);
+    let ordered = pen.record(Some(&order.call), None, ordered_kind(&runbook, &order.runbook));
     let warnings: Vec<String> = plan.warnings.iter().map(Finding::to_string).collect();
     if order.validate_only {
         let status = EvacuationStatus::ordered(&ordered).ok_or(OrchestratorError::NoEvacuation { evacuation: None })?;
@@ -74,9 +73,9 @@ pub(crate) async fn order(house: &Arc<Orchestrator>, order: EvacuationOrder) -> 
         Ok(()) => {}
         Err(JournalError::RequestKnown { .. }) => {
             drop(driven);
-            return match repeated(house, &order).await? {
+            return match repeated(house, &order.call).await? {
                 Some(earlier) => Ok(Ordered::Begun(earlier)),
-                None => Err(OrchestratorError::RequestIdReused { request: order.request }),
+                None => Err(OrchestratorError::RequestIdReused { request: order.call.request }),
             };
         }
         Err(error) => return Err(error.into()),
@@ -189,42 +188,12 @@ async fn make_plan(house: &Orchestrator, runbook: &Runbook) -> Result<Plan, Orch
     check(house, runbook).await?.map_err(|findings| OrchestratorError::Blocked { findings })
 }
 
-async fn repeated(
-    house: &Orchestrator,
-    order: &EvacuationOrder,
-) -> Result<Option<EvacuationStatus>, OrchestratorError> {
-    let Some((_, earlier)) = house.journal().find_request(order.request).await? else { return Ok(None) };
-    let same = match &earlier.kind {
-        JournalKind::Ordered { runbook, .. } => {
-            *runbook == order.runbook && earlier.by == order.caller.by && !order.validate_only
-        }
-        JournalKind::MovePlanned { .. }
-        | JournalKind::Planned { .. }
-        | JournalKind::Claimed { .. }
-        | JournalKind::RollWritten
-        | JournalKind::Paused { .. }
-        | JournalKind::Resumed
-        | JournalKind::Cancelled
-        | JournalKind::RetryOrdered
-        | JournalKind::ColdStartOrdered
-        | JournalKind::ReleaseOrdered { .. }
-        | JournalKind::Adjusted { .. }
-        | JournalKind::RungTaken { .. }
-        | JournalKind::AlarmRaised { .. }
-        | JournalKind::StepIntended { .. }
-        | JournalKind::StepFailed { .. }
-        | JournalKind::AttemptFailed { .. }
-        | JournalKind::Held { .. }
-        | JournalKind::Settled { .. }
-        | JournalKind::CommandIntended { .. }
-        | JournalKind::CommandDone { .. }
-        | JournalKind::CommandFailed { .. }
-        | JournalKind::Finished => false,
-    };
-    if same {
-        status_of(house.journal().as_ref(), earlier.evacuation).await.map(Some)
-    } else {
-        Err(OrchestratorError::RequestIdReused { request: order.request })
+/// The evacuation that this very call has begun before.
+async fn repeated(house: &Orchestrator, call: &Call) -> Result<Option<EvacuationStatus>, OrchestratorError> {
+    let journal = house.journal().as_ref();
+    match call.earlier(journal).await? {
+        None => Ok(None),
+        Some(earlier) => status_of(journal, earlier.evacuation).await.map(Some),
     }
 }
 

@@ -153,6 +153,6 @@ async fn a_vm_is_found_by_name_and_its_retired_copy_is_released_on_purpose() {
         let released = client.release_vm(release.clone()).await.unwrap().into_inner().r#move.unwrap();
         assert_eq!(released.source_copy, "Runnable", "{released:#?}");
     }
-    assert_eq!(stage.audit(Some(vm(1))).await.last().map(String::as_str), Some("release_ordered"));
+    assert_eq!(stage.audit(Some(vm(1))).await.last().map(String::as_str), Some("released"));
     stage.assert_all_run_at(Side::Destination).await;
 }

@@ -232,6 +232,7 @@ async fn half_planned(stage: &mut Stage, more: &str) {
         by: "the test".to_owned(),
         origin: None,
         request: None,
+        call: None,
         evacuation: EvacuationId(uuid::Uuid::from_u128(77)),
         vm,
         kind,

@@ -124,6 +124,7 @@ async fn with_moves(stage: &mut Stage, moves: usize) {
         by: "the test".to_owned(),
         request: None,
         origin: None,
+        call: None,
         evacuation: EvacuationId(uuid::Uuid::from_u128(77)),
         vm,
         kind,

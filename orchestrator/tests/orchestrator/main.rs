@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod alarms;
+mod audit;
 mod course;
 mod evacuations;
 mod faults;

@@ -6,6 +6,7 @@ use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
 use muster_core::ids::{EvacuationId, RequestId, SiteName, VmId};
 use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
 use muster_core::ledger::{HighWater, VmRow};
+use muster_store::chain::{Head, StoredRecord};
 use muster_store::memory::{MemoryJournal, MemoryLedger};
 use muster_store::{
     Health, Journal, JournalError, JournalQuery, Ledger, LedgerEvacuation, ReadLedger, Receipt, RowQuery, StoreError,
@@ -99,6 +100,12 @@ impl Journal for Mortal<MemoryJournal> {
     }
     async fn records(&self, query: JournalQuery) -> Result<Vec<(u64, JournalRecord)>, StoreError> {
         self.alive(self.inner.records(query)).await
+    }
+    async fn stored(&self, query: JournalQuery) -> Result<Vec<StoredRecord>, StoreError> {
+        self.alive(self.inner.stored(query)).await
+    }
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.alive(self.inner.head()).await
     }
     async fn wait_past(&self, after_sequence: u64) -> Result<u64, StoreError> {
         self.alive(self.inner.wait_past(after_sequence)).await

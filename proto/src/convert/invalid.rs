@@ -1,6 +1,7 @@
 //! What is wrong with a message, and where.
 
 use muster_core::class::Class;
+use muster_core::fingerprint::NotFingerprint;
 use muster_core::ids::IdError;
 
 /// A message that can't be taken as it is.
@@ -46,6 +47,12 @@ pub enum Problem {
         /// How long it may be, in bytes.
         max: usize,
     },
+    /// No SHA-256 in hex.
+    #[error(transparent)]
+    Fingerprint(#[from] NotFingerprint),
+    /// No kind of line in the audit trail.
+    #[error("is no name of an audit line; use one that such a line carries as its record")]
+    NoSuchRecord,
     /// A text with nothing in it.
     #[error("is empty; say something")]
     Empty,

@@ -28,7 +28,7 @@ pub use command::{SiteAction, SiteCommand};
 pub use event::{Alarm, LedgerLine, News, SiteNews, SiteStatus};
 pub use invalid::{InvalidMessage, Problem};
 pub use inventory::{InventoryEntry, add_to_inventory, inventory_items};
-pub use read::{attempt, bounded_text, page_size, parsed, request_id, require_items, required, text};
+pub use read::{attempt, bounded_text, page_size, parsed, payload, request_id, require_items, required, text};
 pub use request::{
     AssertFenced, ClaimEvacuation, CommitArrival, Execute, GreatestEpoch, Ledgers, Observe, PathProof, ProvePath,
     ReleaseClaim, VmToken, WriteRoll, evacuations,

@@ -25,6 +25,12 @@ pub fn request_id(given: &str) -> Result<RequestId, InvalidMessage> {
     parsed("request_id", given)
 }
 
+/// A message's encoding: the same for the same message, so that two can be compared by a hash.
+#[must_use]
+pub fn payload<M: prost::Message>(message: &M) -> Vec<u8> {
+    message.encode_to_vec()
+}
+
 /// That a repeated field holds no more than `max` items.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! Acting: the intent into the journal, one command to one site, and what its answer is worth.
 
+use super::scribe::Sent;
 use super::{Move, Settler, words};
 use crate::error::LinkError;
 use muster_core::class::Class;
@@ -42,7 +43,11 @@ impl Settler {
         let Some(site_action) = self.site_action(subject, action, evidence) else {
             return Acted::Unclear("the evidence names no attempt for it".to_owned());
         };
-        if let Err(error) = self.scribe.intended(subject.vm, action, verdict, token).await {
+        // An attempt that is about to be opened has no number yet: the destination's ledger allocates it.
+        let is_opened = matches!(action, Action::OpenAttempt(_));
+        let attempt = recorded_attempt(evidence).filter(|_| !is_opened);
+        let step = Sent { action, token, attempt };
+        if let Err(error) = self.scribe.intended(subject.vm, step, verdict).await {
             return Acted::JournalFailed(error.to_string());
         }
         let command = SiteCommand { vm: subject.vm, token, action: site_action };
@@ -55,7 +60,7 @@ impl Settler {
             Ok(_) => Acted::Done,
             Err(error) => {
                 tracing::debug!(vm = %subject.vm, ?action, %error, "not done");
-                if let Err(unwritten) = self.scribe.failed(subject.vm, action, &error).await {
+                if let Err(unwritten) = self.scribe.failed(subject.vm, step, &error).await {
                     tracing::warn!(%unwritten, "a failed step could not be journaled");
                 }
                 worth(&error)
@@ -96,8 +101,8 @@ impl Settler {
         Tuning { auto_converge: wanted.auto_converge || subject.auto_converge, ..wanted }
     }
 
-    /// Changes a transfer that is under way. Not in the journal as a step: it decides nothing about the VM, and what it was
-    /// changed for, a rung or a person's order, stands there.
+    /// Changes a transfer that is under way. Not in the journal as a step, since it decides nothing about the VM: what it was
+    /// changed for, a rung or a person's order, stands there before, and what came of it after.
     pub(super) async fn adjust(
         &self,
         vm: VmId,
@@ -109,7 +114,12 @@ impl Settler {
             return Acted::Unclear("the source is given up as lost".to_owned());
         };
         let action = SiteAction::AdjustTransfer { bandwidth_mib_s, downtime_ms };
-        match source.execute(self.evacuation, SiteCommand { vm, token, action }).await {
+        let sent = source.execute(self.evacuation, SiteCommand { vm, token, action }).await;
+        let terms = (bandwidth_mib_s, downtime_ms);
+        if let Err(unwritten) = self.scribe.adjusted(vm, token, terms, sent.as_ref().err()).await {
+            tracing::warn!(%vm, %unwritten, "what became of a transfer's other terms could not be journaled");
+        }
+        match sent {
             Ok(_) => Acted::Done,
             Err(error) => {
                 tracing::warn!(%vm, %error, "a transfer could not be adjusted");

@@ -2,6 +2,7 @@
 
 use super::JournalPlace;
 use super::sample::{evacuation, ordered, planned, record, request, vm};
+use crate::chain::{ChainCheck, Head};
 use crate::{Journal, JournalError, JournalQuery, RECORDS_MAX, StoreError};
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, JournalKind, JournalRecord, MoveState, MoveStatus};
 use muster_core::evidence::{ArrivalKind, Outcome};
@@ -19,6 +20,7 @@ const CALLERS: u32 = 32;
 pub async fn suite<P: JournalPlace>(place: impl Fn() -> P) {
     begins_empty(&place()).await;
     keeps_records_over_reopening(&place()).await;
+    chains_records(&place()).await;
     knows_a_request_again(&place()).await;
     appends_all_or_none(&place()).await;
     refuses_what_was_never_ordered(&place()).await;
@@ -51,6 +53,34 @@ async fn keeps_records_over_reopening<P: JournalPlace>(place: &P) {
     assert_eq!(journal.newest(), newest);
     let read = journal.records(JournalQuery::all()).await.expect("it can be read");
     assert_eq!(read, (1..).zip(records).collect::<Vec<_>>());
+}
+
+async fn chains_records<P: JournalPlace>(place: &P) {
+    let empty = open(place).await;
+    assert_eq!(empty.head().await.expect("it can be read"), Head::genesis());
+    drop(empty);
+    // In calls of several records, with the journal opened again in between.
+    let history = history();
+    let (begun, rest) = history.split_at(3);
+    let (middle, end) = rest.split_at(7);
+    for records in [begun, middle, end] {
+        let journal = open(place).await;
+        append(&journal, records.to_vec()).await;
+    }
+    let journal = open(place).await;
+    let stored = journal.stored(JournalQuery::all()).await.expect("it can be read");
+    let mut check = ChainCheck::new(None);
+    for (one, record) in stored.iter().zip(&history) {
+        check.take(one).expect("the chain is whole");
+        assert_eq!(one.read().as_ref().ok(), Some(record));
+    }
+    assert_eq!(check.end(history.len() as u64), Ok(check.head()));
+    assert_eq!(journal.head().await.expect("it can be read"), check.head());
+    let of_two = JournalQuery { vm: Some(vm(2)), after_sequence: 4, limit: 2, ..JournalQuery::all() };
+    let found = journal.stored(of_two).await.expect("it can be read");
+    let expected: Vec<_> =
+        stored.into_iter().filter(|one| one.sequence > 4 && one.vm == Some(vm(2).to_string())).take(2).collect();
+    assert_eq!(found, expected);
 }
 
 async fn knows_a_request_again<P: JournalPlace>(place: &P) {
@@ -278,7 +308,10 @@ fn history() -> Vec<JournalRecord> {
     let of = evacuation(1);
     let about = |number: u32, kind| record(of, Some(vm(number)), kind);
     let intended = |number, action, sequence| {
-        about(number, JournalKind::StepIntended { action, token: Token::new(1, sequence), verdict: None })
+        about(
+            number,
+            JournalKind::StepIntended { action, token: Token::new(1, sequence), verdict: None, attempt: None },
+        )
     };
     vec![
         ordered(of, request(1)),

@@ -3,6 +3,7 @@
 use muster_core::claim::{Holder, HolderKind};
 use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::evacuation::{JournalKind, JournalRecord, PlannedMove};
+use muster_core::fingerprint::Fingerprint;
 use muster_core::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use muster_core::ledger::RollEntry;
 use muster_core::ledger::command::{
@@ -58,7 +59,12 @@ pub(super) fn ordered(of: EvacuationId, by: RequestId) -> JournalRecord {
         destination_site: site("attic"),
         runbook: "name = 'the cellar is wet'\n# \"quoted\", ünd more".to_owned(),
     };
-    JournalRecord { origin: Some("127.0.0.1:40312".to_owned()), request: Some(by), ..record(of, None, kind) }
+    JournalRecord {
+        origin: Some("127.0.0.1:40312".to_owned()),
+        request: Some(by),
+        call: Some(Fingerprint([7; 32])),
+        ..record(of, None, kind)
+    }
 }
 
 pub(super) fn planned(of: EvacuationId, number: u32) -> JournalRecord {
@@ -86,6 +92,7 @@ pub(super) fn record(of: EvacuationId, about: Option<VmId>, kind: JournalKind) -
         by: "ada".to_owned(),
         origin: None,
         request: None,
+        call: None,
         evacuation: of,
         vm: about,
         kind,

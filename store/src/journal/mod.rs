@@ -2,7 +2,9 @@
 //! `muster_core::evacuation` and nowhere else; an engine only makes them last, in the records' own transaction.
 
 pub(crate) mod batch;
+pub mod chain;
 
+use self::chain::{Head, StoredRecord};
 use crate::error::{Health, StoreError};
 use async_trait::async_trait;
 use muster_core::class::Class;
@@ -67,6 +69,19 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// Where the store can't be read.
     async fn records(&self, query: JournalQuery) -> Result<Vec<(u64, JournalRecord)>, StoreError>;
+
+    /// The same page as it is stored: each column's text to the letter, with its link in the chain. It is not judged: a row
+    /// that isn't whole says so, and whether the links follow is for [`chain::ChainCheck`].
+    ///
+    /// # Errors
+    /// Where the store can't be read.
+    async fn stored(&self, query: JournalQuery) -> Result<Vec<StoredRecord>, StoreError>;
+
+    /// The newest durable record's number and link.
+    ///
+    /// # Errors
+    /// Where the store can't be read.
+    async fn head(&self) -> Result<Head, StoreError>;
 
     /// Waits until a record after `after_sequence` is durable and returns the newest sequence number.
     ///

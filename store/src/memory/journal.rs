@@ -1,6 +1,7 @@
 //! The journal on an imagined disk.
 
 use super::disk::{Contents, Disk, Handle};
+use crate::chain::{Head, StoredRecord};
 use crate::error::{Health, StoreError};
 use crate::journal::batch::{Batch, Ordered, State};
 use crate::journal::{Journal, JournalError, JournalQuery, RECORDS_MAX};
@@ -11,6 +12,7 @@ use muster_core::ids::{EvacuationId, RequestId, VmId};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ops::Bound;
+use std::sync::Arc;
 
 /// The disk of a journal.
 pub type JournalDisk = Disk<JournalContents>;
@@ -19,15 +21,16 @@ pub type JournalDisk = Disk<JournalContents>;
 #[derive(Debug, Clone, Default)]
 pub struct JournalContents {
     records: Vec<JournalRecord>,
+    stored: Vec<StoredRecord>,
     requests: BTreeMap<RequestId, u64>,
     evacuations: BTreeMap<EvacuationId, Ordered>,
     moves: BTreeMap<(EvacuationId, VmId), MoveStatus>,
 }
 
 /// What a write changes of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct JournalChange {
-    records: Vec<JournalRecord>,
+    records: Vec<(JournalRecord, StoredRecord)>,
     evacuations: Vec<Ordered>,
     moves: Vec<MoveStatus>,
 }
@@ -66,7 +69,14 @@ impl Journal for MemoryJournal {
             .write(|written| {
                 let mut batch = Batch::new(written.newest());
                 let Ok(answer) = batch.append(written, records);
-                (JournalChange::of(&batch), answer)
+                match JournalChange::of(&batch, written.head()) {
+                    Ok(change) => (change, answer),
+                    Err(source) => {
+                        let error =
+                            StoreError::Encoding { path: "a journal in memory".into(), source: Arc::new(source) };
+                        (JournalChange::default(), Err(error.into()))
+                    }
+                }
             })
             .await?
     }
@@ -114,6 +124,18 @@ impl Journal for MemoryJournal {
         self.handle.read(|contents| contents.found(&query))
     }
 
+    async fn stored(&self, query: JournalQuery) -> Result<Vec<StoredRecord>, StoreError> {
+        self.handle.read(|contents| {
+            let found = contents.found(&query).into_iter();
+            let place = |(sequence, _)| usize::try_from(sequence - 1).unwrap_or(usize::MAX);
+            found.filter_map(|found| contents.stored.get(place(found)).cloned()).collect()
+        })
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.handle.read(JournalContents::head)
+    }
+
     async fn wait_past(&self, after_sequence: u64) -> Result<u64, StoreError> {
         self.handle.pulse.wait_past(after_sequence).await
     }
@@ -131,8 +153,9 @@ impl Contents for JournalContents {
     type Change = JournalChange;
 
     fn apply(&mut self, change: JournalChange) {
-        for record in change.records {
+        for (record, stored) in change.records {
             self.records.push(record);
+            self.stored.push(stored);
             let (sequence, request) = (self.newest(), self.records.last().and_then(|record| record.request));
             if let Some(request) = request {
                 self.requests.insert(request, sequence);
@@ -149,16 +172,26 @@ impl Contents for JournalContents {
 }
 
 impl JournalChange {
-    fn of(batch: &Batch) -> Self {
-        JournalChange {
-            records: batch.records().map(|(_, record)| record.clone()).collect(),
+    fn of(batch: &Batch, mut before: Head) -> Result<Self, serde_json::Error> {
+        let mut records = Vec::new();
+        for (_, record) in batch.records() {
+            let stored = StoredRecord::after(before, record)?;
+            before = stored.head();
+            records.push((record.clone(), stored));
+        }
+        Ok(JournalChange {
+            records,
             evacuations: batch.changed_evacuations().cloned().collect(),
             moves: batch.changed_moves().cloned().collect(),
-        }
+        })
     }
 }
 
 impl JournalContents {
+    fn head(&self) -> Head {
+        self.stored.last().map_or_else(Head::genesis, StoredRecord::head)
+    }
+
     fn found(&self, query: &JournalQuery) -> Vec<(u64, JournalRecord)> {
         let fits = |(sequence, record): &(u64, &JournalRecord)| {
             *sequence > query.after_sequence

@@ -4,16 +4,16 @@
 //! has, from the same values that are written; so a reading asks for it in the same statement. The function is part of
 //! the files' form: it never changes.
 //!
-//! ```text
-//! digest = the first 8 bytes of SHA-256 over the columns, as a signed big-endian number
-//! column = 0 for NULL | 1, 8 bytes big-endian for an integer | 2, length in 8 bytes, bytes for a text
-//! ```
+//! It is the first 8 bytes of SHA-256 over the columns (`crate::columns` has their form), as a signed big-endian number.
+//!
+//! The two functions that chain an older journal when it is brought forward are registered here as well.
 
 use super::fault::Fault;
+use crate::columns::Columns;
+use crate::journal::chain::genesis;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
-use sha2::{Digest, Sha256};
 
 /// A table whose rows carry digests.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +32,10 @@ pub(super) const CLAIMS: Table = Table { name: "evacuation", columns: &["evacuat
 pub(super) const WITNESS: Table = Table { name: "witness", columns: &["site", "rebuilt_at", "sequence", "at"] };
 pub(super) const EVENT: Table =
     Table { name: "event", columns: &["sequence", "at", "evacuation", "vm", "token_epoch", "token_sequence", "kind"] };
-pub(super) const RECORD: Table =
-    Table { name: "record", columns: &["sequence", "at", "by", "request", "evacuation", "vm", "kind", "origin"] };
+pub(super) const RECORD: Table = Table {
+    name: "record",
+    columns: &["sequence", "at", "by", "request", "evacuation", "vm", "kind", "origin", "call", "chain"],
+};
 pub(super) const EVACUATION: Table = Table { name: "evacuation", columns: &["evacuation", "ordered", "status"] };
 pub(super) const MOVE: Table = Table { name: "move", columns: &["evacuation", "vm", "status"] };
 
@@ -84,35 +86,33 @@ impl Table {
     }
 }
 
-/// Teaches a connection the function.
+/// Teaches a connection the functions.
 pub(super) fn register(connection: &Connection) -> Result<(), Fault> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function(c"row_digest", -1, flags, |row| Ok(digest(row)))?;
+    connection.create_scalar_function(c"chain_genesis", 0, flags, |_| Ok(genesis().0))?;
+    connection.create_scalar_function(c"chain_link", -1, flags, |row| Ok(hash(row)))?;
     Ok(())
 }
 
 fn digest(row: &Context<'_>) -> i64 {
-    let mut hasher = Sha256::new();
+    let [a, b, c, d, e, f, g, h, ..] = hash(row);
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+fn hash(row: &Context<'_>) -> [u8; 32] {
+    let mut columns = Columns::new();
     for index in 0..row.len() {
-        let mut sized = |tag: u8, bytes: &[u8]| {
-            hasher.update([tag]);
-            hasher.update((bytes.len() as u64).to_be_bytes());
-            hasher.update(bytes);
-        };
         match row.get_raw(index) {
-            ValueRef::Null => hasher.update([0]),
-            ValueRef::Integer(number) => {
-                hasher.update([1]);
-                hasher.update(number.to_be_bytes());
-            }
-            ValueRef::Text(text) => sized(2, text),
-            // No column holds these; a file that does was changed, and its digest says so.
-            ValueRef::Real(number) => sized(3, &number.to_be_bytes()),
-            ValueRef::Blob(bytes) => sized(4, bytes),
+            ValueRef::Null => columns.null(),
+            ValueRef::Integer(number) => columns.integer(number),
+            ValueRef::Text(text) => columns.text(text),
+            // No column holds one; a file that does was changed, and its digest says so.
+            ValueRef::Real(number) => columns.real(number),
+            ValueRef::Blob(bytes) => columns.blob(bytes),
         }
     }
-    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hasher.finalize());
-    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+    columns.finish()
 }
 
 fn shown(key: ValueRef<'_>) -> String {

@@ -77,20 +77,36 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 /// Opens a file for reading alone, also one that nobody has open and whose last writer was killed. Changes nothing
 /// in it. Returns the newest sequence number of its history as well.
 pub(super) fn open_read_only(path: &Path, schema: &Schema) -> Result<(PathBuf, Connection, u64), StoreError> {
+    let (path, (connection, newest)) = open_for_reading(path, schema, |connection, path| {
+        let newest = check_whole(&connection, schema, path)?;
+        Ok((connection, newest))
+    })?;
+    Ok((path, connection, newest))
+}
+
+/// The same without knowing whether it is whole: for finding out what is wrong with it.
+pub(super) fn open_unjudged(path: &Path, schema: &Schema) -> Result<(PathBuf, Connection), StoreError> {
+    open_for_reading(path, schema, |connection, _| Ok(connection))
+}
+
+fn open_for_reading<T>(
+    path: &Path,
+    schema: &Schema,
+    judge: impl Fn(Connection, &Path) -> Result<T, StoreError>,
+) -> Result<(PathBuf, T), StoreError> {
     let path = resolve(path)?;
     std::fs::metadata(&path).map_err(|error| file_error(&path, "looking at it", error))?;
-    let read = |connection: Connection| -> Result<(Connection, u64), StoreError> {
+    let read = |connection: Connection| -> Result<T, StoreError> {
         identify(&connection, &path, schema)?;
         check_version(&connection, schema, &path, Purpose::Reading)?;
-        let newest = check_whole(&connection, schema, &path)?;
-        Ok((connection, newest))
+        judge(connection, &path)
     };
     match open_reader(&path).and_then(read) {
-        Ok((connection, newest)) => Ok((path, connection, newest)),
+        Ok(read) => Ok((path, read)),
         // Where the directory can't be written the engine has no place for its index of the log.
         Err(StoreError::ReadOnly { .. } | StoreError::Engine { .. }) if log_is_empty(&path) => {
-            let (connection, newest) = open_immutable(&path).and_then(read)?;
-            Ok((path, connection, newest))
+            let read = open_immutable(&path).and_then(read)?;
+            Ok((path, read))
         }
         Err(error) => Err(error),
     }
@@ -267,8 +283,8 @@ fn check_pages(connection: &Connection, schema: &Schema, path: &Path, version: u
     check().map_err(|fault| fault.at(path, Moment::BeforeCommit))
 }
 
-/// Reads the whole file for broken pages and indexes, changed rows, rows behind their history, and a history with gaps; returns
-/// the newest sequence number.
+/// Reads the whole file for broken pages and indexes, changed rows, rows behind their history, and a history with gaps or with
+/// links that don't follow; returns the newest sequence number.
 fn check_whole(connection: &Connection, schema: &Schema, path: &Path) -> Result<u64, StoreError> {
     check_pages(connection, schema, path, schema.version())?;
     let check = || -> Result<u64, Fault> {
@@ -288,6 +304,9 @@ fn check_whole(connection: &Connection, schema: &Schema, path: &Path) -> Result<
             connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         if first != 1 || count != newest {
             return Err(Fault::Nonsense(format!("{count} rows of {history} are numbered {first} to {newest}")));
+        }
+        if let Some(fault) = schema.chain.map_or(Ok(None), |first_fault| first_fault(connection))? {
+            return Err(Fault::Nonsense(format!("its chain is broken: {fault}")));
         }
         u64::try_from(newest).map_err(|_| Fault::Nonsense(format!("{history} {newest}")))
     };

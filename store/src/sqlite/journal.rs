@@ -1,11 +1,12 @@
 //! The journal in one SQLite file.
 
-use super::fault::Fault;
+use super::fault::{Fault, Moment};
 use super::file;
 use super::journal_rows::{self as rows, Stored};
 use super::reader::Readers;
 use super::schema::JOURNAL;
 use super::writer::{Work, Writer};
+use crate::chain::{Head, StoredRecord};
 use crate::error::{Health, StoreError};
 use crate::journal::batch::Batch;
 use crate::journal::{Journal, JournalError, JournalQuery, RECORDS_MAX};
@@ -14,7 +15,7 @@ use async_trait::async_trait;
 use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
 use muster_core::ids::{EvacuationId, RequestId, VmId};
 use rusqlite::Connection;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A journal file, open for writing. Dropping it waits until what was handed in is durable, and lets go of the file.
@@ -85,6 +86,14 @@ impl Journal for SqliteJournal {
         self.read(move |connection| rows::records(connection, query)).await
     }
 
+    async fn stored(&self, query: JournalQuery) -> Result<Vec<StoredRecord>, StoreError> {
+        self.read(move |connection| rows::stored(connection, query)).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.read(rows::head).await
+    }
+
     async fn wait_past(&self, after_sequence: u64) -> Result<u64, StoreError> {
         self.pulse.wait_past(after_sequence).await
     }
@@ -95,6 +104,32 @@ impl Journal for SqliteJournal {
 
     fn health(&self) -> Health {
         self.pulse.health()
+    }
+}
+
+/// A journal's file as it lies there, for finding out what is wrong with its chain: read only, and not judged.
+#[derive(Debug)]
+pub struct JournalFile {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl JournalFile {
+    /// Opens it, whether an orchestrator has it open or not. Changes nothing.
+    ///
+    /// # Errors
+    /// Where it can't be read, is of another version, or something else.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let (path, connection) = file::open_unjudged(path, &JOURNAL)?;
+        Ok(JournalFile { path, connection })
+    }
+
+    /// A page of records as they are stored; see [`Journal::stored`]. Blocks.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn stored(&self, query: JournalQuery) -> Result<Vec<StoredRecord>, StoreError> {
+        rows::stored(&self.connection, query).map_err(|fault| fault.at(&self.path, Moment::BeforeCommit))
     }
 }
 

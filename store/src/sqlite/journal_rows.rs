@@ -2,10 +2,12 @@
 
 use super::digest::{EVACUATION, MOVE, RECORD};
 use super::fault::Fault;
-use super::text::{from_json, from_number, from_time, json, limit, number, parse, time};
+use super::text::{from_json, from_number, from_time, json, limit, number, time};
+use crate::chain::{ChainCheck, ChainFault, Head, StoredRecord};
 use crate::journal::JournalQuery;
 use crate::journal::batch::{Batch, Ordered, State};
 use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
+use muster_core::fingerprint::Fingerprint;
 use muster_core::ids::{EvacuationId, RequestId, VmId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
@@ -30,8 +32,13 @@ impl State for Stored<'_> {
 }
 
 fn select_record(which: &str) -> String {
-    let whole = RECORD.is_whole();
-    format!("SELECT sequence, at, by, request, evacuation, vm, kind, origin, {whole} FROM record WHERE {which}")
+    select_record_with(&RECORD.is_whole(), which)
+}
+
+fn select_record_with(whole: &str, which: &str) -> String {
+    format!(
+        "SELECT sequence, at, by, request, evacuation, vm, kind, origin, call, chain, {whole} FROM record WHERE {which}"
+    )
 }
 
 fn select_evacuation(which: &str) -> String {
@@ -90,6 +97,10 @@ pub(super) fn a_move(connection: &Connection, evacuation: EvacuationId, vm: VmId
 }
 
 pub(super) fn records(connection: &Connection, query: JournalQuery) -> Result<Vec<(u64, JournalRecord)>, Fault> {
+    stored(connection, query)?.iter().map(|stored| Ok((stored.sequence, whole(stored)?))).collect()
+}
+
+pub(super) fn stored(connection: &Connection, query: JournalQuery) -> Result<Vec<StoredRecord>, Fault> {
     // A number beyond what the engine can count to is after every record.
     let after = i64::try_from(query.after_sequence).unwrap_or(i64::MAX);
     let mut sql = select_record("sequence > ?");
@@ -104,27 +115,57 @@ pub(super) fn records(connection: &Connection, query: JournalQuery) -> Result<Ve
     }
     sql.push_str(" ORDER BY sequence LIMIT ?");
     values.push(Value::Integer(limit(query.limit)));
-    let found: Vec<Result<(u64, JournalRecord), Fault>> = connection
+    let found = connection
         .prepare_cached(&sql)?
-        .query_map(params_from_iter(values), |row| Ok(record(row)))?
+        .query_map(params_from_iter(values), stored_record)?
         .collect::<Result<_, _>>()?;
-    found.into_iter().collect()
+    Ok(found)
+}
+
+/// The newest record's number and link.
+pub(super) fn head(connection: &Connection) -> Result<Head, Fault> {
+    let newest = connection
+        .prepare_cached(&select_record("sequence = (SELECT max(sequence) FROM record)"))?
+        .query_row([], stored_record)
+        .optional()?;
+    match newest {
+        Some(stored) if stored.is_whole => Ok(stored.head()),
+        Some(stored) => Err(RECORD.changed(&stored.sequence.to_string())),
+        None => Ok(Head::genesis()),
+    }
+}
+
+/// The chain's first fault: in a file whose rows are whole and numbered without gaps.
+pub(super) fn first_unchained(connection: &Connection) -> Result<Option<ChainFault>, Fault> {
+    let mut check = ChainCheck::new(None);
+    let mut statement = connection.prepare(&select_record_with("true", "true ORDER BY sequence"))?;
+    for stored in statement.query_map([], stored_record)? {
+        if let Err(fault) = check.take(&stored?) {
+            return Ok(Some(fault));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes what a batch added.
 pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), Fault> {
+    let mut before = head(connection)?;
     let mut statement = connection.prepare_cached(&RECORD.insert())?;
-    for (sequence, record) in batch.records() {
+    for (_, record) in batch.records() {
+        let stored = StoredRecord::after(before, record).map_err(Fault::Encoding)?;
         statement.execute(params![
-            number(sequence),
-            time(record.at),
-            record.by,
-            record.request.map(|request| request.to_string()),
-            record.evacuation.to_string(),
-            record.vm.map(|vm| vm.to_string()),
-            json(&record.kind)?,
-            record.origin,
+            number(stored.sequence),
+            time(stored.at),
+            stored.by,
+            stored.request,
+            stored.evacuation,
+            stored.vm,
+            stored.kind,
+            stored.origin,
+            stored.call,
+            stored.link.0,
         ])?;
+        before = stored.head();
     }
     for ordered in batch.changed_evacuations() {
         connection.prepare_cached(&EVACUATION.upsert("evacuation"))?.execute(params![
@@ -156,19 +197,30 @@ fn move_status(row: &Row<'_>) -> Result<MoveStatus, Fault> {
 }
 
 fn record(row: &Row<'_>) -> Result<(u64, JournalRecord), Fault> {
-    RECORD.must_be_whole(row, 8)?;
-    let request: Option<String> = row.get(3)?;
-    let evacuation: String = row.get(4)?;
-    let vm: Option<String> = row.get(5)?;
-    let kind: String = row.get(6)?;
-    let record = JournalRecord {
+    let stored = stored_record(row)?;
+    Ok((stored.sequence, whole(&stored)?))
+}
+
+/// What a record says, only if it is as it was written.
+fn whole(stored: &StoredRecord) -> Result<JournalRecord, Fault> {
+    if !stored.is_whole {
+        return Err(RECORD.changed(&stored.sequence.to_string()));
+    }
+    stored.read().map_err(|unreadable| Fault::Nonsense(unreadable.to_string()))
+}
+
+fn stored_record(row: &Row<'_>) -> rusqlite::Result<StoredRecord> {
+    Ok(StoredRecord {
+        sequence: from_number(row.get(0)?),
         at: from_time(row.get(1)?),
         by: row.get(2)?,
+        request: row.get(3)?,
+        evacuation: row.get(4)?,
+        vm: row.get(5)?,
+        kind: row.get(6)?,
         origin: row.get(7)?,
-        request: request.map(|text| parse("record", &text)).transpose()?,
-        evacuation: parse("record", &evacuation)?,
-        vm: vm.map(|text| parse("record", &text)).transpose()?,
-        kind: from_json("record", &kind)?,
-    };
-    Ok((from_number(row.get(0)?), record))
+        call: row.get(8)?,
+        link: Fingerprint(row.get(9)?),
+        is_whole: row.get(10)?,
+    })
 }

@@ -18,7 +18,7 @@ mod tests;
 mod text;
 mod writer;
 
-pub use journal::SqliteJournal;
+pub use journal::{JournalFile, SqliteJournal};
 pub use ledger::{SqliteLedger, SqliteLedgerReader};
 pub use reader::READERS;
 pub use writer::{CALLS_WAITING_MAX, GROUP_MAX};

@@ -3,6 +3,8 @@
 
 use super::digest::{self, Table};
 use super::fault::Fault;
+use super::journal_rows;
+use crate::chain::ChainFault;
 use crate::error::FileKind;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +23,12 @@ pub(super) struct Schema {
     pub(super) tables: &'static [Table],
     /// Finds a key whose rows contradict one another, if there is one.
     pub(super) contradiction: Option<&'static str>,
+    /// Finds the first fault of the history's chain, if it is chained.
+    pub(super) chain: Option<FirstFault>,
 }
+
+/// Looks for the first fault of a chain.
+type FirstFault = fn(&Connection) -> Result<Option<ChainFault>, Fault>;
 
 /// A VM whose row is older than what the history says was done to it, as a page is that a disk has not written. No command
 /// is in the history under a token above its VM's floor. Numbers beyond 2^63 are stored as negative ones.
@@ -38,6 +45,7 @@ pub(super) const LEDGER: Schema = Schema {
     history: "event",
     tables: &[digest::VM, digest::ROLL, digest::CLAIMS, digest::EVENT, digest::WITNESS],
     contradiction: Some(BEHIND_ITS_HISTORY),
+    chain: None,
 };
 
 /// "muJo".
@@ -48,6 +56,7 @@ pub(super) const JOURNAL: Schema = Schema {
     history: "record",
     tables: &[digest::RECORD, digest::EVACUATION, digest::MOVE],
     contradiction: None,
+    chain: Some(journal_rows::first_unchained),
 };
 
 impl Schema {
