@@ -52,6 +52,10 @@ pub enum Doubt {
 }
 
 impl Verdict {
+    /// The name of every verdict.
+    pub const NAMES: [&'static str; 7] =
+        ["NotStarted", "NotMigrated", "HandedOver", "FullyMigrated", "MemoryLost", "SplitBrain", "Indeterminate"];
+
     /// The verdict's name without its reason: the key of counts and of filters.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -35,6 +35,7 @@ fn planned(number: u32, memory_mib: u64) -> PlannedMove {
         turn: Turn::default(),
         apart: None,
         expected: None,
+        tags: Vec::new(),
     }
 }
 

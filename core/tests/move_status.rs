@@ -36,6 +36,7 @@ fn folded(kinds: Vec<JournalKind>) -> MoveStatus {
         turn: Turn::default(),
         apart: None,
         expected: None,
+        tags: Vec::new(),
     };
     let mut status = MoveStatus::planned(EVACUATION, planned, "alice");
     for kind in kinds {

@@ -113,7 +113,12 @@ impl Scene {
     async fn moves(&self, evacuation: &str) -> Vec<wire::Move> {
         let channel = TcpDial.dial(&self.orchestrator_at).await.unwrap();
         let page_token = String::new();
-        let request = wire::ListMovesRequest { evacuation: evacuation.to_owned(), page_size: 1_000, page_token };
+        let request = wire::ListMovesRequest {
+            evacuation: evacuation.to_owned(),
+            page_size: 1_000,
+            page_token,
+            filter: String::new(),
+        };
         EvacuationsClient::new(channel).list_moves(request).await.unwrap().into_inner().moves
     }
 

@@ -149,7 +149,8 @@ impl Stage {
     /// Its moves.
     pub(crate) async fn moves(&self, evacuation: &str) -> Result<Vec<wire::Move>, tonic::Status> {
         let evacuation = evacuation.to_owned();
-        let request = wire::ListMovesRequest { evacuation, page_size: 1_000, page_token: String::new() };
+        let request =
+            wire::ListMovesRequest { evacuation, page_size: 1_000, page_token: String::new(), filter: String::new() };
         Ok(self.api.clone().list_moves(in_time(request)).await?.into_inner().moves)
     }
 

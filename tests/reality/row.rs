@@ -388,7 +388,8 @@ impl<'a> Row<'a> {
 
     async fn moves(&self) -> Result<Vec<wire::Move>, tonic::Status> {
         let evacuation = self.evacuation.clone();
-        let request = wire::ListMovesRequest { evacuation, page_size: 1_000, page_token: String::new() };
+        let request =
+            wire::ListMovesRequest { evacuation, page_size: 1_000, page_token: String::new(), filter: String::new() };
         Ok(self.muster.api.clone().list_moves(in_time(request)).await?.into_inner().moves)
     }
 }

@@ -402,7 +402,8 @@ async fn shown(
     let asked = async {
         let shown = client.get_evacuation(pb::GetEvacuationRequest { evacuation: evacuation.clone() }).await?;
         // No fleet here has more VMs than a page.
-        let request = pb::ListMovesRequest { evacuation, page_size: 1_000, page_token: String::new() };
+        let request =
+            pb::ListMovesRequest { evacuation, page_size: 1_000, page_token: String::new(), filter: String::new() };
         let moves = client.list_moves(request).await?.into_inner().moves;
         Ok::<_, tonic::Status>((shown.into_inner(), moves))
     };

@@ -127,7 +127,8 @@ impl Stage {
         let mut moves = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request = pb::ListMovesRequest { evacuation: id.clone(), page_size: 1_000, page_token };
+            let request =
+                pb::ListMovesRequest { evacuation: id.clone(), page_size: 1_000, page_token, filter: String::new() };
             let page = answered(client.list_moves(request).await)?.into_inner();
             moves.extend(page.moves);
             page_token = page.next_page_token;

@@ -53,12 +53,18 @@ pub(crate) struct StatusArgs {
     /// Stay and show how it goes, until it has ended
     #[arg(long)]
     pub(crate) watch: bool,
+    /// Only these moves, like 'state = HELD AND tag = web'; see docs/API.md
+    #[arg(long, value_name = "FILTER", conflicts_with = "watch")]
+    pub(crate) filter: Option<String>,
     #[command(flatten)]
     pub(crate) orchestrator: OrchestratorAddress,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
+    /// Only these, like 'state = RUNNING AND site = berlin'; see docs/API.md
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Option<String>,
     #[command(flatten)]
     pub(crate) orchestrator: OrchestratorAddress,
 }

@@ -52,8 +52,9 @@ pub(crate) struct InspectOrder {
 pub(crate) enum ClientOrder {
     Check { runbook: String },
     Evacuate { runbook: String, then: AfterStart, by: String },
-    Status { evacuation: Option<EvacuationId>, watch: bool },
-    List,
+    Status { evacuation: Option<EvacuationId>, filter: String },
+    Watch { evacuation: Option<EvacuationId> },
+    List { filter: String },
     Report { evacuation: Option<EvacuationId> },
     Show { vm: VmGiven },
     Change { change: EvacuationChange, evacuation: Option<EvacuationId>, by: String },
@@ -139,9 +140,16 @@ impl TryFrom<Cli> for Order {
             }
             Command::Status(args) => {
                 let evacuation = evacuation(args.evacuation.as_deref())?;
-                Order::Client(orchestrator(&args.orchestrator)?, ClientOrder::Status { evacuation, watch: args.watch })
+                let order = match args.watch {
+                    true => ClientOrder::Watch { evacuation },
+                    false => ClientOrder::Status { evacuation, filter: args.filter.unwrap_or_default() },
+                };
+                Order::Client(orchestrator(&args.orchestrator)?, order)
             }
-            Command::List(args) => Order::Client(orchestrator(&args.orchestrator)?, ClientOrder::List),
+            Command::List(args) => {
+                let order = ClientOrder::List { filter: args.filter.unwrap_or_default() };
+                Order::Client(orchestrator(&args.orchestrator)?, order)
+            }
             Command::Show(args) => {
                 Order::Client(orchestrator(&args.orchestrator)?, ClientOrder::Show { vm: vm(&args.vm)? })
             }

@@ -52,6 +52,7 @@ pub(crate) struct Move {
     pub(crate) planned_downtime_ms: Option<u64>,
     pub(crate) priority: u32,
     pub(crate) group: Option<String>,
+    pub(crate) tags: Vec<String>,
     /// The newest that either site raised about it, the newest first.
     pub(crate) alarms: Vec<Alarm>,
 }
@@ -131,6 +132,7 @@ impl From<wire::Move> for Move {
             planned_downtime_ms: message.planned_downtime_ms,
             priority: message.priority,
             group: given(&message.group),
+            tags: message.tags,
             alarms: message.alarms.into_iter().map(Alarm::from).collect(),
         }
     }

@@ -100,12 +100,13 @@ impl Api {
         answer.map(|answer| answer.into_inner().into()).map_err(|status| self.failed(&status))
     }
 
-    /// All evacuations.
-    pub(crate) async fn evacuations(&self) -> Result<Vec<Evacuation>, CliError> {
+    /// All evacuations that a filter lets through.
+    pub(crate) async fn evacuations(&self, filter: &str) -> Result<Vec<Evacuation>, CliError> {
         let mut all = Vec::new();
         let mut page_token = String::new();
         for _ in 0..PAGES_MAX {
-            let request = timed(wire::ListEvacuationsRequest { page_size: PAGE_MAX, page_token });
+            let filter = filter.to_owned();
+            let request = timed(wire::ListEvacuationsRequest { page_size: PAGE_MAX, page_token, filter });
             let page = self.client().list_evacuations(request).await.map_err(|status| self.failed(&status))?;
             let page = page.into_inner();
             all.extend(page.evacuations.into_iter().map(Evacuation::from));
@@ -117,13 +118,13 @@ impl Api {
         Ok(all)
     }
 
-    /// All moves of an evacuation.
-    pub(crate) async fn moves(&self, evacuation: &str) -> Result<Vec<Move>, CliError> {
+    /// All moves of an evacuation that a filter lets through.
+    pub(crate) async fn moves(&self, evacuation: &str, filter: &str) -> Result<Vec<Move>, CliError> {
         let mut all = Vec::new();
         let mut page_token = String::new();
         for _ in 0..PAGES_MAX {
-            let evacuation = evacuation.to_owned();
-            let request = timed(wire::ListMovesRequest { evacuation, page_size: PAGE_MAX, page_token });
+            let (evacuation, filter) = (evacuation.to_owned(), filter.to_owned());
+            let request = timed(wire::ListMovesRequest { evacuation, page_size: PAGE_MAX, page_token, filter });
             let page = self.client().list_moves(request).await.map_err(|status| self.failed(&status))?.into_inner();
             all.extend(page.moves.into_iter().map(Move::from));
             page_token = page.next_page_token;

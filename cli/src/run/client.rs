@@ -21,12 +21,12 @@ pub(super) async fn run(address: SiteAddress, order: ClientOrder, writer: &Write
     match order {
         ClientOrder::Check { runbook } => check(&api, &runbook, writer).await,
         ClientOrder::Evacuate { runbook, then, by } => evacuate::run(&api, &runbook, then, &by, writer).await,
-        ClientOrder::Status { evacuation, watch: true } => {
+        ClientOrder::Watch { evacuation } => {
             let evacuation = api.evacuation(evacuation).await?;
             evacuate::watch(&api, &evacuation.evacuation, writer).await
         }
-        ClientOrder::Status { evacuation, watch: false } => status(&api, evacuation, writer).await,
-        ClientOrder::List => list(&api, writer).await,
+        ClientOrder::Status { evacuation, filter } => status(&api, evacuation, &filter, writer).await,
+        ClientOrder::List { filter } => list(&api, &filter, writer).await,
         ClientOrder::Report { evacuation } => report(&api, evacuation, writer).await,
         ClientOrder::Show { vm } => show(&api, &vm, writer).await,
         ClientOrder::Change { change, evacuation, by } => self::change(&api, change, evacuation, by, writer).await,
@@ -45,22 +45,22 @@ async fn check(api: &Api, runbook: &str, writer: &Writer) -> Result<Exit, CliErr
     Ok(if check.blocking == 0 { Exit::Done } else { Exit::Refused })
 }
 
-async fn status(api: &Api, evacuation: Option<EvacuationId>, writer: &Writer) -> Result<Exit, CliError> {
+async fn status(api: &Api, evacuation: Option<EvacuationId>, filter: &str, writer: &Writer) -> Result<Exit, CliError> {
     let evacuation = api.evacuation(evacuation).await?;
-    let moves = api.moves(&evacuation.evacuation).await?;
+    let moves = api.moves(&evacuation.evacuation, filter).await?;
     writer.result(&Status { evacuation, moves }, status_text);
     Ok(Exit::Done)
 }
 
 async fn report(api: &Api, evacuation: Option<EvacuationId>, writer: &Writer) -> Result<Exit, CliError> {
     let evacuation = api.evacuation(evacuation).await?;
-    let moves = api.moves(&evacuation.evacuation).await?;
+    let moves = api.moves(&evacuation.evacuation, "").await?;
     writer.result(&Report::new(evacuation, moves), output::report::text);
     Ok(Exit::Done)
 }
 
-async fn list(api: &Api, writer: &Writer) -> Result<Exit, CliError> {
-    writer.result(&List { evacuations: api.evacuations().await? }, list_text);
+async fn list(api: &Api, filter: &str, writer: &Writer) -> Result<Exit, CliError> {
+    writer.result(&List { evacuations: api.evacuations(filter).await? }, list_text);
     Ok(Exit::Done)
 }
 

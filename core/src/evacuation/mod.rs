@@ -229,6 +229,9 @@ pub struct PlannedMove {
     /// When it is expected to begin and how long it takes. Older journals lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
+    /// Its labels, at most [`crate::definition::TAGS_MAX`]. Older journals lack them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
 }
 
 /// What is expected of an evacuation before it begins.

@@ -10,7 +10,7 @@ mod place;
 
 pub use finding::{FINDINGS_MAX, Finding, Problem, Severity};
 
-use crate::definition::{Definition, Disk, Mode};
+use crate::definition::{Definition, Disk, Mode, TAGS_MAX};
 use crate::evacuation;
 use crate::ids::{EvacuationId, HostName, SiteName, VmId, VmName};
 use crate::ledger::RollEntry;
@@ -93,6 +93,7 @@ impl PlannedMove {
             turn: self.turn.clone(),
             apart: self.apart.clone(),
             expected: None,
+            tags: self.definition.tags.iter().take(TAGS_MAX).cloned().collect(),
         }
     }
 

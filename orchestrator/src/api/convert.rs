@@ -146,6 +146,7 @@ pub(super) fn a_move(evacuation: &EvacuationStatus, status: &MoveStatus, sites: 
         planned_downtime_ms: planned.expected.map(|expected| expected.downtime_ms),
         priority: planned.turn.priority,
         group: planned.turn.group.clone().unwrap_or_default(),
+        tags: planned.tags.clone(),
     }
 }
 

@@ -6,6 +6,7 @@ mod audit;
 mod check;
 mod convert;
 mod evacuations;
+mod filter;
 mod moves;
 mod page;
 mod recover;

@@ -1,5 +1,6 @@
 //! Moves: showing them, trying them again, and releasing a retired copy.
 
+use super::filter::Filter;
 use super::{Api, convert, ordered_by, page, request_id};
 use crate::error::OrchestratorError;
 use crate::evacuate::{all_moves, status_of};
@@ -14,29 +15,49 @@ use muster_proto::convert::{SiteAction, SiteCommand, parsed, require_items, text
 use muster_proto::limits::ITEMS_MAX;
 use muster_proto::v1 as pb;
 use muster_recovery::claim::{ClaimRequest, claim, release};
-use muster_store::RECORDS_MAX;
+use muster_store::{PAGE_MAX, RECORDS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use tonic::Status;
 
 /// Most evacuations, the newest first, in which a VM is looked for.
 pub(crate) const EVACUATIONS_SEARCHED_MAX: usize = 1_000;
 
+/// Most moves that are looked at for one page. A filter that lets few through gets a short page, or an empty one, with a
+/// token to go on from.
+pub(crate) const LOOKED_AT_MAX: usize = 10_000;
+
 impl Api {
     pub(super) async fn moves(&self, request: pb::ListMovesRequest) -> Result<pb::ListMovesResponse, Status> {
         let size = page::size(request.page_size)?;
+        let filter = Filter::<pb::Move>::parse(&request.filter)?;
         let status = self.named_or_newest(&request.evacuation).await?;
-        let list = format!("moves/{}", status.id);
-        let after: Option<VmId> = match page::after(&list, &request.page_token)? {
+        let list = page::list(&format!("moves/{}", status.id), &request.filter);
+        let mut after: Option<VmId> = match page::after(&list, &request.page_token)? {
             Some(last) => Some(parsed("page_token", &last)?),
             None => None,
         };
-        let found = self.house.journal().moves(status.id, after, size).await.map_err(OrchestratorError::from)?;
         let sites = self.sites(&status).await;
-        let next_page_token = match found.last() {
-            Some(last) => page::token(&list, &last.planned.vm.to_string()),
-            None => String::new(),
-        };
-        let moves = found.iter().map(|one| convert::a_move(&status, one, sites.as_ref())).collect();
+        let (mut moves, mut looked_at) = (Vec::new(), 0);
+        // It goes on from where the last page ended, whatever was shown of it, so that no move is looked at twice.
+        while moves.len() < size && looked_at < LOOKED_AT_MAX {
+            let limit = if filter.is_empty() { size } else { PAGE_MAX };
+            let batch = self.house.journal().moves(status.id, after, limit).await.map_err(OrchestratorError::from)?;
+            if batch.is_empty() {
+                return Ok(pb::ListMovesResponse { moves, next_page_token: String::new() });
+            }
+            for one in &batch {
+                looked_at += 1;
+                after = Some(one.planned.vm);
+                let shown = convert::a_move(&status, one, sites.as_ref());
+                if filter.lets_through(&shown) {
+                    moves.push(shown);
+                    if moves.len() == size {
+                        break;
+                    }
+                }
+            }
+        }
+        let next_page_token = after.map(|last| page::token(&list, &last.to_string())).unwrap_or_default();
         Ok(pb::ListMovesResponse { moves, next_page_token })
     }
 

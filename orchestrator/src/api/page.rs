@@ -7,6 +7,11 @@ use tonic::Status;
 /// Longest page token, in bytes.
 const TOKEN_MAX_BYTES: usize = 256;
 
+/// A list's name: with another filter it is another list.
+pub(super) fn list(name: &str, filter: &str) -> String {
+    if filter.is_empty() { name.to_owned() } else { format!("{name}?{filter}") }
+}
+
 /// A token for the page after `last` of the list `list`.
 pub(super) fn token(list: &str, last: &str) -> String {
     format!("{:016x}.{last}", check(list, last))
@@ -21,7 +26,9 @@ pub(super) fn after(list: &str, token: &str) -> Result<Option<String>, Status> {
     match parts {
         Some((sum, last)) if sum == format!("{:016x}", check(list, last)) => Ok(Some(last.to_owned())),
         Some(_) | None => {
-            let description = "is not a token of this list; send the one its last page came with, or none".to_owned();
+            let description =
+                "is not a token of this list with this filter; send the one its last page came with, or none"
+                    .to_owned();
             Err(invalid("page_token can't be used", [Violation { field: "page_token".to_owned(), description }]))
         }
     }

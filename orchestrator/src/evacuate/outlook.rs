@@ -69,6 +69,7 @@ mod tests {
             turn: Turn::default(),
             apart: None,
             expected: None,
+            tags: Vec::new(),
         };
         (0..count).map(|number| (planned(number), None)).collect()
     }

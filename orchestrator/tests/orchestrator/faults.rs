@@ -1,11 +1,9 @@
 //! Whoever dies in the middle, and whoever else holds the claim.
 
-use crate::stage::{LONGEST_WAIT, Stage, assert_sound, host, is_as_before, runbook, runs_at, site, vm};
-use muster_core::definition::Mode;
-use muster_core::evacuation::{JournalKind, JournalRecord, PlannedMove};
+use crate::stage::{LONGEST_WAIT, Stage, assert_sound, host, is_as_before, planned, runbook, runs_at, site, vm};
+use muster_core::evacuation::{JournalKind, JournalRecord};
 use muster_core::ids::EvacuationId;
 use muster_core::reading::Phase;
-use muster_core::runbook::selection::Turn;
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
 use muster_proto::v1 as pb;
@@ -241,23 +239,6 @@ async fn half_planned(stage: &mut Stage, more: &str) {
     drop(journal);
     disk.crash(0);
     stage.start_orchestrator(disk).await;
-}
-
-fn planned(number: usize) -> PlannedMove {
-    PlannedMove {
-        vm: vm(number),
-        name: format!("vm-{number}").parse().unwrap(),
-        mode: Mode::Live,
-        wave: 0,
-        source_host: host(Side::Source, number % 2 + 1),
-        destination_host: host(Side::Destination, 1),
-        memory_mib: 512,
-        guardian: None,
-        disk_mib: None,
-        turn: Turn::default(),
-        apart: None,
-        expected: None,
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ mod course;
 mod evacuations;
 mod faults;
 mod guardians;
+mod lists;
 mod mortal;
 mod retention;
 mod stage;

@@ -4,10 +4,12 @@
 use crate::mortal::Mortal;
 use futures::future::BoxFuture;
 use hyper_util::rt::TokioIo;
-use muster_core::definition::{Definition, Disk};
+use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::env::Env;
+use muster_core::evacuation::PlannedMove;
 use muster_core::ids::{CommandName, HostName, SiteName, VmId};
 use muster_core::reading::{Instance, Stored};
+use muster_core::runbook::selection::Turn;
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
 use muster_orchestrator::{Orchestrator, OrchestratorParts, Program, router};
@@ -64,6 +66,25 @@ pub(crate) fn runbook(more: &str) -> String {
     format!(
         "name = \"leave\"\nsource.site = \"source\"\ndestination.site = \"destination\"\n{more}\n[[select]]\nall = true\n"
     )
+}
+
+/// A move as a journal has it that was planned.
+pub(crate) fn planned(number: usize) -> PlannedMove {
+    PlannedMove {
+        vm: vm(number),
+        name: format!("vm-{number}").parse().unwrap(),
+        mode: Mode::Live,
+        wave: 0,
+        source_host: host(Side::Source, number % 2 + 1),
+        destination_host: host(Side::Destination, 1),
+        memory_mib: 512,
+        guardian: None,
+        disk_mib: None,
+        turn: Turn::default(),
+        apart: None,
+        expected: None,
+        tags: Vec::new(),
+    }
 }
 
 struct Worker {
@@ -233,7 +254,12 @@ impl Stage {
         let mut moves = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request = pb::ListMovesRequest { evacuation: evacuation.clone(), page_size: 3, page_token };
+            let request = pb::ListMovesRequest {
+                evacuation: evacuation.clone(),
+                page_size: 3,
+                page_token,
+                filter: String::new(),
+            };
             let page = client.list_moves(request).await.unwrap().into_inner();
             moves.extend(page.moves);
             page_token = page.next_page_token;

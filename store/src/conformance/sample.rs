@@ -75,6 +75,7 @@ pub(super) fn planned(of: EvacuationId, number: u32) -> JournalRecord {
         turn: Turn::default(),
         apart: None,
         expected: None,
+        tags: vec!["web".to_owned(), "tier:1".to_owned()],
     };
     record(of, Some(vm(number)), JournalKind::MovePlanned { planned })
 }

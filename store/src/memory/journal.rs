@@ -10,6 +10,7 @@ use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
 use muster_core::ids::{EvacuationId, RequestId, VmId};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::ops::Bound;
 
 /// The disk of a journal.
 pub type JournalDisk = Disk<JournalContents>;
@@ -97,10 +98,11 @@ impl Journal for MemoryJournal {
         limit: usize,
     ) -> Result<Vec<MoveStatus>, StoreError> {
         self.handle.read(|contents| {
-            let fits = |status: &&MoveStatus| {
-                status.evacuation == evacuation && after.is_none_or(|after| status.planned.vm > after)
-            };
-            contents.moves.values().filter(fits).take(limit.min(PAGE_MAX)).cloned().collect()
+            let begin = after.map_or(Bound::Unbounded, |after| Bound::Excluded((evacuation, after)));
+            let rest = contents.moves.range((begin, Bound::Unbounded)).map(|(_, status)| status);
+            let of_it = rest.skip_while(|status| status.evacuation < evacuation);
+            let of_it = of_it.take_while(|status| status.evacuation == evacuation);
+            of_it.take(limit.min(PAGE_MAX)).cloned().collect()
         })
     }
 
