@@ -90,6 +90,9 @@ pub enum OrchestratorError {
         /// What to do.
         mend: &'static str,
     },
+    /// A watcher's token was made from another journal, or from records that this one has lost.
+    #[error("the journal doesn't hold what this resume_token was made from; watch without one")]
+    NotThisJournal,
     /// Too much at once.
     #[error("{what}, the most is {most}; wait until one is over")]
     TooMany {
@@ -122,6 +125,7 @@ impl OrchestratorError {
             | OrchestratorError::Ambiguous { .. }
             | OrchestratorError::RequestIdReused { .. }
             | OrchestratorError::NotRetried { .. }
+            | OrchestratorError::NotThisJournal
             | OrchestratorError::OutOfOrder { .. } => Class::Refused,
         }
     }
@@ -150,6 +154,7 @@ impl OrchestratorError {
             OrchestratorError::Ambiguous { .. } => "AMBIGUOUS",
             OrchestratorError::RequestIdReused { .. } => "REQUEST_ID_REUSED",
             OrchestratorError::OutOfOrder { reason, .. } => reason,
+            OrchestratorError::NotThisJournal => "NOT_THIS_JOURNAL",
             OrchestratorError::TooMany { .. } => "TOO_MANY",
             OrchestratorError::Stopping => "STOPPING",
         }
@@ -181,6 +186,9 @@ impl From<OrchestratorError> for Status {
             }
             OrchestratorError::RequestIdReused { .. } => {
                 status::status_with_code(Code::InvalidArgument, class, error.reason(), &message)
+            }
+            OrchestratorError::NotThisJournal => {
+                status::status_with_code(Code::OutOfRange, class, error.reason(), &message)
             }
             OrchestratorError::TooMany { .. } => {
                 status::status_with_code(Code::ResourceExhausted, class, error.reason(), &message)

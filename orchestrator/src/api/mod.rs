@@ -10,6 +10,7 @@ mod filter;
 mod moves;
 mod page;
 mod recover;
+mod resume;
 mod watch;
 
 pub use recover::RECOVER_WAIT_MAX;
@@ -167,7 +168,7 @@ impl Evacuations for Api {
         &self,
         request: Request<pb::WatchEvacuationRequest>,
     ) -> Result<Response<Self::WatchEvacuationStream>, Status> {
-        Ok(Response::new(self.watch(&request.into_inner().evacuation).await?))
+        Ok(Response::new(self.watch(request.into_inner()).await?))
     }
 
     async fn pause_evacuation(

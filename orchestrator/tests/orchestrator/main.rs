@@ -11,3 +11,4 @@ mod lists;
 mod mortal;
 mod retention;
 mod stage;
+mod watching;
