@@ -7,6 +7,7 @@ mod check;
 mod convert;
 mod evacuations;
 mod filter;
+mod health;
 mod moves;
 mod page;
 mod recover;
@@ -25,14 +26,17 @@ use muster_core::evacuation::EvacuationStatus;
 use muster_core::ids::{EvacuationId, RequestId};
 use muster_proto::channel::{DialError, require_loopback, server};
 use muster_proto::convert::{InvalidMessage, inventory_items, parsed, text};
-use muster_proto::limits::MESSAGE_MAX_BYTES;
+use muster_proto::limits::{CALLS_MAX, LEAVE_TIMEOUT, MESSAGE_MAX_BYTES};
+use muster_proto::serve;
+use muster_proto::serve::calls::Counted;
+use muster_proto::serve::door::guests;
 use muster_proto::v1 as pb;
-use muster_proto::v1::evacuations_server::{Evacuations, EvacuationsServer};
+use muster_proto::v1::evacuations_server::{Evacuations, EvacuationsServer, SERVICE_NAME};
 use muster_proto::worker::v1::InventoryItem;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status};
@@ -84,15 +88,20 @@ pub fn router(orchestrator: Arc<Orchestrator>) -> Router {
 }
 
 fn router_until(house: Arc<Orchestrator>, shutdown: CancellationToken) -> Router {
+    let standing = Arc::new(health::OrchestratorStanding::new(Arc::clone(&house), shutdown.clone()));
     let api = Api { house, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)), shutdown };
     let service = EvacuationsServer::new(api)
         .max_decoding_message_size(MESSAGE_MAX_BYTES)
         .max_encoding_message_size(MESSAGE_MAX_BYTES);
-    server().add_service(service)
+    server()
+        .add_service(Counted::new(service, CALLS_MAX))
+        .add_service(serve::health::health(SERVICE_NAME, standing))
+        .add_service(serve::reflection(SERVICE_NAME))
+        .add_service(serve::older_reflection(SERVICE_NAME))
 }
 
-/// Serves muster.v1 on this listener until `shutdown`, and then until the calls under way are answered. The orchestrator
-/// itself goes on; see [`Orchestrator::stop`].
+/// Serves muster.v1 on this listener until `shutdown`, and then until the calls under way are answered, but no longer than
+/// [`LEAVE_TIMEOUT`]. The orchestrator itself goes on; see [`Orchestrator::stop`].
 ///
 /// # Errors
 /// The listener is not on loopback, or the transport fails.
@@ -103,8 +112,16 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     require_loopback(listener.local_addr().map_err(ServeError::Listener)?)?;
     let router = router_until(orchestrator, shutdown.clone());
-    router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned()).await?;
-    Ok(())
+    let serving = router.serve_with_incoming_shutdown(guests(listener), shutdown.clone().cancelled_owned());
+    let left = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(LEAVE_TIMEOUT).await;
+    };
+    tokio::select! {
+        served = serving => Ok(served?),
+        // What somebody doesn't take keeps nobody.
+        () = left => Ok(()),
+    }
 }
 
 #[tonic::async_trait]

@@ -6,5 +6,6 @@ mod dialling;
 mod generate;
 mod refusals;
 mod round_trips;
+mod serving;
 mod statuses;
 mod survey;

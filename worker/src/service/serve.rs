@@ -1,12 +1,19 @@
 //! Serving a site over a listener, or, for simulations, over whatever streams are given to the router.
 
 use super::SiteService;
-use crate::site::Site;
+use crate::site::{Site, Working};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use muster_core::class::Class;
 use muster_proto::channel::{self, DialError};
+use muster_proto::limits::{CALLS_MAX, LEAVE_TIMEOUT};
+use muster_proto::serve;
+use muster_proto::serve::calls::Counted;
+use muster_proto::serve::door::guests;
+use muster_proto::serve::health::Standing;
+use muster_proto::worker::v1::site_server::SERVICE_NAME;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
 
@@ -39,18 +46,61 @@ impl ServeError {
 /// streams in memory.
 #[must_use]
 pub fn router(site: Arc<Site>, shutdown: CancellationToken) -> Router {
-    channel::server().add_service(channel::site_server(SiteService::new(site, shutdown)))
+    let standing = Arc::new(SiteStanding { site: Arc::clone(&site), shutdown: shutdown.clone() });
+    let service = channel::site_server(SiteService::new(site, shutdown));
+    channel::server()
+        .add_service(Counted::new(service, CALLS_MAX))
+        .add_service(serve::health::health(SERVICE_NAME, standing))
+        .add_service(serve::reflection(SERVICE_NAME))
+        .add_service(serve::older_reflection(SERVICE_NAME))
 }
 
-/// Serves the site on this listener until `shutdown`, and then until the calls under way are answered. The site itself
-/// goes on; see [`Site::stop`].
+/// Serves the site on this listener until `shutdown`, and then until the calls under way are answered, but no longer than
+/// [`LEAVE_TIMEOUT`]. The site itself goes on; see [`Site::stop`].
 ///
 /// # Errors
 /// The listener is not on loopback, or the transport fails.
 pub async fn serve(site: Arc<Site>, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
     channel::require_loopback(listener.local_addr().map_err(ServeError::Listener)?)?;
-    let ended = shutdown.clone();
-    let incoming = TcpListenerStream::new(listener);
-    router(site, shutdown).serve_with_incoming_shutdown(incoming, async move { ended.cancelled().await }).await?;
-    Ok(())
+    let router = router(site, shutdown.clone());
+    let serving = router.serve_with_incoming_shutdown(guests(listener), shutdown.clone().cancelled_owned());
+    let left = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(LEAVE_TIMEOUT).await;
+    };
+    tokio::select! {
+        served = serving => Ok(served?),
+        // What somebody doesn't take keeps nobody.
+        () = left => Ok(()),
+    }
+}
+
+/// Whether a site takes work, for whoever asks for its health.
+struct SiteStanding {
+    site: Arc<Site>,
+    shutdown: CancellationToken,
+}
+
+impl Standing for SiteStanding {
+    fn is_serving(&self) -> bool {
+        !self.shutdown.is_cancelled() && self.site.working() == Working::Yes
+    }
+
+    fn until(&self, serving: bool) -> BoxFuture<'_, ()> {
+        async move {
+            match serving {
+                true if self.shutdown.is_cancelled() => std::future::pending().await,
+                true => self.site.until_working_is(true).await,
+                false => tokio::select! {
+                    () = self.shutdown.cancelled() => {}
+                    () = self.site.until_working_is(false) => {}
+                },
+            }
+        }
+        .boxed()
+    }
+
+    fn until_ending(&self) -> BoxFuture<'_, ()> {
+        self.shutdown.cancelled().boxed()
+    }
 }
