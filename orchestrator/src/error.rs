@@ -181,7 +181,10 @@ impl From<OrchestratorError> for Status {
                 let violation = |(vm, why): (VmId, String)| Violation { field: format!("vms[{vm}]"), description: why };
                 status::invalid(&message, vms.into_iter().map(violation))
             }
-            OrchestratorError::NoEvacuation { .. } | OrchestratorError::NoVm { .. } => {
+            OrchestratorError::NoEvacuation { .. }
+            | OrchestratorError::NoVm { .. }
+            | OrchestratorError::UnknownSite { .. }
+            | OrchestratorError::Recovery(RecoveryError::NoEvacuation { .. }) => {
                 status::status_with_code(Code::NotFound, class, error.reason(), &message)
             }
             OrchestratorError::RequestIdReused { .. } => {
@@ -193,8 +196,7 @@ impl From<OrchestratorError> for Status {
             OrchestratorError::TooMany { .. } => {
                 status::status_with_code(Code::ResourceExhausted, class, error.reason(), &message)
             }
-            OrchestratorError::UnknownSite { .. }
-            | OrchestratorError::Link(_)
+            OrchestratorError::Link(_)
             | OrchestratorError::Recovery(_)
             | OrchestratorError::Journal(_)
             | OrchestratorError::Store(_)

@@ -4,6 +4,7 @@
 
 mod dialling;
 mod generate;
+mod reference;
 mod refusals;
 mod round_trips;
 mod serving;
