@@ -192,8 +192,9 @@ fn kind(field: &FieldDescriptorProto, message: &DescriptorProto) -> String {
         // Writing to a text can't fail.
         let _ = write!(kind, "one of `{}`: ", oneof.name());
     }
-    kind + &match field.r#type() {
-        Type::Message | Type::Enum => link(field.type_name()),
-        scalar => format!("`{}`", scalar.as_str_name().trim_start_matches("TYPE_").to_lowercase()),
+    if matches!(field.r#type(), Type::Message | Type::Enum) {
+        kind + &link(field.type_name())
+    } else {
+        kind + &format!("`{}`", field.r#type().as_str_name().trim_start_matches("TYPE_").to_lowercase())
     }
 }
