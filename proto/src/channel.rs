@@ -183,7 +183,6 @@ pub fn server() -> Server {
         .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(limits::STREAMS_PER_CONNECTION_MAX)
         .http2_max_header_list_size(limits::HEADERS_MAX_BYTES)
-        .timeout(limits::SERVER_DEADLINE)
 }
 
 /// That a daemon without TLS listens on loopback alone.

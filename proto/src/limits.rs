@@ -102,7 +102,7 @@ pub const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest headers of one request, in bytes.
 pub const HEADERS_MAX_BYTES: u32 = 16 * 1024;
 
-/// How long a server works on the answer to a call, or on the beginning of a stream, whatever deadline the caller has set, or none.
+/// How long a service works on the answer to a call, or on the beginning of a stream, whether or not the caller has set a deadline.
 pub const SERVER_DEADLINE: Duration = Duration::from_secs(300);
 
 /// How long a server that stops waits for callers that don't take their answers.

@@ -44,6 +44,9 @@ use tonic::{Request, Response, Status};
 /// Most watchers at once.
 pub const WATCHERS_MAX: usize = 256;
 
+/// The method that waits for as long as it is told, up to [`RECOVER_WAIT_MAX`].
+const LONG: &str = "RecoverEvacuation";
+
 /// Who ordered, where nobody says so.
 const NOBODY: &str = "unknown";
 
@@ -94,7 +97,7 @@ fn router_until(house: Arc<Orchestrator>, shutdown: CancellationToken) -> Router
         .max_decoding_message_size(MESSAGE_MAX_BYTES)
         .max_encoding_message_size(MESSAGE_MAX_BYTES);
     server()
-        .add_service(Counted::new(service, CALLS_MAX))
+        .add_service(Counted::new(service, CALLS_MAX).with_long(&[LONG]))
         .add_service(serve::health::health(SERVICE_NAME, standing))
         .add_service(serve::reflection(SERVICE_NAME))
         .add_service(serve::older_reflection(SERVICE_NAME))

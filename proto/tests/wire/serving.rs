@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use muster_core::class::Class;
 use muster_proto::channel::{endpoint, server};
 use muster_proto::limits::{GREETING_TIMEOUT, SERVER_DEADLINE};
-use muster_proto::serve::calls::{Counted, TOO_MANY_CALLS};
+use muster_proto::serve::calls::{Counted, OVERDUE, TOO_MANY_CALLS};
 use muster_proto::serve::door::guests_up_to;
 use muster_proto::status::Fault;
 use muster_proto::worker::v1::site_client::SiteClient;
@@ -80,7 +80,8 @@ async fn a_call_beyond_the_bound_is_turned_away_at_once_and_told_when_to_come_ag
 async fn a_call_without_a_deadline_gets_one() {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let incoming = tokio_stream::iter([Ok::<_, Infallible>(far)]).chain(tokio_stream::pending());
-    tokio::spawn(server().serve_with_incoming(Slow(Arc::new(Semaphore::new(0))), incoming));
+    let service = Counted::new(Slow(Arc::new(Semaphore::new(0))), 2);
+    tokio::spawn(server().serve_with_incoming(service, incoming));
     let mut near = Some(hyper_util::rt::TokioIo::new(near));
     let connect = tower::service_fn(move |_| {
         let near = near.take();
@@ -89,9 +90,10 @@ async fn a_call_without_a_deadline_gets_one() {
     let channel = endpoint(&"site-b:7701".parse().unwrap()).unwrap().connect_with_connector_lazy(connect);
     let began = tokio::time::Instant::now();
     let ended = SiteClient::new(channel).get_site(GetSiteRequest {}).await.unwrap_err();
-    assert!([Code::Cancelled, Code::DeadlineExceeded].contains(&ended.code()), "{ended:?}");
+    assert_eq!(ended.code(), Code::DeadlineExceeded, "{ended:?}");
     assert!(began.elapsed() >= SERVER_DEADLINE && began.elapsed() < SERVER_DEADLINE * 2, "{:?}", began.elapsed());
-    assert_eq!(Fault::from(&ended).class, Class::Unknown);
+    let fault = Fault::from(&ended);
+    assert_eq!((fault.class, fault.reason.as_str()), (Class::Unknown, OVERDUE));
 }
 
 /// Whether a connection was closed by the other side.
