@@ -99,6 +99,9 @@ pub enum OrchestratorError {
         /// The first such VM.
         vm: VmId,
     },
+    /// A watcher's token was made from another journal, or from records that this one has lost.
+    #[error("the journal doesn't hold what this resume_token was made from; watch without one")]
+    NotThisJournal,
     /// Too much at once.
     #[error("{what}, the most is {most}; wait until one is over")]
     TooMany {
@@ -132,6 +135,7 @@ impl OrchestratorError {
             | OrchestratorError::RequestIdReused { .. }
             | OrchestratorError::NotRetried { .. }
             | OrchestratorError::OutOfReach { .. }
+            | OrchestratorError::NotThisJournal
             | OrchestratorError::OutOfOrder { .. } => Class::Refused,
         }
     }
@@ -161,6 +165,7 @@ impl OrchestratorError {
             OrchestratorError::RequestIdReused { .. } => "REQUEST_ID_REUSED",
             OrchestratorError::OutOfReach { .. } => NOT_PERMITTED,
             OrchestratorError::OutOfOrder { reason, .. } => reason,
+            OrchestratorError::NotThisJournal => "NOT_THIS_JOURNAL",
             OrchestratorError::TooMany { .. } => "TOO_MANY",
             OrchestratorError::Stopping => "STOPPING",
         }
@@ -187,17 +192,22 @@ impl From<OrchestratorError> for Status {
                 let violation = |(vm, why): (VmId, String)| Violation { field: format!("vms[{vm}]"), description: why };
                 status::invalid(&message, vms.into_iter().map(violation))
             }
-            OrchestratorError::NoEvacuation { .. } | OrchestratorError::NoVm { .. } => {
+            OrchestratorError::NoEvacuation { .. }
+            | OrchestratorError::NoVm { .. }
+            | OrchestratorError::UnknownSite { .. }
+            | OrchestratorError::Recovery(RecoveryError::NoEvacuation { .. }) => {
                 status::status_with_code(Code::NotFound, class, error.reason(), &message)
             }
             OrchestratorError::RequestIdReused { .. } => {
                 status::status_with_code(Code::InvalidArgument, class, error.reason(), &message)
             }
+            OrchestratorError::NotThisJournal => {
+                status::status_with_code(Code::OutOfRange, class, error.reason(), &message)
+            }
             OrchestratorError::TooMany { .. } => {
                 status::status_with_code(Code::ResourceExhausted, class, error.reason(), &message)
             }
-            OrchestratorError::UnknownSite { .. }
-            | OrchestratorError::Link(_)
+            OrchestratorError::Link(_)
             | OrchestratorError::Recovery(_)
             | OrchestratorError::Journal(_)
             | OrchestratorError::Store(_)

@@ -235,6 +235,7 @@ pub fn server() -> Server {
         .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(limits::STREAMS_PER_CONNECTION_MAX)
+        .http2_max_header_list_size(limits::HEADERS_MAX_BYTES)
 }
 
 /// That a daemon without TLS listens on loopback alone.

@@ -2,7 +2,7 @@
 //!
 //! This crate turns messages into the core's types and back, and errors into statuses and back. What comes in is
 //! validated once, here: behind [`convert`] nothing has to look at a message again. It must never decide, keep
-//! state, read a clock or log.
+//! state, read a clock or log; [`serve`] alone counts connections and calls, and waits for the first word of each.
 
 /// `muster.v1`: evacuations, for people's tools. Generated from `muster/v1/muster.proto`.
 #[allow(
@@ -36,6 +36,7 @@ pub mod worker {
 pub mod channel;
 pub mod convert;
 pub mod limits;
+pub mod serve;
 pub mod status;
 pub mod tls;
 

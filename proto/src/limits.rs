@@ -89,3 +89,21 @@ pub const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// Most streams and calls at once on one connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+
+/// Most calls at once that a service carries out, streams until their end among them. One more is turned away.
+pub const CALLS_MAX: usize = 1_024;
+
+/// Most connections at once. One more is closed; it leaves files enough to a daemon that may open 1,024.
+pub const CONNECTIONS_MAX: usize = 512;
+
+/// How long a new connection may say nothing.
+pub const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest headers of one request, in bytes.
+pub const HEADERS_MAX_BYTES: u32 = 16 * 1024;
+
+/// How long a service works on the answer to a call, or on the beginning of a stream, whether or not the caller has set a deadline.
+pub const SERVER_DEADLINE: Duration = Duration::from_secs(300);
+
+/// How long a server that stops waits for callers that don't take their answers.
+pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);

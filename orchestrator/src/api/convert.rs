@@ -1,6 +1,6 @@
 //! What people see: statuses from the journal, with what the sites told last about what is under way.
 
-use crate::evacuate::arrival_host;
+use crate::evacuate::{arrival_host, is_over};
 use crate::parts::Pair;
 use crate::seats::{Live, Windows};
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, MoveState, MoveStatus, PauseReason, RaisedAlarm};
@@ -193,6 +193,18 @@ fn guardian_state(custody: &Custody) -> pb::GuardianState {
         CustodyState::Owed => pb::GuardianState::GiveBackOwed,
         CustodyState::GivenBack => pb::GuardianState::GivenBack,
     }
+}
+
+/// Whether what is shown of a move may change, or may have, without a record of the journal that says so.
+pub(super) fn changes_unrecorded(status: &MoveStatus, sites: Option<&Pair>) -> bool {
+    let is_deleted = || {
+        let source = sites.and_then(|pair| pair.source.feed().last_reading(status.planned.vm));
+        source.is_some_and(|reading| match &reading.standing {
+            Some(Standing::Source(at)) => matches!(at.retired_copy, RetiredCopy::Deleted { .. }),
+            Some(Standing::Destination(_)) | None => false,
+        })
+    };
+    !is_over(status.state) || is_deleted()
 }
 
 fn is_under_way(state: MoveState) -> bool {

@@ -10,10 +10,12 @@ mod convert;
 mod evacuations;
 mod filter;
 mod guard;
+mod health;
 mod moves;
 mod page;
 mod permission;
 mod recover;
+mod resume;
 mod serve;
 mod watch;
 
@@ -110,7 +112,7 @@ impl Evacuations for Api {
         &self,
         request: Request<pb::WatchEvacuationRequest>,
     ) -> Result<Response<Self::WatchEvacuationStream>, Status> {
-        Ok(Response::new(self.watch(&request.into_inner().evacuation).await?))
+        Ok(Response::new(self.watch(request.into_inner()).await?))
     }
 
     async fn pause_evacuation(

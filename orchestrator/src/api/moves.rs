@@ -12,7 +12,7 @@ use muster_core::ids::{EvacuationId, SiteName, VmId, clip};
 use muster_core::ledger::{SourceState, Standing};
 use muster_core::reading::SiteReading;
 use muster_core::token::{Epoch, Sequence, Token};
-use muster_proto::convert::{SiteAction, SiteCommand, parsed, require_items, text};
+use muster_proto::convert::{SiteAction, SiteCommand, batches, parsed, require_items, text};
 use muster_proto::limits::ITEMS_MAX;
 use muster_proto::v1 as pb;
 use muster_recovery::claim::{ClaimRequest, claim, release};
@@ -58,8 +58,15 @@ impl Api {
                 }
             }
         }
-        let next_page_token = after.map(|last| page::token(&list, &last.to_string())).unwrap_or_default();
-        Ok(pb::ListMovesResponse { moves, next_page_token })
+        // Moves with many long labels may be more than one message holds.
+        let looked_up_to = after.map(|last| last.to_string()).unwrap_or_default();
+        let mut fitting = batches(moves).into_iter();
+        let moves = fitting.next().unwrap_or_default();
+        let last = match (fitting.next(), moves.last()) {
+            (Some(_), Some(last)) => last.vm.clone(),
+            (Some(_) | None, _) => looked_up_to,
+        };
+        Ok(pb::ListMovesResponse { moves, next_page_token: page::token(&list, &last) })
     }
 
     /// The moves of one VM, the newest evacuation's first.

@@ -22,16 +22,21 @@ pub(super) fn after(list: &str, token: &str) -> Result<Option<String>, Status> {
     if token.is_empty() {
         return Ok(None);
     }
-    let parts = token.split_once('.').filter(|_| token.len() <= TOKEN_MAX_BYTES);
-    match parts {
-        Some((sum, last)) if sum == format!("{:016x}", check(list, last)) => Ok(Some(last.to_owned())),
-        Some(_) | None => {
+    match told(list, token) {
+        Some(last) => Ok(Some(last.to_owned())),
+        None => {
             let description =
                 "is not a token of this list with this filter; send the one its last page came with, or none"
                     .to_owned();
             Err(invalid("page_token can't be used", [Violation { field: "page_token".to_owned(), description }]))
         }
     }
+}
+
+/// What a token of this list says. None where it is another's, or none at all.
+pub(super) fn told<'t>(list: &str, token: &'t str) -> Option<&'t str> {
+    let (sum, told) = token.split_once('.').filter(|_| token.len() <= TOKEN_MAX_BYTES)?;
+    (sum == format!("{:016x}", check(list, told))).then_some(told)
 }
 
 /// How many items the page holds.

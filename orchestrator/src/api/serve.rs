@@ -1,18 +1,24 @@
 //! Serving muster.v1 over a listener, or, for simulations, over whatever streams are given to the router.
 
 use super::guard::Guarded;
+use super::health::OrchestratorStanding;
 use super::{Api, WATCHERS_MAX};
 use crate::parts::Orchestrator;
 use muster_core::class::Class;
 use muster_proto::channel::server;
-use muster_proto::limits::MESSAGE_MAX_BYTES;
+use muster_proto::limits::{CALLS_MAX, LEAVE_TIMEOUT, MESSAGE_MAX_BYTES};
+use muster_proto::serve;
+use muster_proto::serve::calls::Counted;
 use muster_proto::tls::{Access, ListenError, Tls, incoming};
-use muster_proto::v1::evacuations_server::EvacuationsServer;
+use muster_proto::v1::evacuations_server::{EvacuationsServer, SERVICE_NAME};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
+
+/// The method that waits for as long as it is told, up to [`RECOVER_WAIT_MAX`](super::RECOVER_WAIT_MAX).
+const LONG: &str = "RecoverEvacuation";
 
 /// Why an orchestrator is not, or no longer, served.
 #[derive(Debug, thiserror::Error)]
@@ -45,15 +51,20 @@ pub fn router(orchestrator: Arc<Orchestrator>) -> Router {
 }
 
 fn router_until(house: Arc<Orchestrator>, access: Access, shutdown: CancellationToken) -> Router {
+    let standing = Arc::new(OrchestratorStanding::new(Arc::clone(&house), shutdown.clone()));
     let api = Api { house, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)), shutdown };
     let service = EvacuationsServer::new(Guarded::new(api, access))
         .max_decoding_message_size(MESSAGE_MAX_BYTES)
         .max_encoding_message_size(MESSAGE_MAX_BYTES);
-    server().add_service(service)
+    server()
+        .add_service(Counted::new(service, CALLS_MAX).with_long(&[LONG]))
+        .add_service(serve::health::health(SERVICE_NAME, standing))
+        .add_service(serve::reflection(SERVICE_NAME))
+        .add_service(serve::older_reflection(SERVICE_NAME))
 }
 
-/// Serves muster.v1 on this listener until `shutdown`, and then until the calls under way are answered. The orchestrator
-/// itself goes on; see [`Orchestrator::stop`]. With a certificate every caller has to show one, and may do what it says.
+/// Serves muster.v1 on this listener until `shutdown`, and then until the calls under way are answered, but no longer
+/// than [`LEAVE_TIMEOUT`]. The orchestrator itself goes on; see [`Orchestrator::stop`]. With a certificate every caller has to show one, and may do what it says.
 ///
 /// # Errors
 /// The listener is not on loopback and there is no certificate, or the transport fails.
@@ -66,6 +77,14 @@ pub async fn serve(
     let access = Access::with(tls.is_some());
     let connections = incoming(listener, tls, |refused| tracing::warn!(error = %refused, "refused"))?;
     let router = router_until(orchestrator, access, shutdown.clone());
-    router.serve_with_incoming_shutdown(connections, shutdown.cancelled_owned()).await?;
-    Ok(())
+    let serving = router.serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned());
+    let left = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(LEAVE_TIMEOUT).await;
+    };
+    tokio::select! {
+        served = serving => Ok(served?),
+        // What somebody doesn't take keeps nobody.
+        () = left => Ok(()),
+    }
 }

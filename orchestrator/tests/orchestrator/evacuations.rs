@@ -33,7 +33,7 @@ async fn every_vm_is_moved_and_accounted_for() {
 async fn a_watcher_is_told_everything_once_and_then_what_changes() {
     let mut stage = Stage::set(4).await;
     let begun = stage.create_evacuation(&runbook("limits.total = 1")).await;
-    let request = pb::WatchEvacuationRequest { evacuation: begun.evacuation };
+    let request = pb::WatchEvacuationRequest { evacuation: begun.evacuation, ..Default::default() };
     let mut news = stage.client().await.watch_evacuation(request).await.unwrap().into_inner();
     let first = news.message().await.unwrap().expect("a first message");
     assert_eq!(first.moves.len(), 4);

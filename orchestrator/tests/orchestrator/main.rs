@@ -11,4 +11,6 @@ mod guardians;
 mod lists;
 mod mortal;
 mod retention;
+mod serving;
 mod stage;
+mod watching;

@@ -225,6 +225,12 @@ impl Stage {
         EvacuationsClient::new(self.network.channel("orchestrator").unwrap())
     }
 
+    /// A client that takes no more than this of a stream before it is read.
+    pub(crate) fn narrow_client(&self, window_bytes: u32) -> EvacuationsClient<Channel> {
+        let never = CancellationToken::new();
+        EvacuationsClient::new(self.network.channel_to(&address("orchestrator"), &never, Some(window_bytes)).unwrap())
+    }
+
     pub(crate) fn site_client(&self, side: Side) -> SiteClient<Channel> {
         site_client(self.network.channel(&side.to_string()).unwrap())
     }
@@ -365,13 +371,18 @@ impl Network {
     }
 
     fn channel(&self, to: &str) -> Result<Channel, DialError> {
-        self.channel_to(&address(to), &CancellationToken::new())
+        self.channel_to(&address(to), &CancellationToken::new(), None)
     }
 
     /// A channel that breaks when either end dies.
-    fn channel_to(&self, to: &SiteAddress, dead: &CancellationToken) -> Result<Channel, DialError> {
+    fn channel_to(
+        &self,
+        to: &SiteAddress,
+        dead: &CancellationToken,
+        window_bytes: Option<u32>,
+    ) -> Result<Channel, DialError> {
         let (network, to, dead) = (self.clone(), to.clone(), dead.clone());
-        let endpoint = endpoint(&to)?;
+        let endpoint = endpoint(&to)?.initial_stream_window_size(window_bytes);
         let connector = tower::service_fn(move |_: Uri| {
             let (network, to, dead) = (network.clone(), to.clone(), dead.clone());
             async move { network.connect(&to, dead).await.map(TokioIo::new) }
@@ -412,7 +423,7 @@ impl Dial for NetworkDial {
         address: &'a SiteAddress,
         _expected: &'a Counterpart,
     ) -> BoxFuture<'a, Result<Channel, DialError>> {
-        Box::pin(async move { self.network.channel_to(address, &self.dead) })
+        Box::pin(async move { self.network.channel_to(address, &self.dead, None) })
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{Certified, Tls, TlsError};
 use crate::channel::{DialError, require_loopback};
+use crate::serve::door::{Guest, guests};
 use futures::{Stream, StreamExt};
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
@@ -21,9 +22,6 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Most handshakes under way at once; further connections wait for them.
 pub const HANDSHAKES_MAX: usize = 1_024;
-
-/// How long to wait after a connection could not be taken in, as when a process has no more descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Who is at the other end of a connection. It is among the extensions of every request.
 #[derive(Debug, Clone)]
@@ -54,8 +52,8 @@ pub struct Connection {
 
 #[derive(Debug)]
 enum Carrier {
-    Plain(TcpStream),
-    Encrypted(Box<TlsStream<TcpStream>>),
+    Plain(Guest),
+    Encrypted(Box<TlsStream<Guest>>),
 }
 
 /// The connections that come in at a listener; with TLS if there is a certificate. Those that are refused are told of and left out.
@@ -70,18 +68,11 @@ pub fn incoming(
     if tls.is_none() {
         require_loopback(listener.local_addr()?)?;
     }
-    let accepted = futures::stream::unfold(listener, |listener| async {
-        loop {
-            match listener.accept().await {
-                Ok(accepted) => return Some((accepted, listener)),
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            }
-        }
-    });
-    let handshakes = accepted.map(move |(stream, from)| {
+    let handshakes = guests(listener).filter_map(|guest| std::future::ready(guest.ok())).map(move |guest| {
         let tls = tls.clone();
         async move {
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, take_in(stream, from, tls.as_deref())).await {
+            let from = guest.address();
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, take_in(guest, from, tls.as_deref())).await {
                 Ok(Ok(connection)) => Ok(connection),
                 Ok(Err(source)) => Err(Refused { from, source }),
                 Err(_) => {
@@ -124,8 +115,7 @@ impl ListenError {
     }
 }
 
-async fn take_in(stream: TcpStream, from: SocketAddr, tls: Option<&Tls>) -> io::Result<Connection> {
-    stream.set_nodelay(true)?;
+async fn take_in(stream: Guest, from: SocketAddr, tls: Option<&Tls>) -> io::Result<Connection> {
     let Some(tls) = tls else {
         return Ok(Connection { stream: Carrier::Plain(stream), peer: Peer { address: from, certified: None } });
     };

@@ -4,8 +4,10 @@
 
 mod dialling;
 mod generate;
+mod reference;
 mod refusals;
 mod round_trips;
+mod serving;
 mod statuses;
 mod survey;
 mod tls;

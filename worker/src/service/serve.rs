@@ -2,10 +2,17 @@
 
 use super::SiteService;
 use super::guard::Guarded;
-use crate::site::Site;
+use crate::site::{Site, Working};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use muster_core::class::Class;
 use muster_proto::channel;
+use muster_proto::limits::{CALLS_MAX, LEAVE_TIMEOUT};
+use muster_proto::serve;
+use muster_proto::serve::calls::Counted;
+use muster_proto::serve::health::Standing;
 use muster_proto::tls::{Access, ListenError, Tls, incoming};
+use muster_proto::worker::v1::site_server::SERVICE_NAME;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -41,12 +48,18 @@ pub fn router(site: Arc<Site>, shutdown: CancellationToken) -> Router {
 }
 
 fn router_with(site: Arc<Site>, access: Access, shutdown: CancellationToken) -> Router {
-    let service = Guarded::new(SiteService::new(site, shutdown), access);
-    channel::server().add_service(channel::site_server(service))
+    let standing = Arc::new(SiteStanding { site: Arc::clone(&site), shutdown: shutdown.clone() });
+    let service = channel::site_server(Guarded::new(SiteService::new(site, shutdown), access));
+    channel::server()
+        .add_service(Counted::new(service, CALLS_MAX))
+        .add_service(serve::health::health(SERVICE_NAME, standing))
+        .add_service(serve::reflection(SERVICE_NAME))
+        .add_service(serve::older_reflection(SERVICE_NAME))
 }
 
-/// Serves the site on this listener until `shutdown`, and then until the calls under way are answered. The site itself
-/// goes on; see [`Site::stop`]. With a certificate every caller has to show one, and may do what it says.
+/// Serves the site on this listener until `shutdown`, and then until the calls under way are answered, but no longer than
+/// [`LEAVE_TIMEOUT`]. The site itself goes on; see [`Site::stop`]. With a certificate every caller has to show one, and may do
+/// what it says.
 ///
 /// # Errors
 /// The listener is not on loopback and there is no certificate, or the transport fails.
@@ -59,6 +72,44 @@ pub async fn serve(
     let access = Access::with(tls.is_some());
     let connections = incoming(listener, tls, |refused| tracing::warn!(error = %refused, "refused"))?;
     let router = router_with(site, access, shutdown.clone());
-    router.serve_with_incoming_shutdown(connections, shutdown.cancelled_owned()).await?;
-    Ok(())
+    let serving = router.serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned());
+    let left = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(LEAVE_TIMEOUT).await;
+    };
+    tokio::select! {
+        served = serving => Ok(served?),
+        // What somebody doesn't take keeps nobody.
+        () = left => Ok(()),
+    }
+}
+
+/// Whether a site takes work, for whoever asks for its health.
+struct SiteStanding {
+    site: Arc<Site>,
+    shutdown: CancellationToken,
+}
+
+impl Standing for SiteStanding {
+    fn is_serving(&self) -> bool {
+        !self.shutdown.is_cancelled() && self.site.working() == Working::Yes
+    }
+
+    fn until(&self, serving: bool) -> BoxFuture<'_, ()> {
+        async move {
+            match serving {
+                true if self.shutdown.is_cancelled() => std::future::pending().await,
+                true => self.site.until_working_is(true).await,
+                false => tokio::select! {
+                    () = self.shutdown.cancelled() => {}
+                    () = self.site.until_working_is(false) => {}
+                },
+            }
+        }
+        .boxed()
+    }
+
+    fn until_ending(&self) -> BoxFuture<'_, ()> {
+        self.shutdown.cancelled().boxed()
+    }
 }

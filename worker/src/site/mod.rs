@@ -199,6 +199,19 @@ impl Site {
         let _ = working.wait_for(|working| *working == Working::Yes).await;
     }
 
+    /// Waits until it takes work or, for `false`, until it takes none. For ever where that can't be any more.
+    pub async fn until_working_is(&self, wanted: bool) {
+        let mut working = self.working.subscribe();
+        while (self.working() == Working::Yes) != wanted {
+            tokio::select! {
+                // The sender lives as long as the site.
+                _ = working.changed() => {}
+                // It never works again, and what changes now is no matter.
+                () = self.records.until_failed() => if wanted { std::future::pending::<()>().await },
+            }
+        }
+    }
+
     /// Stops following the hypervisors and waits for what is under way, but no longer than [`STOP_DEADLINE`]: an intent
     /// that stands is taken up by the next start. The ledger is let go once the last handle to the site is dropped.
     pub async fn stop(&self) {

@@ -128,6 +128,11 @@ impl Records {
         self.ledger.newest()
     }
 
+    /// Waits until the ledger takes no more work.
+    pub(super) async fn until_failed(&self) {
+        while self.ledger.wait_past(u64::MAX).await.is_ok() {}
+    }
+
     pub(super) fn health(&self) -> Result<(), String> {
         match self.ledger.health() {
             Health::Working => Ok(()),

@@ -25,6 +25,9 @@ pub(super) struct Field<T> {
     kind: Kind<T>,
 }
 
+/// Whether one of a field's texts passes a test.
+type AnyText<T> = fn(&T, &dyn Fn(&str) -> bool) -> bool;
+
 /// What a field holds, and so how it is compared.
 enum Kind<T> {
     /// One of a few words, in any case, with or without this prefix.
@@ -34,7 +37,7 @@ enum Kind<T> {
         read: fn(&T) -> &str,
     },
     /// A text, or two of which either counts.
-    Text(fn(&T, &dyn Fn(&str) -> bool) -> bool),
+    Text(AnyText<T>),
     /// Any number of labels.
     Labels(fn(&T) -> &[String]),
     Number(fn(&T) -> u64),
@@ -51,7 +54,7 @@ enum Condition<T: 'static> {
         equal: bool,
     },
     Text {
-        any: fn(&T, &dyn Fn(&str) -> bool) -> bool,
+        any: AnyText<T>,
         test: TextTest,
     },
     Labels {
