@@ -1,6 +1,7 @@
 //! What may be written on the command line. Structure only; what it means together is checked in `orders`.
 
 mod client;
+mod conformance;
 mod daemons;
 mod demo;
 pub(crate) mod inspect;
@@ -13,6 +14,7 @@ pub(crate) use client::{
     AdjustArgs, AuditArgs, AutoConvergeWord, ChangeArgs, CheckArgs, EvacuateArgs, ListArgs, OrchestratorAddress,
     Person, ReleaseArgs, RetryArgs, ShowArgs, StatusArgs,
 };
+pub(crate) use conformance::ConformanceArgs;
 pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 pub(crate) use demo::DemoArgs;
 pub(crate) use inspect::InspectArgs;
@@ -76,6 +78,9 @@ pub(crate) enum Command {
     /// Anybody's broken migration: who runs where, what runs twice, what nobody runs
     #[command(after_help = inspect::HELP)]
     Inspect(InspectArgs),
+    /// Check anybody's worker: whether it keeps what muster.worker.v1 promises. It changes the site
+    #[command(after_help = conformance::HELP)]
+    Conformance(ConformanceArgs),
     /// How long moves will take, learned from others that are over
     #[command(after_help = predict::HELP)]
     Predict(PredictArgs),

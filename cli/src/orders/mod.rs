@@ -1,6 +1,7 @@
 //! The command line as a validated whole. An order stands only if all of it can be meant; then it is carried out.
 
 mod adjust;
+mod conformance;
 mod daemons;
 mod input;
 mod plan;
@@ -8,6 +9,7 @@ mod predict;
 mod recover;
 mod scenario;
 
+pub(crate) use conformance::ConformanceOrder;
 pub(crate) use daemons::{DemoOrder, HypervisorAt, OrchestratorOrder, RebuildOrder, Serving, WorkerOrder, WorldOrder};
 pub(crate) use plan::{EvacuationPlanOrder, From, Inventories, PlanOrder};
 pub(crate) use predict::PredictOrder;
@@ -33,6 +35,7 @@ pub(crate) enum Order {
     Orchestrator(OrchestratorOrder),
     Recover(Box<RecoverOrder>),
     Inspect(InspectOrder),
+    Conformance(ConformanceOrder),
     Predict(PredictOrder),
     Plan(PlanOrder),
     Rebuild(RebuildOrder),
@@ -111,6 +114,7 @@ impl TryFrom<Cli> for Order {
             Command::Orchestrator(args) => Order::Orchestrator(args.try_into()?),
             Command::Recover(args) => Order::Recover(Box::new((*Box::new(args)).try_into()?)),
             Command::Inspect(args) => Order::Inspect(inspect(args)?),
+            Command::Conformance(args) => Order::Conformance(args.try_into()?),
             Command::Plan(args) => Order::Plan(args.try_into()?),
             Command::Evacuate(args) if args.dry_run => {
                 let from = From::Sites { orchestrator: orchestrator(&args.orchestrator)?, save: None };

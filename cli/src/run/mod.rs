@@ -3,6 +3,7 @@
 mod api;
 mod audit;
 mod client;
+mod conformance;
 mod daemon;
 mod evacuate;
 pub(crate) mod follow;
@@ -39,6 +40,7 @@ pub(crate) async fn run(order: Order, writer: &Writer) -> Result<Exit, CliError>
         Order::Orchestrator(order) => orchestrator::run(order, env, writer).await,
         Order::Recover(order) => recover::run(*order, env, writer).await,
         Order::Inspect(order) => inspect::run(order, writer).await,
+        Order::Conformance(order) => Box::pin(conformance::run(order, env, writer)).await,
         Order::Plan(order) => plan::run(order, env.as_ref(), writer).await,
         Order::Predict(order) => Ok(predict::run(&order, writer)),
         Order::Rebuild(order) => ledger::run(order, env, writer).await,

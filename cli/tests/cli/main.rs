@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't run its command has failed")]
 
 mod command;
+mod conformance;
 mod evacuation_plan;
 mod guardian;
 mod ledger;
