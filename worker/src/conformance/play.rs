@@ -12,7 +12,9 @@ use muster_core::ledger::{ArrivalRecord, AtDestination, RollEntry, Standing};
 use muster_core::reading::{Sighting, SiteReading, Stored};
 use muster_core::step::Side;
 use muster_core::token::{Epoch, Sequence, Token};
-use muster_proto::convert::{ClaimEvacuation, CommitArrival, ReleaseClaim, SiteAction, SiteCommand, VmToken};
+use muster_proto::convert::{
+    ClaimEvacuation, CommitArrival, LedgerLine, ReleaseClaim, SiteAction, SiteCommand, VmToken,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How far apart the suite's tokens are: what a site makes of the numbers between them is never in their way.
@@ -38,6 +40,8 @@ pub(super) struct Play<'a> {
     pub(super) vm: VmId,
     pub(super) epoch: Epoch,
     pub(super) entry: RollEntry,
+    /// Where the history was when it began.
+    began_at: u64,
     sequence: AtomicU64,
 }
 
@@ -53,6 +57,7 @@ impl<'a> Play<'a> {
     /// Claims an evacuation, and makes the entry of a new VM.
     pub(super) async fn claimed(stage: &'a Stage) -> Seen<Play<'a>> {
         let (evacuation, vm) = (stage.evacuation(), VmId(stage.env.new_id()));
+        let began_at = stage.site.status().await?.newest_sequence;
         let entry = RollEntry {
             evacuation,
             vm,
@@ -65,7 +70,7 @@ impl<'a> Play<'a> {
         stage.remember(Cast { evacuation, vm });
         let claimed = stage.site.claim(claim(stage, evacuation, Epoch(0), FOUND_ELSEWHERE)).await?;
         let claims = claimed.map_err(|failure| End::Broken(format!("a first claim was refused: {failure}")))?;
-        Ok(Play { stage, evacuation, vm, epoch: claims.epoch, entry, sequence: AtomicU64::new(0) })
+        Ok(Play { stage, evacuation, vm, epoch: claims.epoch, entry, began_at, sequence: AtomicU64::new(0) })
     }
 
     /// Writes entries on the roll; returns the VMs that were refused.
@@ -140,9 +145,14 @@ impl<'a> Play<'a> {
         self.stage.site.observe_one(self.evacuation, VmToken { vm: self.vm, token: Some(token) }).await
     }
 
-    /// How many lines of the history are about it.
+    /// The lines of the history that are about it.
+    pub(super) async fn history(&self) -> Seen<Vec<LedgerLine>> {
+        self.stage.site.lines_of(self.vm, self.began_at).await
+    }
+
+    /// How many they are.
     pub(super) async fn lines(&self) -> Seen<usize> {
-        Ok(self.stage.site.lines_of(self.vm, self.stage.began_at).await?.len())
+        Ok(self.history().await?.len())
     }
 
     /// That a token below the floor was refused as what it is.

@@ -4,7 +4,7 @@ use super::report::Exchange;
 use super::{BUSY_TRIES_MAX, CALL_DEADLINE, COMMAND_DEADLINE, EXCHANGES_MAX, LOOK_EVERY};
 use muster_core::claim::Claims;
 use muster_core::class::Class;
-use muster_core::ids::{EvacuationId, RequestId, SiteName, VmId, clip};
+use muster_core::ids::{EvacuationId, RequestId, SiteName, TEXT_MAX_BYTES, VmId, clip};
 use muster_core::ledger::RollEntry;
 use muster_core::reading::{Inventory, SiteReading};
 use muster_core::step::Side;
@@ -18,7 +18,7 @@ use muster_proto::limits::PAGE_MAX;
 use muster_proto::status::{Fault, TRANSPORT};
 use muster_proto::worker::v1 as wire;
 use muster_proto::worker::v1::site_client::SiteClient;
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tonic::transport::Channel;
@@ -38,7 +38,7 @@ pub(super) type Seen<T = ()> = Result<T, End>;
 
 /// That something holds; otherwise what was seen instead.
 pub(super) fn hold(holds: bool, broken: &str, seen: &dyn Debug) -> Seen {
-    if holds { Ok(()) } else { Err(End::Broken(clip(&format!("{broken}: {seen:?}")))) }
+    if holds { Ok(()) } else { Err(End::Broken(clip(&format!("{broken}: {}", shown(seen))))) }
 }
 
 /// A failure, of a call or of one VM in it.
@@ -54,7 +54,7 @@ impl Log {
     pub(super) fn add(&self, sent: &str, came: &dyn Debug) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.0.len() < EXCHANGES_MAX {
-            kept.0.push(Exchange { sent: clip(sent), came: clip(&format!("{came:?}")) });
+            kept.0.push(Exchange { sent: clip(sent), came: shown(came) });
         } else {
             kept.1 += 1;
         }
@@ -63,6 +63,24 @@ impl Log {
     /// What was kept since this was last asked, and how many more exchanges there were.
     pub(super) fn take(&self) -> (Vec<Exchange>, usize) {
         std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// As much of it as is kept; what is longer is not even put into words.
+fn shown(came: &dyn Debug) -> String {
+    let mut beginning = Beginning(String::new());
+    // It ends with an error once there is enough.
+    let _is_cut = write!(beginning, "{came:?}");
+    clip(&beginning.0)
+}
+
+/// The beginning of a text.
+struct Beginning(String);
+
+impl fmt::Write for Beginning {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        self.0.push_str(more);
+        if self.0.len() > TEXT_MAX_BYTES { Err(fmt::Error) } else { Ok(()) }
     }
 }
 

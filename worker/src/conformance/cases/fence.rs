@@ -36,7 +36,7 @@ pub(super) async fn order(stage: &Stage) -> Seen {
     hold(same, "what was below the floor changed something", &(&before, &after))?;
     hold(play.lines().await? == lines, "what was below the floor was written down as a change", &lines)?;
     play.must(abandon()).await?;
-    in_order(&stage.site.lines_of(play.vm, stage.began_at).await?)
+    in_order(&play.history().await?)
 }
 
 /// The tokens of a VM's lines only grow, and so do their numbers.
@@ -138,7 +138,7 @@ async fn at_once(stage: &Stage, play: &Play<'_>) -> Seen<usize> {
     // All are busy where the site is at work with it by itself.
     let greatest = done.iter().copied().fold(before.floor, Token::max);
     hold(after.floor == greatest, "the floor is not the greatest token that was done", &(greatest, &after))?;
-    let lines = stage.site.lines_of(play.vm, stage.began_at).await?;
+    let lines = play.history().await?;
     in_order(&lines)?;
     let is_written = |token: &Token| lines.iter().any(|line| line.token == Some(*token));
     hold(done.iter().all(is_written), "a command was done and is not in the history", &(&done, &lines))?;

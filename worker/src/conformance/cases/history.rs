@@ -17,8 +17,12 @@ use std::time::Duration;
 const NEWS_DEADLINE: Duration = Duration::from_secs(20);
 /// Most pieces of news that are listened to for the one that has to come.
 const NEWS_MAX: usize = 10_000;
+/// After how many lines the history is resumed.
+const RESUMED_AT: usize = 4;
+/// How many names of events are asked for alone.
+const NAMES_MAX: usize = 6;
 /// A page's size that no other number is a multiple of.
-const ODD_PAGE: u32 = 7;
+const ODD_PAGE: u32 = 23;
 
 pub(super) async fn events(stage: &Stage) -> Seen {
     let play = Play::begin(stage).await?;
@@ -41,7 +45,7 @@ pub(super) async fn events(stage: &Stage) -> Seen {
         let again = up_to(newest, wire.history(stage.began_at, page_size, "").await?);
         hold(again == whole, "read in other pages, or again, the history is another", &difference(&whole, &again))?;
     }
-    for line in whole.iter().step_by(1.max(whole.len() / 5)) {
+    for line in whole.iter().step_by(1.max(whole.len() / RESUMED_AT)) {
         let rest: Vec<_> = whole.iter().filter(|later| later.sequence > line.sequence).cloned().collect();
         let resumed = up_to(newest, another.history(line.sequence, ODD_PAGE, "").await?);
         hold(
@@ -51,9 +55,9 @@ pub(super) async fn events(stage: &Stage) -> Seen {
         )?;
     }
     let names: BTreeSet<&str> = whole.iter().map(|line| line.event.as_str()).collect();
-    for name in names {
+    for name in names.into_iter().take(NAMES_MAX) {
         let wanted: Vec<_> = whole.iter().filter(|line| line.event == name).cloned().collect();
-        let named = up_to(newest, stage.site.history(stage.began_at, ODD_PAGE, name).await?);
+        let named = up_to(newest, stage.site.history(stage.began_at, PAGE_MAX, name).await?);
         hold(
             named == wanted,
             "the lines of one name are not those of that name",
