@@ -59,6 +59,7 @@ class Hypervisors:
     def __init__(self, path: str, site: str) -> None:
         self.site = site
         self._lock = threading.RLock()
+        self._depth = 0
         self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=20)
         self._file.executescript(
             """
@@ -85,8 +86,11 @@ class Hypervisors:
     def hosts(self) -> list[Any]:
         with self:
             copies, hosts = self._all(), self._file.execute("SELECT host, memory_mib FROM host WHERE site = ?", (self.site,))
-            used = lambda host: sum(c.definition.memory_mib for c in copies if c.host == host and c.holds_room())  # noqa: E731
-            return [pb.Host(host=h, answers=True, memory_mib=mib, used_mib=used(h), cores=4) for h, mib in hosts.fetchall()]
+            listed = []
+            for host, memory_mib in hosts.fetchall():
+                used_mib = sum(copy.definition.memory_mib for copy in copies if copy.host == host and copy.holds_room())
+                listed.append(pb.Host(host=host, answers=True, memory_mib=memory_mib, used_mib=used_mib, cores=4))
+            return listed
 
     def copies(self, vm: str = "") -> list[Copy]:
         """Everything that the site has, or has of one VM."""
@@ -168,11 +172,23 @@ class Hypervisors:
     def __enter__(self) -> None:
         """One transaction; transfers whose end has come are ended in it, first. It may be entered again inside."""
         self._lock.acquire()
-        if self._file.in_transaction:
-            self._depth += 1
-            return
-        self._depth = 1
-        self._file.execute("BEGIN IMMEDIATE")
+        if self._depth == 0:
+            try:
+                self._file.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error:
+                self._lock.release()
+                raise
+        self._depth += 1
+        if self._depth == 1:
+            self._end_transfers()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._file.execute("ROLLBACK" if kind else "COMMIT")
+        self._lock.release()
+
+    def _end_transfers(self) -> None:
         due = self._file.execute("SELECT * FROM copy WHERE ends_ms BETWEEN 1 AND ?", (_clock_ms(),)).fetchall()
         for copy in map(_copy, due):
             there = self._at(copy.vm, *copy.to.split("/"))
@@ -180,12 +196,6 @@ class Hypervisors:
             copy.instance, copy.ends_ms = pb.INSTANCE_STATE_OFF_MIGRATED, 0
             self._put(there)
             self._put(copy)
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self._file.execute("ROLLBACK" if kind else "COMMIT")
-        self._lock.release()
 
     def _all(self, vm: str = "") -> list[Copy]:
         found = self._file.execute(

@@ -43,7 +43,7 @@ class Row:
     """The change to the hypervisor that was begun and isn't known to have ended."""
 
     def side(self, evacuation: str) -> str:
-        """"destination" or "source" in this evacuation; "" if it is not on that roll."""
+        """What this site is to it in this evacuation: destination, source, or "" if it is not on that roll."""
         if self.entry is None or self.entry.evacuation != evacuation:
             return ""
         return self.standing.WhichOneof("standing")

@@ -74,9 +74,12 @@ class Site:
     # Writing
 
     def write_roll(self, side: int, epoch: int, entry: Any) -> None:
-        token = (epoch, 0)
+        with self._section(entry.vm):
+            self._enrol(side, (epoch, 0), entry)
+
+    def _enrol(self, side: int, token: Token, entry: Any) -> None:
         row = self.ledger.row(entry.vm)
-        if row.side(entry.evacuation) and row.floor[0] == epoch:
+        if row.side(entry.evacuation) and row.floor[0] == token[0]:
             return
         if row.side(entry.evacuation):
             self.ledger.change(entry.vm, lambda row: _raise_floor(row, token))

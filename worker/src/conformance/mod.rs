@@ -84,6 +84,12 @@ pub enum NotBegun {
         /// Why.
         because: String,
     },
+    /// The partner is the site itself.
+    #[error("site {site} answers at both addresses; a partner is another site")]
+    OwnPartner {
+        /// Its name.
+        site: String,
+    },
 }
 
 impl NotBegun {
@@ -94,6 +100,7 @@ impl NotBegun {
             NotBegun::Dial(error) => error.class(),
             NotBegun::NoAnswer(fault) => fault.class(),
             NotBegun::NotWorking { .. } => Class::Retry,
+            NotBegun::OwnPartner { .. } => Class::Refused,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::wire::{End, Log, Seen, Wire};
 use super::{NotBegun, Restart, Subject};
 use muster_core::definition::{Definition, Disk};
 use muster_core::env::Env;
-use muster_core::ids::{EvacuationId, HostName, IdError, RequestId, SiteName, VmId, VmName};
+use muster_core::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use muster_core::reading::{Instance, Inventory, Stored, VmListing};
 use muster_core::token::Token;
 use muster_proto::channel::{Dial, SiteAddress, site_client};
@@ -67,9 +67,10 @@ impl Stage {
             Some(address) => Some(reach(dial.as_ref(), &address, &log).await?.0),
             None => None,
         };
-        let nowhere = NOWHERE
-            .parse()
-            .map_err(|error: IdError| NotBegun::NoAnswer(Box::new(Fault::timed_out(&error.to_string()))))?;
+        if partner.as_ref().is_some_and(|partner: &Wire| partner.name == site.name) {
+            return Err(NotBegun::OwnPartner { site: site.name.to_string() });
+        }
+        let nowhere = NOWHERE.parse().expect("letters and a dash make a name");
         let began_at = status.newest_sequence;
         let kept = Mutex::default();
         Ok(Stage { site, partner, restart, env, nowhere, began_at, status, address, dial, wanted, log, kept })
@@ -136,7 +137,7 @@ impl Stage {
     /// A powered-off VM's definition, like that of the pattern.
     pub(super) async fn definition(&self, vm: VmId) -> Seen<Definition> {
         let pattern = self.pattern().await?.definition;
-        let name: VmName = format!("conformance-{vm}").parse().map_err(|error| End::Broken(format!("{error}")))?;
+        let name: VmName = format!("conformance-{vm}").parse().expect("a word and a UUID make a VM's name");
         Ok(Definition { name, disk: Disk::Shared, autostart: false, tags: Vec::new(), ..pattern })
     }
 

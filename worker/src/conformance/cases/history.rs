@@ -7,7 +7,6 @@ use muster_core::evidence::Outcome;
 use muster_core::ids::Attempt;
 use muster_core::ledger::ArrivalRecord;
 use muster_core::reading::SiteReading;
-
 use muster_proto::convert::{LedgerLine, News, ReleaseClaim, SiteAction, SiteNews};
 use muster_proto::limits::{ALIVE_TIMEOUT, PAGE_MAX};
 use std::collections::BTreeSet;
@@ -88,17 +87,12 @@ fn numbers(lines: &[LedgerLine]) -> Vec<u64> {
     lines.iter().map(|line| line.sequence).collect()
 }
 
-/// The numbers that only one of the two has, or has otherwise.
-fn difference(wanted: &[LedgerLine], found: &[LedgerLine]) -> Vec<u64> {
-    let only = |these: &[LedgerLine], those: &[LedgerLine]| {
-        numbers(&these.iter().filter(|line| !those.contains(line)).cloned().collect::<Vec<_>>())
-    };
-    [
-        only(wanted, found),
-        only(found, wanted),
-        numbers(found).into_iter().take(usize::from(wanted.len() != found.len())).collect(),
-    ]
-    .concat()
+/// The numbers that are missing or read otherwise, and those that are too many.
+fn difference(wanted: &[LedgerLine], found: &[LedgerLine]) -> (Vec<u64>, Vec<u64>) {
+    let missing = wanted.iter().filter(|line| !found.contains(line)).map(|line| line.sequence);
+    let is_too_much = |(index, line): &(usize, &LedgerLine)| !wanted.contains(line) || found[..*index].contains(line);
+    let too_many = found.iter().enumerate().filter(is_too_much).map(|(_, line)| line.sequence);
+    (missing.collect(), too_many.collect())
 }
 
 pub(super) async fn watch(stage: &Stage) -> Seen {

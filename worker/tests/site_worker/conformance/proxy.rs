@@ -56,29 +56,25 @@ impl Proxy {
 
     fn twisted(&self, mut reading: pb::SiteReading) -> pb::SiteReading {
         use pb::site_reading::Standing;
-        match self.lie {
-            Lie::ReadsAsOfOnce => {
-                reading.at_ms = *self.first_at_ms.lock().unwrap().get_or_insert(reading.at_ms);
-            }
-            Lie::HidesMarks => reading.sightings.iter_mut().for_each(|seen| seen.mark = None),
-            Lie::ChangesEventsToken => {
-                if let Some(Standing::Destination(at)) = &mut reading.standing
-                    && at.mode() == pb::Mode::Off
-                    && let Some(pb::at_destination::Record::Completed(event)) = &mut at.record
-                    && let Some(token) = &mut event.token
-                {
-                    token.sequence += 1;
-                }
-            }
-            Lie::HidesGone => {
-                if let Some(Standing::Source(at)) = &mut reading.standing
-                    && let Some(pb::at_source::State::Gone(transfer)) =
-                        at.state.take_if(|state| matches!(state, pb::at_source::State::Gone(_)))
-                {
-                    at.state = Some(pb::at_source::State::Sealed(pb::Sealed { transfer: Some(transfer) }));
-                }
-            }
-            _ => {}
+        if self.lie == Lie::ReadsAsOfOnce {
+            reading.at_ms = *self.first_at_ms.lock().unwrap().get_or_insert(reading.at_ms);
+        }
+        if self.lie == Lie::HidesMarks {
+            reading.sightings.iter_mut().for_each(|seen| seen.mark = None);
+        }
+        if self.lie == Lie::ChangesEventsToken
+            && let Some(Standing::Destination(at)) = &mut reading.standing
+            && at.mode() == pb::Mode::Off
+            && let Some(pb::at_destination::Record::Completed(event)) = &mut at.record
+            && let Some(token) = &mut event.token
+        {
+            token.sequence += 1;
+        }
+        if self.lie == Lie::HidesGone
+            && let Some(Standing::Source(at)) = &mut reading.standing
+            && let Some(pb::at_source::State::Gone(transfer)) = at.state.clone()
+        {
+            at.state = Some(pb::at_source::State::Sealed(pb::Sealed { transfer: Some(transfer) }));
         }
         reading
     }
@@ -94,12 +90,8 @@ impl Proxy {
         let is_abandon = matches!(command.action, Some(pb::command::Action::Abandon(_)));
         let is_unseal = matches!(command.action, Some(pb::command::Action::Unseal(_)));
         let has_restarted = self.restarted.is_cancelled();
-        let repeats = match self.lie {
-            Lie::RepeatsCommands => !has_restarted,
-            Lie::RepeatsCommandsAfterRestart => has_restarted,
-            _ => false,
-        };
-        if repeats && self.look(&request.evacuation, &vm).await.floor == Some(token) {
+        let repeating = if has_restarted { Lie::RepeatsCommandsAfterRestart } else { Lie::RepeatsCommands };
+        if self.lie == repeating && self.look(&request.evacuation, &vm).await.floor == Some(token) {
             command.token = Some(pb::Token { sequence: token.sequence + 1, ..token });
         }
         let turn = Arc::clone(self.turns.lock().unwrap().entry(vm.clone()).or_default());
@@ -115,12 +107,10 @@ impl Proxy {
         let mut outcome = outcomes.message().await?.ok_or_else(|| Status::unknown("no outcome"))?;
         let said = match outcome.result.take() {
             Some(pb::command_outcome::Result::Failure(failure)) => {
-                let forgets = match self.lie {
-                    Lie::ForgetsFloors => is_abandon && failure.reason == "BELOW_FLOOR",
-                    Lie::ForgetsFloorsAtRestart => has_restarted && failure.reason == "BELOW_FLOOR",
-                    Lie::TakesSilenceForNo => is_unseal && failure.reason == "DESTINATION_UNREAD",
-                    _ => false,
-                };
+                let is_below = failure.reason == "BELOW_FLOOR";
+                let forgets = self.lie == Lie::ForgetsFloors && is_abandon && is_below
+                    || self.lie == Lie::ForgetsFloorsAtRestart && has_restarted && is_below
+                    || self.lie == Lie::TakesSilenceForNo && is_unseal && failure.reason == "DESTINATION_UNREAD";
                 if forgets {
                     pb::command_outcome::Result::Reading(self.look(&request.evacuation, &vm).await)
                 } else {
@@ -236,12 +226,9 @@ impl Site for Proxy {
         let claim = request.into_inner();
         let answer = self.client.clone().claim_evacuation(claim.clone()).await;
         let Err(status) = &answer else { return answer };
-        let is_taken = match self.lie {
-            Lie::GrantsOldClaims => refused(status, "CLAIMED_IN_BETWEEN"),
-            Lie::ForgetsRequests => refused(status, "REQUEST_REUSED"),
-            Lie::TakesNonsense => status.code() == Code::InvalidArgument,
-            _ => false,
-        };
+        let is_taken = self.lie == Lie::GrantsOldClaims && refused(status, "CLAIMED_IN_BETWEEN")
+            || self.lie == Lie::ForgetsRequests && refused(status, "REQUEST_REUSED")
+            || self.lie == Lie::TakesNonsense && status.code() == Code::InvalidArgument;
         if is_taken {
             let granted = pb::Claims {
                 evacuation: claim.evacuation,
@@ -287,10 +274,8 @@ impl Site for Proxy {
         let request = request.into_inner();
         let is_sense = muster_proto::convert::Execute::try_from(request.clone());
         if let Err(invalid) = is_sense {
-            return Err(match self.lie {
-                Lie::NamesNoField => status(muster_core::class::Class::Refused, INVALID_MESSAGE, "it makes no sense"),
-                _ => invalid.into(),
-            });
+            let unnamed = status(muster_core::class::Class::Refused, INVALID_MESSAGE, "it makes no sense");
+            return Err(if self.lie == Lie::NamesNoField { unnamed } else { invalid.into() });
         }
         let mut outcomes = Vec::new();
         for command in request.commands.clone() {
