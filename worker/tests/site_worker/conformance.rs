@@ -6,13 +6,14 @@ mod lie;
 mod proxy;
 
 use crate::seams::TestEnv;
-use crate::stage::{Stage, VM, address};
+use crate::stage::{Stage, VM, address, host, site};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lie::Lie;
 use muster_core::step::Side;
 use muster_proto::channel::{Dial, DialError, SiteAddress};
 use muster_worker::conformance::{Case, CaseResult, Report, Restart, Subject, check};
+use muster_worker::hypervisor::sim::world::{Fault, HostFault};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::Mutex;
@@ -35,12 +36,17 @@ impl Dial for Fixed {
     }
 }
 
-/// Checks the source's worker, which tells this lie; the destination's is its partner.
+/// How long a host that is silent from the beginning stays so, in milliseconds: past every end.
+const SILENT_MS: u64 = 86_400_000;
+
+/// Checks the source's worker, which tells this lie; the destination's is its partner. One of its hosts never answers.
 async fn checked(lie: Lie) -> Report {
     let stage = Stage::set().await;
     stage.vm_on(VM, 1, 1_024).await;
-    let (site, partner) = (stage.client(Side::Source), stage.channel(Side::Destination).await);
-    let liar = proxy::Proxy::new(site, lie);
+    let silent = HostFault::Silent { for_ms: SILENT_MS };
+    stage.world.inject(Fault::Host(site(Side::Source), host(Side::Source, 2), silent)).await.unwrap();
+    let (real, partner) = (stage.client(Side::Source), stage.channel(Side::Destination).await);
+    let liar = proxy::Proxy::new(real, lie);
     let restarted = liar.restarted();
     let dial = Arc::new(Fixed { site: proxy::serve(liar), partner });
     let stage = Arc::new(Mutex::new(stage));
@@ -103,7 +109,8 @@ found! {
     a_repeated_command_done_again_is_found: RepeatsCommands by Idempotency,
     a_command_done_and_called_busy_is_found: DoesAndSaysBusy by Busy,
     a_reading_as_of_another_time_is_found: ReadsAsOfOnce by Evidence,
-    a_silent_placeholder_is_found: HidesMarks by Evidence,
+    a_mark_that_is_hidden_is_found: HidesMarks by Evidence,
+    a_silent_host_that_is_hidden_is_found: HidesSilentHosts by Evidence,
     an_event_under_another_token_is_found: ChangesEventsToken by Commit,
     a_commit_taken_before_its_arrival_is_found: CommitsEarly by Commit,
     an_unsealing_on_silence_is_found: TakesSilenceForNo by Silence,

@@ -33,6 +33,8 @@ pub enum Lie {
     ReadsAsOfOnce,
     /// It doesn't say whose a placeholder is.
     HidesMarks,
+    /// It doesn't say which of its hosts did not answer.
+    HidesSilentHosts,
     /// Its events carry another token than their commits.
     ChangesEventsToken,
     /// It answers a commit for which nothing has arrived as if it were done.

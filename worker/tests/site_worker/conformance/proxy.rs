@@ -59,6 +59,9 @@ impl Proxy {
         if self.lie == Lie::ReadsAsOfOnce {
             reading.at_ms = *self.first_at_ms.lock().unwrap().get_or_insert(reading.at_ms);
         }
+        if self.lie == Lie::HidesSilentHosts {
+            reading.silent_hosts.clear();
+        }
         if self.lie == Lie::HidesMarks {
             reading.sightings.iter_mut().for_each(|seen| seen.mark = None);
         }
