@@ -9,6 +9,7 @@ use muster_proto::status::{Fault, TRANSPORT};
 use muster_proto::tls::{CERTIFICATE_EXPIRED, NO_IDENTITY, NOT_PERMITTED, TlsError};
 use muster_recovery::error::{LinkError, RecoveryError};
 use muster_store::StoreError;
+use muster_worker::conformance::NotBegun;
 use muster_worker::hypervisor::sim::error::SimulationError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -130,6 +131,9 @@ pub(crate) enum CliError {
     /// The simulated world.
     #[error("{0}; look at the world's own output")]
     World(#[from] SimulationError),
+    /// A worker could not be checked at all.
+    #[error("the worker could not be checked: {0}; start it, and look at its own output")]
+    Conformance(#[from] NotBegun),
     /// Something that was waited for did not come.
     #[error("{what} did not come within {waited_s} s; {mend}")]
     Overdue {
@@ -177,6 +181,7 @@ impl CliError {
             CliError::Recovery(error) => error.class(),
             CliError::Daemon { class, .. } => *class,
             CliError::World(error) => error.class(),
+            CliError::Conformance(error) => error.class(),
             CliError::Overdue { .. } | CliError::Demo { .. } | CliError::Left { .. } | CliError::Interrupted => {
                 Class::Unknown
             }
@@ -204,6 +209,7 @@ impl CliError {
             | CliError::Store(_)
             | CliError::Daemon { .. }
             | CliError::World(_)
+            | CliError::Conformance(_)
             | CliError::Overdue { .. }
             | CliError::Demo { .. }
             | CliError::Left { .. }
@@ -241,6 +247,7 @@ impl CliError {
             | CliError::Recovery(_)
             | CliError::Daemon { .. }
             | CliError::World(_)
+            | CliError::Conformance(_)
             | CliError::Overdue { .. }
             | CliError::Demo { .. }
             | CliError::Left { .. }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod client;
+mod conformance;
 mod daemons;
 mod demo;
 pub(crate) mod inspect;
@@ -16,6 +17,7 @@ pub(crate) use client::{
     AdjustArgs, AutoConvergeWord, ChangeArgs, CheckArgs, EvacuateArgs, ListArgs, OrchestratorAddress, Person,
     ReleaseArgs, RetryArgs, ShowArgs, StatusArgs,
 };
+pub(crate) use conformance::ConformanceArgs;
 pub(crate) use daemons::{DaemonArgs, OrchestratorArgs, WorkerArgs, WorldArgs};
 pub(crate) use demo::DemoArgs;
 pub(crate) use inspect::InspectArgs;
@@ -84,6 +86,9 @@ pub(crate) enum Command {
     /// Anybody's broken migration: who runs where, what runs twice, what nobody runs
     #[command(after_help = inspect::HELP)]
     Inspect(InspectArgs),
+    /// Check anybody's worker: whether it keeps what muster.worker.v1 promises. It changes the site
+    #[command(after_help = conformance::HELP)]
+    Conformance(ConformanceArgs),
     /// How long moves will take, learned from others that are over
     #[command(after_help = predict::HELP)]
     Predict(PredictArgs),

@@ -1,6 +1,6 @@
 //! What daemons, the making of their files and the demonstration are told.
 
-use super::{address, usage};
+use super::{address, on_loopback, usage};
 use crate::args::{DemoArgs, OrchestratorArgs, RebuildArgs, WorkerArgs, WorldArgs};
 use crate::demo::BREAKABLE_VMS_MIN;
 use crate::error::CliError;
@@ -253,23 +253,11 @@ fn twice(flag: &str, name: &str) -> CliError {
 
 fn hypervisor(given: &str) -> Result<HypervisorAt, CliError> {
     match given.split_once(':') {
-        Some(("sim", at)) => Ok(HypervisorAt::Simulated(simulated(at)?)),
+        Some(("sim", at)) => Ok(HypervisorAt::Simulated(on_loopback("--hypervisor", at)?)),
         Some(("libvirt", file)) if !file.is_empty() => Ok(HypervisorAt::Libvirt(PathBuf::from(file))),
         Some(_) | None => Err(CliError::Usage {
             what: format!("--hypervisor {given:?} is of no known kind"),
             mend: "write libvirt:FILE, with the site's libvirt configuration, or sim:ADDR, with the address of a simulated world".to_owned(),
         }),
     }
-}
-
-/// A simulated world's address: it has no security at all, so it is on loopback.
-fn simulated(at: &str) -> Result<SiteAddress, CliError> {
-    let address = address("--hypervisor", at)?;
-    if address.is_loopback() {
-        return Ok(address);
-    }
-    Err(CliError::Usage {
-        what: format!("--hypervisor: {address} is not a loopback address"),
-        mend: "run the simulated world on this machine".to_owned(),
-    })
 }

@@ -2,6 +2,7 @@
 
 mod adjust;
 mod audit;
+mod conformance;
 mod daemons;
 mod input;
 mod pki;
@@ -12,6 +13,7 @@ mod scenario;
 mod spoken;
 
 pub(crate) use audit::{AuditOrder, Lines, Trail, TrailOrder};
+pub(crate) use conformance::ConformanceOrder;
 pub(crate) use daemons::{DemoOrder, HypervisorAt, OrchestratorOrder, RebuildOrder, Serving, WorkerOrder, WorldOrder};
 pub(crate) use pki::{IssueOrder, PkiOrder};
 pub(crate) use plan::{EvacuationPlanOrder, From, Inventories, PlanOrder};
@@ -39,6 +41,7 @@ pub(crate) enum Order {
     Orchestrator(OrchestratorOrder),
     Recover(Box<RecoverOrder>),
     Inspect(InspectOrder),
+    Conformance(ConformanceOrder),
     Predict(PredictOrder),
     Pki(PkiOrder),
     Plan(PlanOrder),
@@ -120,6 +123,7 @@ impl TryFrom<Cli> for Order {
             Command::Orchestrator(args) => Order::Orchestrator(args.try_into()?),
             Command::Recover(args) => Order::Recover(Box::new((*Box::new(args)).try_into()?)),
             Command::Inspect(args) => Order::Inspect(inspect(args)?),
+            Command::Conformance(args) => Order::Conformance(args.try_into()?),
             Command::Plan(args) => Order::Plan(args.try_into()?),
             Command::Evacuate(args) if args.dry_run => {
                 let from = From::Sites { orchestrator: orchestrator(&args.orchestrator)?, save: None };
@@ -230,6 +234,18 @@ fn orchestrator(given: &OrchestratorAddress) -> Result<SiteAddress, CliError> {
 /// An address that can be dialled, if there are certificates where it isn't loopback: see [`Order::spoken`].
 fn address(flag: &str, given: &str) -> Result<SiteAddress, CliError> {
     given.parse().map_err(|error| usage(flag, &error))
+}
+
+/// The address of what knows no certificates, and so is on this machine.
+fn on_loopback(flag: &str, given: &str) -> Result<SiteAddress, CliError> {
+    let address = address(flag, given)?;
+    if address.is_loopback() {
+        return Ok(address);
+    }
+    Err(CliError::Usage {
+        what: format!("{flag}: {address} is not a loopback address"),
+        mend: "run it on this machine, at an address like 127.0.0.1:7701; no certificates are used with it".to_owned(),
+    })
 }
 
 fn evacuation(given: Option<&str>) -> Result<Option<EvacuationId>, CliError> {

@@ -19,7 +19,8 @@ impl Spoken {
 }
 
 impl Order {
-    /// All of them. Simulated worlds are left out: those are on loopback always, and know no certificates.
+    /// All of them. Simulated worlds and workers that are checked are left out: those are on loopback always. A world knows no
+    /// certificates, and whoever checks a worker plays several parts, which no one certificate is for.
     pub(crate) fn spoken(&self) -> Vec<Spoken> {
         let one = |flag, address: &SiteAddress| Spoken { flag, address: address.clone() };
         let all = |flag, addresses: &BTreeMap<SiteName, SiteAddress>| {
@@ -31,6 +32,7 @@ impl Order {
             | Order::Inspect(_)
             | Order::Predict(_)
             | Order::Pki(_)
+            | Order::Conformance(_)
             | Order::Trail(_) => Vec::new(),
             Order::Worker(order) => {
                 let mut spoken = all("--peer", &order.peers);

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod audit_export;
 pub(crate) mod check;
+pub(crate) mod conformance;
 pub(crate) mod demo;
 pub(crate) mod evacuation;
 pub(crate) mod evacuation_plan;

@@ -4,6 +4,7 @@
 
 mod audit;
 mod command;
+mod conformance;
 mod evacuation_plan;
 mod guardian;
 mod land;

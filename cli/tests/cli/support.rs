@@ -61,13 +61,12 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(arguments: &[&str]) -> Daemon {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_muster"))
-            .args(arguments)
-            .arg("--stop-with-stdin")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Daemon::of(Command::new(env!("CARGO_BIN_EXE_muster")).args(arguments))
+    }
+
+    /// One that is another program's, with muster's ways: it says where it listens, and stops with its standard input.
+    pub(crate) fn of(command: &mut Command) -> Daemon {
+        let mut child = command.arg("--stop-with-stdin").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line:?}")).to_owned();

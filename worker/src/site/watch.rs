@@ -86,7 +86,8 @@ impl Site {
     /// a watcher that is cut off in the middle has to be told again.
     async fn catch_up(self: &Arc<Self>, mark: u64) -> Result<Vec<Told>, SiteError> {
         self.must_work()?;
-        let new_mark = self.told.load(Ordering::Acquire);
+        // Not below the old one: a ledger's newest entry can be known to a watcher, by its status, before all were told of it.
+        let new_mark = self.told.load(Ordering::Acquire).max(mark.min(self.records.newest()));
         let mut news = Vec::new();
         let mut open = BTreeSet::new();
         for known in self.records.evacuations().await? {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod claims;
+mod conformance;
 mod fence;
 mod inert;
 mod leftovers;

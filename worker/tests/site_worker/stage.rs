@@ -169,6 +169,11 @@ impl Stage {
         self.worker(side).client.clone()
     }
 
+    /// A channel of its own to a worker.
+    pub async fn channel(&self, side: Side) -> Channel {
+        self.network.dial(&address(side), &Counterpart::Worker(None)).await.unwrap()
+    }
+
     /// Between the workers, not between them and the test.
     pub fn cut_between_workers(&self, cut: bool) {
         self.network.cut(cut);

@@ -1,0 +1,35 @@
+//! Which worker is checked, and with what.
+
+use super::{on_loopback, usage};
+use crate::args::ConformanceArgs;
+use crate::error::CliError;
+use muster_core::ids::VmId;
+use muster_orchestrator::Program;
+use muster_proto::channel::SiteAddress;
+use std::path::PathBuf;
+
+/// A worker that is to be checked.
+#[derive(Debug)]
+pub(crate) struct ConformanceOrder {
+    pub(crate) site: SiteAddress,
+    pub(crate) partner: Option<SiteAddress>,
+    pub(crate) vm: Option<VmId>,
+    /// A program that can be run.
+    pub(crate) restart_command: Option<PathBuf>,
+}
+
+impl TryFrom<ConformanceArgs> for ConformanceOrder {
+    type Error = CliError;
+    fn try_from(args: ConformanceArgs) -> Result<Self, CliError> {
+        let site = on_loopback("--site", &args.site)?;
+        let partner = args.partner.as_deref().map(|partner| on_loopback("--partner", partner)).transpose()?;
+        if partner.as_ref() == Some(&site) {
+            return Err(usage("--partner", &"it is the site itself; give another site's worker"));
+        }
+        let vm = args.vm.as_deref().map(str::parse).transpose()?;
+        if let Some(path) = &args.restart_command {
+            Program::at(path.clone()).map_err(|error| usage("--restart-command", &error))?;
+        }
+        Ok(ConformanceOrder { site, partner, vm, restart_command: args.restart_command })
+    }
+}
