@@ -163,8 +163,7 @@ class Picture:
         self.evacuation = news.evacuation
         self.moves.update((one.vm, one) for one in news.moves)
         self.moves_told += len(news.moves)
-        # Protos from before there were resume tokens don't have the field.
-        self.resume_token = getattr(news, "resume_token", "")
+        self.resume_token = news.resume_token
 
     @property
     def counts(self) -> dict[int, int]:

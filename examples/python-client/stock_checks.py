@@ -5,8 +5,6 @@ Exits 0 only if it is healthy, and reflects the published API: each method of th
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf import message_factory
@@ -23,35 +21,6 @@ from muster_client import add_arguments, connect
 SERVICE = "muster.v1.Evacuations"
 HEALTH = "grpc.health.v1.Health"
 TIMEOUT_S = 10.0
-
-
-class Call(NamedTuple):
-    """What grpc passes to an interceptor; it has no public class for it."""
-
-    method: str
-    timeout: float | None
-    metadata: Any
-    credentials: Any
-    wait_for_ready: Any
-    compression: Any
-
-
-class AskedAsV1(grpc.StreamStreamClientInterceptor):
-    """The stock client calls the service by its first name, v1alpha. v1 has the same messages, byte for byte."""
-
-    def intercept_stream_stream(
-        self, continuation: Callable[..., Any], details: grpc.ClientCallDetails, requests: Iterator[Any]
-    ) -> Any:
-        method = details.method.replace("grpc.reflection.v1alpha.", "grpc.reflection.v1.")
-        renamed = Call(
-            method,
-            details.timeout,
-            details.metadata,
-            details.credentials,
-            details.wait_for_ready,
-            details.compression,
-        )
-        return continuation(renamed, requests)
 
 
 def check_health(channel: grpc.Channel) -> None:
@@ -73,7 +42,7 @@ def check_health(channel: grpc.Channel) -> None:
 
 
 def check_reflection(channel: grpc.Channel) -> None:
-    database = ProtoReflectionDescriptorDatabase(grpc.intercept_channel(channel, AskedAsV1()))
+    database = ProtoReflectionDescriptorDatabase(channel)
     services = set(database.get_services())
     expect({SERVICE, HEALTH} <= services, f"{SERVICE} and {HEALTH} are not both among {sorted(services)}")
 

@@ -150,6 +150,9 @@ const EDITS: [(&str, bool, ChainFault); 7] = [
     ),
 ];
 
+/// What somebody does to a journal's file.
+type Forgery<'a> = &'a dyn Fn(&Connection);
+
 #[tokio::test]
 async fn what_a_forger_does_is_found_and_named() {
     for (edit, redigest, fault) in EDITS {
@@ -196,7 +199,7 @@ async fn a_cut_tail_and_a_chain_written_anew_show_against_a_kept_head_alone() {
         file.execute_batch("UPDATE record SET by = 'eve' WHERE sequence = 20").unwrap();
         rechain(file, 20);
     };
-    let forgeries: [(&dyn Fn(&Connection), ChainFault); 2] = [
+    let forgeries: [(Forgery<'_>, ChainFault); 2] = [
         (&cut, ChainFault::CutOff { newest: 30, expected: RECORDS }),
         (&rewrite, ChainFault::AnotherHead { sequence: RECORDS }),
     ];

@@ -13,7 +13,7 @@ use prost::Message;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use time::OffsetDateTime;
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -202,8 +202,7 @@ async fn check<C>(who: &str, place: usize, row: &Row<C>, client: C) {
 }
 
 async fn channel(directory: &str, address: &str, expected: Counterpart) -> Channel {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let now = Timestamp(u64::try_from(since.as_millis()).unwrap());
+    let now = Timestamp(u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap() * 1_000);
     let tls = Tls::load(TlsFiles::in_directory(Path::new(directory)), now).unwrap();
     let address: SiteAddress = address.parse().unwrap();
     TlsDial::new(Arc::new(tls)).dial(&address, &expected).await.unwrap()

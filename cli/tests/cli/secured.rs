@@ -103,12 +103,19 @@ fn worker(directory: &TempDir, world: &Daemon, site: &str, certificate: &str, mo
     Daemon::start(&[&arguments[..], &["--tls", &tls], more].concat())
 }
 
+/// Longer than a daemon lets pass between two looks at its certificates.
+#[allow(clippy::disallowed_methods, reason = "a test without a runtime, which waits for processes")]
+fn looked_at_once_more() {
+    std::thread::sleep(Duration::from_secs(6));
+}
+
 fn done(ran: Ran) -> Ran {
     assert_eq!(ran.code, 0, "{ran:?}");
     ran
 }
 
 /// Repeats what may take a moment.
+#[allow(clippy::disallowed_methods, reason = "a test without a runtime, which waits for processes")]
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -271,7 +278,7 @@ fn a_renewed_certificate_is_taken_over_while_the_daemon_runs() {
     until("the new authority", || land.ask("carol", &["list"]).code == 0);
     // What can't be used changes nothing.
     std::fs::write(&trusted, "nothing").unwrap();
-    std::thread::sleep(Duration::from_secs(6));
+    looked_at_once_more();
     done(land.ask("carol", &["list"]));
 }
 

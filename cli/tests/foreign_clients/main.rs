@@ -47,7 +47,6 @@ fn the_example_evacuates_a_site_and_accounts_for_every_vm() {
 }
 
 #[test]
-#[ignore = "the orchestrator serves neither health nor reflection yet"]
 fn stock_clients_ask_for_health_and_reflection() {
     let python = Python::ready();
     let land = Land::with_fleet(1, 50);

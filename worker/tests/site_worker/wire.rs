@@ -185,6 +185,6 @@ async fn a_survey_asks_the_hosts_that_are_named_and_no_others() {
     let [first, second] = [1, 2].map(|number| host(Side::Source, number));
     let both = vec![first.clone(), second.clone()];
     assert_eq!(survey(&[]).await, (both.clone(), vec![VM, other], both));
-    assert_eq!(survey(&[second.clone()]).await, (vec![second.clone()], vec![other], vec![second]));
+    assert_eq!(survey(std::slice::from_ref(&second)).await, (vec![second.clone()], vec![other], vec![second]));
     assert_eq!(survey(&["nobody".parse().unwrap()]).await, (vec![], vec![], vec![]));
 }
