@@ -2,7 +2,8 @@
 //!
 //! This crate turns messages into the core's types and back, and errors into statuses and back. What comes in is
 //! validated once, here: behind [`convert`] nothing has to look at a message again. It must never decide, keep
-//! state, read a clock or log; [`serve`] alone counts connections and calls, and waits for the first word of each.
+//! state, read a clock or log; [`serve`] alone counts connections and calls, and waits for the first word of each, and [`tls`]
+//! holds the certificates that connections are made with.
 
 /// `muster.v1`: evacuations, for people's tools. Generated from `muster/v1/muster.proto`.
 #[allow(

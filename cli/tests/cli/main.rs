@@ -13,5 +13,7 @@ mod plan;
 mod predict;
 mod roles;
 mod secured;
+mod secured_land;
 mod site;
 mod support;
+mod venv;

@@ -1,6 +1,6 @@
 //! Every method of both services, asked by every role: what is permitted is what the table here says, and nothing else.
 
-use crate::secured::Secured;
+use crate::secured_land::Secured;
 use futures::future::BoxFuture;
 use muster_core::time::Timestamp;
 use muster_proto::channel::{Counterpart, Dial, SiteAddress};

@@ -6,15 +6,21 @@
 #[path = "../cli/land.rs"]
 #[allow(dead_code, reason = "shared with the command's own tests, which use the rest")]
 mod land;
+#[path = "../cli/secured_land.rs"]
+#[allow(dead_code, reason = "shared with the command's own tests, which use the rest")]
+mod secured_land;
 #[path = "../cli/support.rs"]
 #[allow(dead_code, reason = "shared with the command's own tests, which use the rest")]
 mod support;
+#[path = "../cli/venv.rs"]
+mod venv;
 
 mod hooks;
 mod python;
 
 use land::Land;
 use python::Python;
+use secured_land::Secured;
 
 /// More than 10,000 moves for the scenario's large evacuation, and 50 for its small one.
 const SCENARIO_VMS: &str = "10100";
@@ -44,6 +50,26 @@ fn the_example_evacuates_a_site_and_accounts_for_every_vm() {
     assert_eq!((ran.code, &told["verdicts"]), (0, &serde_json::json!({"FullyMigrated": 12})), "{ran:?}");
     assert!(ran.stderr.contains("by ada"), "the audit trail has who ordered it: {ran:?}");
     assert_eq!(land.json(&["list"])["evacuations"][0]["evacuation"], told["evacuation"], "{ran:?}");
+}
+
+#[test]
+fn the_example_shows_its_certificate_and_is_nobody_else() {
+    let python = Python::ready();
+    let land = Secured::with_fleet(6);
+    let file = |who: &str, name: &str| format!("{}/{name}", land.of(who));
+    let evacuate = |who: &str| {
+        let (ca, certificate, key) = (file(who, "ca.crt"), file(who, "tls.crt"), file(who, "tls.key"));
+        let runbook = land.runbook();
+        let tls = ["--tls-ca", &ca, "--tls-certificate", &certificate, "--tls-key", &key];
+        let order = [&runbook, "--job", "leave", "--by", "somebody-else", "--orchestrator", &land.orchestrator.address];
+        python.run("evacuate.py", &[&order[..], &tls[..]].concat())
+    };
+    let refused = evacuate("eve");
+    assert!(refused.code != 0 && refused.stderr.contains("NOT_PERMITTED"), "{refused:?}");
+    let ran = evacuate("bob");
+    let told: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    assert_eq!((ran.code, &told["verdicts"]), (0, &serde_json::json!({"FullyMigrated": 6})), "{ran:?}");
+    assert!(ran.stderr.contains("by bob"), "the audit trail has the certificate's name: {ran:?}");
 }
 
 #[test]

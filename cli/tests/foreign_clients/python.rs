@@ -2,17 +2,14 @@
 //! grpcio-tools generates from the published protos. Takes nothing else of this repository.
 
 use crate::support::Ran;
-use std::fs::{self, File};
+use crate::venv::{interpreter, succeed};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 /// The published protos, as paths below proto/.
 const PROTOS: [&str; 2] = ["muster/v1/muster.proto", "muster/worker/v1/site.proto"];
-/// What a person does about a Python that isn't there.
-const MEND: &str = "install Python 3.11 or newer with its venv module (on Debian: python3 and python3-venv), and see that pip \
-                    reaches a package index";
-
 /// An interpreter that has what the examples need.
 pub(crate) struct Python {
     interpreter: PathBuf,
@@ -36,21 +33,8 @@ impl Python {
 
     fn make() -> Python {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        let environment = target.join("python-venv");
-        let interpreter = environment.join("bin/python");
+        let interpreter = interpreter("python-client", &example().join("requirements.txt"));
         let python = Python { interpreter, generated: target.join("python-protos") };
-        // Another test run may be making it at this moment.
-        let lock = File::create(target.join("python-venv.lock")).unwrap();
-        lock.lock().unwrap();
-        let requirements = example().join("requirements.txt");
-        let wanted = fs::read_to_string(&requirements).unwrap();
-        let installed = environment.join("python-client.requirements");
-        if fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
-            succeed(Command::new("python3").args(["-m", "venv"]).arg(&environment));
-            let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-            succeed(Command::new(&python.interpreter).args(pip).arg(&requirements));
-            fs::write(&installed, wanted).unwrap();
-        }
         python.generate();
         python
     }
@@ -80,9 +64,4 @@ pub(crate) fn house() -> PathBuf {
 /// The example.
 pub(crate) fn example() -> PathBuf {
     house().join("examples/python-client")
-}
-
-fn succeed(command: &mut Command) {
-    let ran = Ran::of(command).unwrap_or_else(|error| panic!("{command:?} can't be run: {error}; {MEND}"));
-    assert!(ran.code == 0, "{command:?} has failed; {MEND}\n{}\n{}", ran.stdout, ran.stderr);
 }

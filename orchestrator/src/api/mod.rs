@@ -19,8 +19,9 @@ mod resume;
 mod serve;
 mod watch;
 
+pub use muster_proto::serve::ServeError;
 pub use recover::RECOVER_WAIT_MAX;
-pub use serve::{ServeError, router, serve};
+pub use serve::{router, serve};
 
 use self::call::Call;
 use crate::error::OrchestratorError;

@@ -4,12 +4,11 @@ use super::guard::Guarded;
 use super::health::OrchestratorStanding;
 use super::{Api, WATCHERS_MAX};
 use crate::parts::Orchestrator;
-use muster_core::class::Class;
 use muster_proto::channel::server;
-use muster_proto::limits::{CALLS_MAX, LEAVE_TIMEOUT, MESSAGE_MAX_BYTES};
-use muster_proto::serve;
+use muster_proto::limits::{CALLS_MAX, MESSAGE_MAX_BYTES};
 use muster_proto::serve::calls::Counted;
-use muster_proto::tls::{Access, ListenError, Tls, incoming};
+use muster_proto::serve::{self, ServeError};
+use muster_proto::tls::{Access, Refused, Tls};
 use muster_proto::v1::evacuations_server::{EvacuationsServer, SERVICE_NAME};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -19,28 +18,6 @@ use tonic::transport::server::Router;
 
 /// The method that waits for as long as it is told, up to [`RECOVER_WAIT_MAX`](super::RECOVER_WAIT_MAX).
 const LONG: &str = "RecoverEvacuation";
-
-/// Why an orchestrator is not, or no longer, served.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// It can't listen there, or may not without TLS.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The transport failed.
-    #[error("the server ended: {0}")]
-    Transport(#[from] tonic::transport::Error),
-}
-
-impl ServeError {
-    /// What the caller may do now.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        match self {
-            ServeError::Listen(error) => error.class(),
-            ServeError::Transport(_) => Class::Retry,
-        }
-    }
-}
 
 /// A gRPC server with muster.v1, yet to be given its connections: a simulation calls `serve_with_incoming` with streams
 /// in memory. Streams that never end by themselves end with the orchestrator. Whoever can connect may do everything.
@@ -64,7 +41,8 @@ fn router_until(house: Arc<Orchestrator>, access: Access, shutdown: Cancellation
 }
 
 /// Serves muster.v1 on this listener until `shutdown`, and then until the calls under way are answered, but no longer
-/// than [`LEAVE_TIMEOUT`]. The orchestrator itself goes on; see [`Orchestrator::stop`]. With a certificate every caller has to show one, and may do what it says.
+/// than [`LEAVE_TIMEOUT`](muster_proto::limits::LEAVE_TIMEOUT). The orchestrator itself goes on; see [`Orchestrator::stop`].
+/// With a certificate every caller has to show one, and may do what it says.
 ///
 /// # Errors
 /// The listener is not on loopback and there is no certificate, or the transport fails.
@@ -75,16 +53,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let access = Access::with(tls.is_some());
-    let connections = incoming(listener, tls, |refused| tracing::warn!(error = %refused, "refused"))?;
     let router = router_until(orchestrator, access, shutdown.clone());
-    let serving = router.serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned());
-    let left = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(LEAVE_TIMEOUT).await;
-    };
-    tokio::select! {
-        served = serving => Ok(served?),
-        // What somebody doesn't take keeps nobody.
-        () = left => Ok(()),
-    }
+    let refused = |refused: Refused| tracing::info!(%refused, "a connection was refused");
+    serve::serve(router, listener, tls, refused, shutdown).await
 }

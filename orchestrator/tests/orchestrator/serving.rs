@@ -9,7 +9,7 @@ use muster_core::step::Side;
 use muster_core::time::Timestamp;
 use muster_orchestrator::{Orchestrator, OrchestratorParts, WATCHERS_MAX, serve};
 use muster_proto::channel::TcpDial;
-use muster_proto::limits::CONNECTIONS_MAX;
+use muster_proto::limits::{CONNECTIONS_MAX, HEADERS_MAX_BYTES, MESSAGE_MAX_BYTES};
 use muster_proto::status::Fault;
 use muster_proto::v1 as pb;
 use muster_proto::v1::evacuations_client::EvacuationsClient;
@@ -244,4 +244,20 @@ async fn one_watcher_too_many_is_told_so_and_when_to_come_again() {
     watching.pop();
     tokio::time::sleep(Duration::from_secs(1)).await;
     stage.client().await.watch_evacuation(request()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_or_a_header_too_large_is_refused_and_harms_nobody() {
+    let served = Served::start().await;
+    let mut client = EvacuationsClient::new(served.channel().await.unwrap());
+    let runbook = "#".repeat(MESSAGE_MAX_BYTES + 1);
+    let refused = client.check_runbook(pb::CheckRunbookRequest { runbook }).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+    let mut request = Request::new(pb::ListEvacuationsRequest::default());
+    let value = "x".repeat(HEADERS_MAX_BYTES as usize + 1);
+    request.metadata_mut().insert("x-large", value.parse().unwrap());
+    client.list_evacuations(request).await.unwrap_err();
+    // The next caller finds everything as it was.
+    let mut next = EvacuationsClient::new(served.channel().await.unwrap());
+    next.list_evacuations(pb::ListEvacuationsRequest::default()).await.unwrap();
 }

@@ -13,8 +13,9 @@ mod recent;
 mod serve;
 mod words;
 
+pub use muster_proto::serve::ServeError;
 pub use recent::RECENT_MAX;
-pub use serve::{ServeError, router, serve};
+pub use serve::{router, serve};
 
 use crate::error::SiteError;
 use crate::site::Site;

@@ -5,40 +5,17 @@ use super::guard::Guarded;
 use crate::site::{Site, Working};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use muster_core::class::Class;
 use muster_proto::channel;
-use muster_proto::limits::{CALLS_MAX, LEAVE_TIMEOUT};
-use muster_proto::serve;
+use muster_proto::limits::CALLS_MAX;
 use muster_proto::serve::calls::Counted;
 use muster_proto::serve::health::Standing;
-use muster_proto::tls::{Access, ListenError, Tls, incoming};
+use muster_proto::serve::{self, ServeError};
+use muster_proto::tls::{Access, Refused, Tls};
 use muster_proto::worker::v1::site_server::SERVICE_NAME;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
-
-/// Why a site is not, or no longer, served.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// It can't listen there, or may not without TLS.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The transport failed.
-    #[error("the server ended: {0}")]
-    Transport(#[from] tonic::transport::Error),
-}
-
-impl ServeError {
-    /// What the caller may do now.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        match self {
-            ServeError::Listen(error) => error.class(),
-            ServeError::Transport(_) => Class::Retry,
-        }
-    }
-}
 
 /// A gRPC server with the site's service, yet to be given its connections: a simulation calls `serve_with_incoming` with
 /// streams in memory. Whoever can connect may do everything.
@@ -58,8 +35,8 @@ fn router_with(site: Arc<Site>, access: Access, shutdown: CancellationToken) -> 
 }
 
 /// Serves the site on this listener until `shutdown`, and then until the calls under way are answered, but no longer than
-/// [`LEAVE_TIMEOUT`]. The site itself goes on; see [`Site::stop`]. With a certificate every caller has to show one, and may do
-/// what it says.
+/// [`LEAVE_TIMEOUT`](muster_proto::limits::LEAVE_TIMEOUT). The site itself goes on; see [`Site::stop`]. With a certificate every
+/// caller has to show one, and may do what it says.
 ///
 /// # Errors
 /// The listener is not on loopback and there is no certificate, or the transport fails.
@@ -70,18 +47,9 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let access = Access::with(tls.is_some());
-    let connections = incoming(listener, tls, |refused| tracing::warn!(error = %refused, "refused"))?;
     let router = router_with(site, access, shutdown.clone());
-    let serving = router.serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned());
-    let left = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(LEAVE_TIMEOUT).await;
-    };
-    tokio::select! {
-        served = serving => Ok(served?),
-        // What somebody doesn't take keeps nobody.
-        () = left => Ok(()),
-    }
+    let refused = |refused: Refused| tracing::info!(%refused, "a connection was refused");
+    serve::serve(router, listener, tls, refused, shutdown).await
 }
 
 /// Whether a site takes work, for whoever asks for its health.

@@ -1,13 +1,12 @@
 //! The worker in Python that the examples have: it passes, restart and moves included, and muster evacuates it.
-//!
-//! Needs Python 3.11 or later with venv, and a package index that pip reaches. Where they are missing the tests fail.
 
 use super::own::{cases, free_address, report};
 use super::restarts::Bell;
 use crate::support::{Daemon, muster};
+use crate::venv::interpreter;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
@@ -15,33 +14,10 @@ fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python-worker").canonicalize().unwrap()
 }
 
-/// A Python that has what requirements.txt asks for, made once for all tests and kept under target/.
+/// A Python that has what requirements.txt asks for, made once for all tests.
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let requirements = example().join("requirements.txt");
-        let wanted = std::fs::read_to_string(&requirements).unwrap();
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-worker");
-        let (python, installed) = (folder.join("bin/python"), folder.join("installed"));
-        if std::fs::read_to_string(&installed).ok().as_deref() == Some(wanted.as_str()) {
-            return python;
-        }
-        let folder = folder.to_str().unwrap();
-        run(
-            Command::new("python3").args(["-m", "venv", "--clear", folder]),
-            "Python 3.11 or later with venv is needed",
-        );
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-        let mend = "pip has to reach a package index that has what examples/python-worker/requirements.txt names";
-        run(Command::new(&python).args(pip).arg(&requirements), mend);
-        std::fs::write(installed, wanted).unwrap();
-        python
-    })
-}
-
-fn run(command: &mut Command, mend: &str) {
-    let ran = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}; {mend}"));
-    assert!(ran.status.success(), "{command:?}: {}: {}; {mend}", ran.status, String::from_utf8_lossy(&ran.stderr));
+    PYTHON.get_or_init(|| interpreter("python-worker", &example().join("requirements.txt")))
 }
 
 /// Starts a worker; the site's hosts and two VMs are there from its first start on.
