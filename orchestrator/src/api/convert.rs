@@ -204,7 +204,9 @@ pub(super) fn changes_unrecorded(status: &MoveStatus, sites: Option<&Pair>) -> b
             Some(Standing::Destination(_)) | None => false,
         })
     };
-    !is_over(status.state) || is_deleted()
+    // Until it begins, its source's copy is as it always was, and its site has nothing else to tell of it.
+    let is_untouched = status.state == MoveState::Waiting && status.started_at.is_none();
+    !is_untouched && (!is_over(status.state) || is_deleted())
 }
 
 fn is_under_way(state: MoveState) -> bool {

@@ -86,6 +86,24 @@ fn sum(counts: pb::MoveCounts) -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_untouched_is_not_told_again_to_a_watcher_that_comes_back() {
+    let mut stage = Stage::set(24).await;
+    let begun = stage.create_evacuation(&runbook("limits.total = 2")).await;
+    let mut told = Told::default();
+    let mut stream = watch(&stage, &begun.evacuation, "").await.unwrap();
+    while told.resume_token.is_empty() || told.moves.len() < 24 {
+        told.take(stream.message().await.unwrap().expect("a message"));
+    }
+    drop(stream);
+    let mut stream = watch(&stage, &begun.evacuation, &told.resume_token).await.unwrap();
+    let message = stream.message().await.unwrap().expect("a message");
+    let is_untouched = |one: &&pb::Move| one.state() == pb::MoveState::Waiting && one.started_at_ms.is_none();
+    let again: Vec<&pb::Move> = message.moves.iter().filter(is_untouched).collect();
+    assert!(again.is_empty(), "told again though nothing has changed: {again:#?}");
+    assert!(message.evacuation.unwrap().counts.unwrap().waiting > 12, "too little waits to show it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_belongs_to_something_else_is_refused() {
     let mut stage = Stage::set(2).await;
     let only = |name: &str| runbook("").replace("all = true", &format!("names = [\"{name}\"]"));
