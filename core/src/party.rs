@@ -250,7 +250,7 @@ mod tests {
             "muster://worker/paris/london",
             "muster://worker/paris?site=london",
             "muster://orchestrator/o?tag=a",
-            "muster://root/alice",
+            "muster://owner/alice",
             "muster://Admin/alice",
             "muster://admin/alice?",
             "muster://admin/alice?sites=paris",

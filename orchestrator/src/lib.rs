@@ -27,7 +27,7 @@ pub mod parts;
 mod pen;
 mod seats;
 
-pub use api::{RECOVER_WAIT_MAX, ServeError, WATCHERS_MAX, router, serve};
+pub use api::{RECOVER_WAIT_MAX, ServeError, WATCHERS_MAX, audit_line, audit_verified, router, serve};
 pub use commands::{COMMANDS_AT_ONCE_MAX, OUTPUT_AFTER_END, OUTPUT_KEPT_MAX_BYTES, Program, ProgramError};
 pub use error::OrchestratorError;
 pub use guardians::{GIVE_BACK_WAIT_MAX, GIVE_BACK_WAIT_MIN};

@@ -3,7 +3,10 @@
 //! [`Dial`] is the seam: simulation replaces it by streams in memory and runs everything else unmodified. Nothing
 //! here retries or decides what a lost connection means.
 
+use crate::convert::SiteStatus;
 use crate::limits;
+use crate::status::Fault;
+use crate::worker::v1::GetSiteRequest;
 use crate::worker::v1::site_client::SiteClient;
 use crate::worker::v1::site_server::{Site, SiteServer};
 use futures::future::BoxFuture;
@@ -13,6 +16,8 @@ use muster_core::party::Party;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint, Server};
 
 /// Makes channels to sites.
@@ -216,6 +221,36 @@ pub fn site_client(channel: Channel) -> SiteClient<Channel> {
     SiteClient::new(channel)
         .max_decoding_message_size(limits::MESSAGE_MAX_BYTES)
         .max_encoding_message_size(limits::MESSAGE_MAX_BYTES)
+}
+
+/// A site's own word on itself, or what came instead within this time.
+///
+/// # Errors
+/// No answer, or one that can't be read.
+pub async fn site_status(mut client: SiteClient<Channel>, deadline: Duration) -> Result<SiteStatus, Fault> {
+    let asked = tokio::time::timeout(deadline, client.get_site(GetSiteRequest {})).await;
+    let answer = asked.map_err(|_| Fault::timed_out("GetSite"))??;
+    SiteStatus::try_from(answer.into_inner()).map_err(|invalid| Fault::unreadable(&invalid))
+}
+
+/// The same once the site takes work, or once it has taken none for this long: it may have been started a moment ago. It is
+/// asked again every so often.
+///
+/// # Errors
+/// As soon as there is no answer, or one that can't be read.
+pub async fn site_status_at_work(
+    client: &SiteClient<Channel>,
+    deadline: Duration,
+    (every, longest): (Duration, Duration),
+) -> Result<SiteStatus, Fault> {
+    let until = Instant::now() + longest;
+    loop {
+        let status = site_status(client.clone(), deadline).await?;
+        if status.working.is_ok() || Instant::now() >= until {
+            return Ok(status);
+        }
+        tokio::time::sleep(every).await;
+    }
 }
 
 /// A site's service, with muster's message limits.

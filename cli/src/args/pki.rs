@@ -81,10 +81,10 @@ pub(crate) struct ShowPkiArgs {
 
 /// How certificates are made, as `muster pki issue --help` shows it.
 const HELP: &str = "\
-  muster pki init /root/muster-authority
-  muster pki issue worker paris --authority /root/muster-authority --to paris-tls --address worker.paris.example --address 10.1.0.5
-  muster pki issue orchestrator main --authority /root/muster-authority --to main-tls --address muster.example
-  muster pki issue operator alice --authority /root/muster-authority --to alice-tls --site paris --site london
+  muster pki init authority
+  muster pki issue worker paris --authority authority --to paris-tls --address worker.paris.example --address 10.1.0.5
+  muster pki issue orchestrator main --authority authority --to main-tls --address muster.example
+  muster pki issue operator alice --authority authority --to alice-tls --site paris --site london
 
 Give a daemon its directory by --tls, and a person's by --tls or MUSTER_TLS. The directory's key is its bearer's alone.
 Certificates of another authority work as well, as long as each names its bearer in one URI: muster://worker/SITE,

@@ -2,7 +2,6 @@
 
 use super::{given, instant, table};
 use muster_proto::v1 as wire;
-use muster_store::chain::{ChainFault, Head};
 use serde::Serialize;
 
 /// Lines of the journal, oldest first.
@@ -113,22 +112,6 @@ pub(crate) struct Fault {
     /// The line where it is.
     pub(crate) sequence: u64,
     pub(crate) message: String,
-}
-
-impl Verified {
-    /// After a walk that came to `head`.
-    pub(crate) fn of(head: Head, fault: Option<ChainFault>) -> Self {
-        let fault = fault.map(|fault| {
-            let kind = match fault {
-                ChainFault::Changed { .. } => "changed",
-                ChainFault::Gap { .. } => "gap",
-                ChainFault::CutOff { .. } => "cut_off",
-                ChainFault::AnotherHead { .. } => "another_head",
-            };
-            Fault { kind, sequence: fault.sequence(), message: fault.to_string() }
-        });
-        Verified { lines: head.sequence, head: head.to_string(), fault }
-    }
 }
 
 impl From<wire::VerifyAuditResponse> for Verified {

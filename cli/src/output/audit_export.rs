@@ -1,6 +1,7 @@
 //! The audit trail as it is exported: JSON lines, which can be verified by themselves, and CSV.
 
 use super::given;
+use muster_orchestrator::audit_line;
 use muster_proto::v1 as wire;
 use muster_store::chain::{StoredRecord, Unreadable};
 use serde::{Deserialize, Serialize};
@@ -72,25 +73,7 @@ impl Exported {
     /// The line that is exported of what is stored.
     pub(crate) fn of(stored: &StoredRecord) -> Result<Self, Unreadable> {
         let kind = stored.read()?.kind;
-        let facts = kind.facts();
-        Ok(Exported {
-            sequence: stored.sequence,
-            at_ms: stored.at.0,
-            by: stored.by.clone(),
-            origin: stored.origin.clone(),
-            request_id: stored.request.clone(),
-            call: stored.call.clone(),
-            evacuation: stored.evacuation.clone(),
-            vm: stored.vm.clone(),
-            record: kind.name().to_owned(),
-            attempt: facts.attempt,
-            token_epoch: facts.token.map(|token| token.epoch.0),
-            token_sequence: facts.token.map(|token| token.sequence.0),
-            outcome: facts.outcome.map(str::to_owned),
-            words: kind.guardian_words(),
-            link: stored.link.to_string(),
-            stored_json: stored.kind.clone(),
-        })
+        Ok(audit_line(stored, &kind).into())
     }
 
     /// As a row of CSV, in the order of [`CSV_HEAD`].

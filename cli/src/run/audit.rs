@@ -8,9 +8,10 @@ use crate::orders::{AuditOrder, Lines, Trail, TrailOrder};
 use crate::output::audit::{Audit, HeadShown, Line, Verified, head_text, text, verified_text};
 use crate::output::audit_export::{CSV_HEAD, Exported};
 use crate::writer::Writer;
+use muster_orchestrator::audit_verified;
 use muster_proto::v1 as wire;
 use muster_store::JournalQuery;
-use muster_store::chain::{ChainCheck, ChainFault};
+use muster_store::chain::{ChainCheck, ChainFault, Head};
 use muster_store::sqlite::JournalFile;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -55,6 +56,11 @@ pub(super) fn verify(order: TrailOrder, writer: &Writer) -> Result<Exit, CliErro
         Trail::Journal(path) => verify_journal(&path, check)?,
     };
     Ok(told(&verified, writer))
+}
+
+/// What a walk has found.
+fn verified(head: Head, fault: Option<ChainFault>) -> Verified {
+    audit_verified(head, fault).into()
 }
 
 fn told(verified: &Verified, writer: &Writer) -> Exit {
@@ -135,16 +141,16 @@ fn verify_export(path: &Path, mut check: ChainCheck) -> Result<Verified, CliErro
         let mut bytes = Vec::new();
         let read = (&mut reader).take(LINE_MAX_BYTES).read_until(b'\n', &mut bytes);
         if read.map_err(|source| failed(path, "reading it", source))? == 0 {
-            return Ok(Verified::of(check.head(), check.end(0).err()));
+            return Ok(verified(check.head(), check.end(0).err()));
         }
         // Where a line isn't to the letter what is exported of it, it was changed after.
         let stored = serde_json::from_slice(&bytes).ok().and_then(|line: Exported| line.stored());
         let Some(stored) = stored else {
-            return Ok(Verified::of(check.head(), Some(ChainFault::Changed { sequence: check.head().sequence + 1 })));
+            return Ok(verified(check.head(), Some(ChainFault::Changed { sequence: check.head().sequence + 1 })));
         };
         let before = check.head();
         if let Err(fault) = check.take(&stored) {
-            return Ok(Verified::of(before, Some(fault)));
+            return Ok(verified(before, Some(fault)));
         }
         let exported = match Exported::of(&stored) {
             Ok(exported) => json_line(&exported)?,
@@ -157,7 +163,7 @@ fn verify_export(path: &Path, mut check: ChainCheck) -> Result<Verified, CliErro
             }
         };
         if exported.as_bytes() != bytes {
-            return Ok(Verified::of(before, Some(ChainFault::Changed { sequence: stored.sequence })));
+            return Ok(verified(before, Some(ChainFault::Changed { sequence: stored.sequence })));
         }
     }
 }
@@ -167,10 +173,10 @@ fn verify_journal(path: &Path, mut check: ChainCheck) -> Result<Verified, CliErr
     loop {
         let page = file.stored(JournalQuery { after_sequence: check.head().sequence, ..JournalQuery::all() })?;
         if page.is_empty() {
-            return Ok(Verified::of(check.head(), check.end(0).err()));
+            return Ok(verified(check.head(), check.end(0).err()));
         }
         if let Some(fault) = page.iter().find_map(|stored| check.take(stored).err()) {
-            return Ok(Verified::of(check.head(), Some(fault)));
+            return Ok(verified(check.head(), Some(fault)));
         }
     }
 }

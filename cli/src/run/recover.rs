@@ -7,16 +7,12 @@ use crate::exit::Exit;
 use crate::orders::{RecoverOrder, SourceAt, VmGiven, Way};
 use crate::output::roll_call::{Explanation, Line, RollCall, Unconfirmed, text};
 use crate::writer::Writer;
-use backon::{ConstantBuilder, Retryable};
 use muster_core::env::Env;
-use muster_core::ids::{EvacuationId, SiteName, VmId};
+use muster_core::ids::{EvacuationId, VmId};
 use muster_core::ledger::{RollEntry, VmRow};
-use muster_proto::channel::{Counterpart, SiteAddress, site_client};
-use muster_proto::convert::SiteStatus;
+use muster_proto::channel::{Counterpart, SiteAddress, site_client, site_status_at_work};
 use muster_proto::limits::CALL_TIMEOUT;
-use muster_proto::status::Fault;
 use muster_proto::v1 as wire;
-use muster_proto::worker::v1::GetSiteRequest;
 use muster_recovery::error::RecoveryError;
 use muster_recovery::explain::explain;
 use muster_recovery::link::{Patience, SiteLink};
@@ -28,11 +24,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tonic::transport::Channel;
 
-/// How often a worker that takes no work yet is asked again, and how many times: half a minute in all.
-const TAKES_WORK_ASKED_EVERY: Duration = Duration::from_millis(250);
-const TAKES_WORK_ASKED_MAX: usize = 120;
+/// How often a worker that takes no work yet is asked again, and for how long.
+const TAKES_WORK_WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
 /// Carries a recovery out, or reports.
 pub(super) async fn run(
@@ -137,39 +131,20 @@ async fn reach(
 ) -> Result<Arc<SiteLink>, CliError> {
     let dial = transport.dial();
     let channel = dial.dial(address, &Counterpart::Worker(None)).await?;
-    let waits = ConstantBuilder::default().with_delay(TAKES_WORK_ASKED_EVERY).with_max_times(TAKES_WORK_ASKED_MAX);
-    let asked = (|| who_is_there(channel.clone())).retry(waits).when(|answer| matches!(answer, NoAnswer::NotYet(_)));
-    let fault = match asked.await {
+    let asked = site_status_at_work(&site_client(channel), CALL_TIMEOUT, TAKES_WORK_WAITS).await;
+    let fault = match asked {
         // One that never takes work says why to whatever is asked of it.
-        Ok(site) | Err(NoAnswer::NotYet(site)) => {
+        Ok(status) => {
             let (env, patience) = (Arc::clone(env), Patience::default());
-            return Ok(SiteLink::connect(site, address, dial.as_ref(), env, patience).await?);
+            return Ok(SiteLink::connect(status.site, address, dial.as_ref(), env, patience).await?);
         }
-        Err(NoAnswer::Fault(fault)) => fault,
+        Err(fault) => fault,
     };
     let mend = match what {
         "source" => "start its worker, or recover with --source-lost",
         _ => "start its worker, or recover with --ledger FILE",
     };
     Err(CliError::NoWorker { what, address: address.clone(), fault: Box::new(fault), mend })
-}
-
-/// Why a worker isn't asked anything yet.
-enum NoAnswer {
-    /// It is this site's, and takes no work yet: it was started a moment ago.
-    NotYet(SiteName),
-    /// It doesn't answer, or not as a worker does.
-    Fault(Fault),
-}
-
-/// Which site's worker it is, once it takes work.
-async fn who_is_there(channel: Channel) -> Result<SiteName, NoAnswer> {
-    let asked = tokio::time::timeout(CALL_TIMEOUT, site_client(channel).get_site(GetSiteRequest {})).await;
-    let answer = asked.map_err(|_| NoAnswer::Fault(Fault::timed_out("asking who is there")))?;
-    let answer = answer.map_err(|status| NoAnswer::Fault(Fault::from(status)))?;
-    let status = SiteStatus::try_from(answer.into_inner());
-    let status = status.map_err(|error| NoAnswer::Fault(Fault::unreadable(&error)))?;
-    if status.working.is_ok() { Ok(status.site) } else { Err(NoAnswer::NotYet(status.site)) }
 }
 
 /// The VMs to be started from their disks, by their UUIDs.

@@ -22,18 +22,26 @@ impl Land {
 
     /// The sites paris and berlin of such a world.
     pub(crate) fn in_world(sites: &[&str]) -> Land {
-        let directory = tempfile::tempdir().unwrap();
+        Land::shown(tempfile::tempdir().unwrap(), sites, |_| Vec::new())
+    }
+
+    /// The same in this directory, where each daemon, by its site or as "main", is told something more.
+    pub(crate) fn shown(directory: TempDir, sites: &[&str], more: impl Fn(&str) -> Vec<String>) -> Land {
         let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
         let world = Daemon::start(&[&["world", "--listen", "127.0.0.1:0"], sites].concat());
         let sim = format!("sim:{}", world.address);
         let worker = |site: &str, peer: &[&str]| {
             let ledger = file(site);
             let arguments = ["worker", "--site", site, "--listen", "127.0.0.1:0", "--ledger", &ledger];
-            Daemon::start(&[&arguments[..], &["--hypervisor", &sim], peer].concat())
+            let more = more(site);
+            let more: Vec<&str> = more.iter().map(String::as_str).collect();
+            Daemon::start(&[&arguments[..], &["--hypervisor", &sim], peer, &more].concat())
         };
         let destination = worker("berlin", &[]);
         let source = worker("paris", &["--peer", &format!("berlin={}", destination.address)]);
-        let orchestrator = orchestrator(&directory, &source, &destination, &[]);
+        let more = more("main");
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        let orchestrator = orchestrator(&directory, &source, &destination, &more);
         Land { directory, destination, source, orchestrator, world }
     }
 

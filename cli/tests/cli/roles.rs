@@ -176,7 +176,7 @@ fn every_method_permits_what_its_role_may_and_nothing_else() {
     let land = Secured::with_fleet(2);
     land.evacuate("bob");
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (orchestrator, worker) = (&land.orchestrator.address, &land.destination.address);
+    let (orchestrator, worker) = (&land.land.orchestrator.address, &land.land.destination.address);
     runtime.block_on(async {
         for (place, who) in ASKERS.into_iter().enumerate() {
             let channel = channel(&land.of(who), orchestrator, Counterpart::Orchestrator).await;

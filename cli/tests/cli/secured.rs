@@ -37,9 +37,9 @@ fn an_evacuation_goes_to_its_end_under_certificates_and_the_journal_has_their_na
     let straight = done(muster(&[
         "recover",
         "--destination",
-        &land.destination.address,
+        &land.land.destination.address,
         "--source",
-        &land.source.address,
+        &land.land.source.address,
         "--tls",
         &land.of("eve"),
     ]));
@@ -49,25 +49,26 @@ fn an_evacuation_goes_to_its_end_under_certificates_and_the_journal_has_their_na
 #[test]
 fn who_shows_no_certificate_or_a_strange_one_is_not_spoken_to() {
     let land = Secured::with_fleet(2);
-    let address = ["--orchestrator", &land.orchestrator.address];
+    let address = ["--orchestrator", &land.land.orchestrator.address];
     let plain = muster(&[&["list"], &address[..]].concat());
     assert_eq!(plain.code, 1, "{plain:?}");
 
     done(muster(&["pki", "init", &land.of("strangers")]));
-    done(issue(&land.directory, "strangers", "mallory", &["admin", "mallory"]));
+    done(issue(&land.land.directory, "strangers", "mallory", &["admin", "mallory"]));
     let strange = land.ask("mallory", &["list"]);
     assert_eq!(strange.code, 1, "{strange:?}");
 
     // Where another site's worker listens, and not the one that is meant, nobody is spoken to.
     let (journal, tls) = (land.of("other-journal"), land.of("main"));
-    let (paris, berlin) = (format!("paris={}", land.source.address), format!("berlin={}", land.source.address));
+    let (paris, berlin) =
+        (format!("paris={}", land.land.source.address), format!("berlin={}", land.land.source.address));
     let arguments = ["--listen", "127.0.0.1:0", "--journal", &journal, "--site", &paris, "--site", &berlin];
     let orchestrator = Daemon::start(&[&["orchestrator"], &arguments[..], &["--tls", &tls]].concat());
     let asked = ["plan", &land.runbook(), "--orchestrator", &orchestrator.address, "--tls", &land.of("alice")];
     let refused = muster(&asked);
     let told = "that of muster://worker/paris, and not that of the worker of berlin";
     assert!(refused.code != 0 && refused.stderr.contains(told), "{refused:?}");
-    let talked = muster(&["list", "--orchestrator", &land.source.address, "--tls", &land.of("alice")]);
+    let talked = muster(&["list", "--orchestrator", &land.land.source.address, "--tls", &land.of("alice")]);
     let told = "that of muster://worker/paris, and not that of an orchestrator";
     assert!(talked.code == 1 && talked.stderr.contains(told), "{talked:?}");
 }
@@ -75,7 +76,7 @@ fn who_shows_no_certificate_or_a_strange_one_is_not_spoken_to() {
 #[test]
 fn a_daemon_shows_its_own_certificate_and_nobody_elses() {
     let land = Secured::with_fleet(2);
-    let (ledger, sim) = (land.of("another-ledger"), format!("sim:{}", land.world.address));
+    let (ledger, sim) = (land.of("another-ledger"), format!("sim:{}", land.land.world.address));
     let worker = ["worker", "--site", "berlin", "--listen", "127.0.0.1:0", "--ledger", &ledger, "--hypervisor", &sim];
     let journal = land.of("another-journal");
     let orchestrator =
@@ -169,7 +170,7 @@ fn a_renewed_certificate_is_taken_over_while_the_daemon_runs() {
     // From now on an authority counts that the daemons have not begun with, and the old one as well until all have changed over.
     done(muster(&["pki", "init", &land.of("next")]));
     let next = std::fs::read_to_string(land.of("next/ca.crt")).unwrap();
-    done(issue(&land.directory, "next", "carol", &["viewer", "carol"]));
+    done(issue(&land.land.directory, "next", "carol", &["viewer", "carol"]));
     let strange = land.ask("carol", &["list"]);
     assert_eq!(strange.code, 1, "{strange:?}");
     let trusted = Path::new(&land.of("main")).join("ca.crt");

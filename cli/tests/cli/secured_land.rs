@@ -1,16 +1,13 @@
 //! Two simulated sites whose every part shows a certificate, with an authority of their own.
 
-use crate::support::{Daemon, Ran, muster};
+use crate::land::Land;
+use crate::support::{Ran, muster};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// Two simulated sites and their daemons, with an authority of their own.
 pub(crate) struct Secured {
-    pub(crate) directory: TempDir,
-    pub(crate) world: Daemon,
-    pub(crate) destination: Daemon,
-    pub(crate) source: Daemon,
-    pub(crate) orchestrator: Daemon,
+    pub(crate) land: Land,
 }
 
 /// Everybody who has a certificate: by the directory's name, what `muster pki issue` is told.
@@ -33,45 +30,24 @@ impl Secured {
         for (name, bearer) in BEARERS {
             done(issue(&directory, "authority", name, bearer));
         }
+        let certificates = of(&directory, "");
         let sites = ["--site", "paris=2", "--site", "berlin=2", "--vms", &vms.to_string(), "--time-scale", "50"];
-        let world = Daemon::start(&[&["world", "--listen", "127.0.0.1:0"], &sites[..]].concat());
-        let destination = worker(&directory, &world, "berlin", "berlin", &[]);
-        let source =
-            worker(&directory, &world, "paris", "paris", &["--peer", &format!("berlin={}", destination.address)]);
-        let journal = of(&directory, "journal");
-        let (paris, berlin) = (format!("paris={}", source.address), format!("berlin={}", destination.address));
-        let tls = of(&directory, "main");
-        let orchestrator = Daemon::start(&[
-            "orchestrator",
-            "--listen",
-            "127.0.0.1:0",
-            "--journal",
-            &journal,
-            "--site",
-            &paris,
-            "--site",
-            &berlin,
-            "--tls",
-            &tls,
-        ]);
-        Secured { directory, world, destination, source, orchestrator }
+        let shown = |daemon: &str| vec!["--tls".to_owned(), format!("{certificates}{daemon}")];
+        Secured { land: Land::shown(directory, &sites, shown) }
     }
 
     /// The directory of somebody's certificate.
     pub(crate) fn of(&self, name: &str) -> String {
-        of(&self.directory, name)
+        of(&self.land.directory, name)
     }
 
     pub(crate) fn runbook(&self) -> String {
-        let path = self.of("runbook.toml");
-        let text = "name = \"leave\"\nsource.site = \"paris\"\ndestination.site = \"berlin\"\n[[select]]\nall = true\n";
-        std::fs::write(&path, text).unwrap();
-        path
+        self.land.runbook("[[select]]\nall = true\n")
     }
 
     /// What somebody asks the orchestrator.
     pub(crate) fn ask(&self, who: &str, arguments: &[&str]) -> Ran {
-        muster(&[arguments, &["--orchestrator", &self.orchestrator.address, "--tls", &self.of(who)]].concat())
+        muster(&[arguments, &["--orchestrator", &self.land.orchestrator.address, "--tls", &self.of(who)]].concat())
     }
 
     /// An evacuation that has gone to its end.
@@ -82,20 +58,14 @@ impl Secured {
     }
 }
 
+/// A place beside what the daemons keep.
 pub(crate) fn of(directory: &TempDir, name: &str) -> String {
-    directory.path().join(name).to_str().unwrap().to_owned()
+    directory.path().join("shown").join(name).to_str().unwrap().to_owned()
 }
 
 pub(crate) fn issue(directory: &TempDir, authority: &str, to: &str, more: &[&str]) -> Ran {
     let places = ["--authority", &of(directory, authority), "--to", &of(directory, to)];
     muster(&[&["pki", "issue"], more, &places[..]].concat())
-}
-
-pub(crate) fn worker(directory: &TempDir, world: &Daemon, site: &str, certificate: &str, more: &[&str]) -> Daemon {
-    let (ledger, sim) = (of(directory, &format!("{site}-ledger")), format!("sim:{}", world.address));
-    let tls = of(directory, certificate);
-    let arguments = ["worker", "--site", site, "--listen", "127.0.0.1:0", "--ledger", &ledger, "--hypervisor", &sim];
-    Daemon::start(&[&arguments[..], &["--tls", &tls], more].concat())
 }
 
 pub(crate) fn done(ran: Ran) -> Ran {

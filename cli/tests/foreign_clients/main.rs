@@ -61,7 +61,8 @@ fn the_example_shows_its_certificate_and_is_nobody_else() {
         let (ca, certificate, key) = (file(who, "ca.crt"), file(who, "tls.crt"), file(who, "tls.key"));
         let runbook = land.runbook();
         let tls = ["--tls-ca", &ca, "--tls-certificate", &certificate, "--tls-key", &key];
-        let order = [&runbook, "--job", "leave", "--by", "somebody-else", "--orchestrator", &land.orchestrator.address];
+        let order =
+            [&runbook, "--job", "leave", "--by", "somebody-else", "--orchestrator", &land.land.orchestrator.address];
         python.run("evacuate.py", &[&order[..], &tls[..]].concat())
     };
     let refused = evacuate("eve");

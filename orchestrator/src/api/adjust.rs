@@ -4,13 +4,12 @@ use super::Api;
 use super::call::Call;
 use crate::error::OrchestratorError;
 use crate::evacuate::{all_moves, status_of};
-use muster_core::evacuation::{EvacuationState, JournalKind, JournalRecord};
+use muster_core::evacuation::{EvacuationState, JournalKind};
 use muster_core::ids::{EvacuationId, VmId};
 use muster_core::terms::Adjustment;
 use muster_proto::convert::{parsed, require_items, required};
 use muster_proto::limits::ITEMS_MAX;
 use muster_proto::v1 as pb;
-use muster_store::RECORDS_MAX;
 use std::collections::BTreeSet;
 use tonic::Status;
 
@@ -31,17 +30,7 @@ impl Api {
             let seat = self.house.seats.of(evacuation);
             let mut driven = seat.driven.lock().await;
             self.may_be_adjusted(evacuation, &vms).await?;
-            let pen = self.house.pen(evacuation).of(&call.caller);
-            let about: Vec<Option<VmId>> =
-                if vms.is_empty() { vec![None] } else { vms.iter().copied().map(Some).collect() };
-            let mut first = Some(&call);
-            let records: Vec<JournalRecord> =
-                about.into_iter().map(|vm| pen.record(first.take(), vm, kind.clone())).collect();
-            for batch in records.chunks(RECORDS_MAX) {
-                if !self.ordered(&call, batch.to_vec()).await? {
-                    break;
-                }
-            }
+            self.ordered_about(&call, evacuation, vms.iter().copied(), &kind).await?;
             seat.leave_terms(vms);
             self.house.drive_locked(evacuation, None, &mut driven);
         }

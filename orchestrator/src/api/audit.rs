@@ -1,6 +1,6 @@
 //! Who did what: the journal, page by page, and whether its chain is whole.
 
-use super::{Api, page};
+use super::{Api, page, resume};
 use crate::error::OrchestratorError;
 use muster_core::evacuation::JournalKind;
 use muster_core::ids::{EvacuationId, VmId};
@@ -73,7 +73,7 @@ impl Api {
                 query.after_sequence = stored.sequence;
                 let kind = kind_of(stored)?;
                 if filter.takes(stored, &kind) {
-                    lines.push(line(stored, &kind));
+                    lines.push(audit_line(stored, &kind));
                 }
             }
         }
@@ -86,9 +86,8 @@ impl Api {
     pub(super) async fn audit_head(&self) -> Result<pb::GetAuditHeadResponse, OrchestratorError> {
         let journal = self.house.journal();
         let head = journal.head().await?;
-        let query = JournalQuery { after_sequence: head.sequence.saturating_sub(1), limit: 1, ..JournalQuery::all() };
-        let newest = journal.stored(query).await?;
-        let at_ms = newest.first().filter(|newest| newest.sequence == head.sequence).map_or(0, |newest| newest.at.0);
+        let newest = resume::mark_of(journal.as_ref(), head.sequence).await?;
+        let at_ms = newest.filter(|newest| newest.sequence == head.sequence).map_or(0, |newest| newest.at.0);
         Ok(pb::GetAuditHeadResponse { head: Some(shown(head)), at_ms })
     }
 
@@ -116,9 +115,14 @@ impl Api {
                 break Some(fault);
             }
         };
-        let (head, fault) = (check.head(), fault.map(fault_shown));
-        Ok(pb::VerifyAuditResponse { lines: head.sequence, head: Some(shown(head)), fault })
+        Ok(audit_verified(check.head(), fault))
     }
+}
+
+/// What a walk along a chain has found that came to this head.
+#[must_use]
+pub fn audit_verified(head: Head, fault: Option<ChainFault>) -> pb::VerifyAuditResponse {
+    pb::VerifyAuditResponse { lines: head.sequence, head: Some(shown(head)), fault: fault.map(fault_shown) }
 }
 
 fn given<C>(field: &str, text: &str) -> Result<Option<C>, InvalidMessage>
@@ -158,7 +162,9 @@ fn kind_of(stored: &StoredRecord) -> Result<JournalKind, OrchestratorError> {
     Ok(record.kind)
 }
 
-fn line(stored: &StoredRecord, kind: &JournalKind) -> pb::AuditLine {
+/// A record as the audit trail shows it; `kind` is what it says.
+#[must_use]
+pub fn audit_line(stored: &StoredRecord, kind: &JournalKind) -> pb::AuditLine {
     // It was read as JSON a moment ago.
     let mut detail: serde_json::Value = serde_json::from_str(&stored.kind).unwrap_or_default();
     if let Some(fields) = detail.as_object_mut() {

@@ -7,12 +7,12 @@
 use super::Api;
 use super::caller::Caller;
 use crate::error::OrchestratorError;
-use muster_core::evacuation::JournalRecord;
+use muster_core::evacuation::{JournalKind, JournalRecord};
 use muster_core::fingerprint::Fingerprint;
-use muster_core::ids::RequestId;
+use muster_core::ids::{EvacuationId, RequestId, VmId};
 use muster_proto::convert::{InvalidMessage, payload, request_id};
 use muster_proto::v1 as pb;
-use muster_store::{Journal, JournalError};
+use muster_store::{Journal, JournalError, RECORDS_MAX};
 use sha2::{Digest, Sha256};
 use tonic::Request;
 
@@ -95,6 +95,28 @@ impl Api {
             },
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Journals what a call orders about each of these VMs, or, where there is none, about the evacuation. The first record
+    /// carries the call; what the same call has journaled before isn't journaled again.
+    pub(super) async fn ordered_about(
+        &self,
+        call: &Call,
+        evacuation: EvacuationId,
+        vms: impl IntoIterator<Item = VmId>,
+        kind: &JournalKind,
+    ) -> Result<(), OrchestratorError> {
+        let pen = self.house.pen(evacuation).of(&call.caller);
+        let mut first = Some(call);
+        let mut records: Vec<JournalRecord> =
+            vms.into_iter().map(|vm| pen.record(first.take(), Some(vm), kind.clone())).collect();
+        records.extend(first.take().map(|call| pen.record(Some(call), None, kind.clone())));
+        for batch in records.chunks(RECORDS_MAX) {
+            if !self.ordered(call, batch.to_vec()).await? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The first record that this very call left, if it was made before.

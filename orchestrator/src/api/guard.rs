@@ -65,12 +65,19 @@ impl Admitted {
         }
     }
 
+    /// The same, of sites as messages name them.
+    fn sees_named(&self, source: &str, destination: &str) -> bool {
+        match (source.parse(), destination.parse()) {
+            (Ok(source), Ok(destination)) => self.sees(&source, &destination).is_ok(),
+            (Err(_), _) | (_, Err(_)) => false,
+        }
+    }
+
     fn shows(&self, shown: &pb::Move) -> bool {
         match self {
             Admitted::Anybody => true,
             Admitted::Person { scope, .. } => {
-                let site = |name: &str| name.parse::<SiteName>().is_ok_and(|site| scope.has_site(&site));
-                site(&shown.source_site) && site(&shown.destination_site) && scope.has_tags(&shown.tags)
+                self.sees_named(&shown.source_site, &shown.destination_site) && scope.has_tags(&shown.tags)
             }
         }
     }
@@ -95,14 +102,20 @@ impl Guarded {
     /// The same, for a call about one evacuation, or about the newest.
     async fn admit_to<T>(&self, request: &Request<T>, demand: Demand, evacuation: &str) -> Result<Admitted, Status> {
         let admitted = self.admit(request, demand)?;
-        match &admitted {
-            Admitted::Anybody => {}
+        self.seen(&admitted, evacuation).await?;
+        Ok(admitted)
+    }
+
+    /// The evacuation that is named, or the newest, if whoever was let in sees it; none where nobody has to be asked.
+    async fn seen(&self, admitted: &Admitted, evacuation: &str) -> Result<Option<EvacuationStatus>, Status> {
+        match admitted {
+            Admitted::Anybody => Ok(None),
             Admitted::Person { .. } => {
                 let status = self.api.named_or_newest(evacuation).await?;
                 admitted.sees(&status.source_site, &status.destination_site)?;
+                Ok(Some(status))
             }
         }
-        Ok(admitted)
     }
 
     /// The same, for a call that concerns every one of its VMs, or those named.
@@ -113,9 +126,10 @@ impl Guarded {
         evacuation: &str,
         vms: &[String],
     ) -> Result<Admitted, Status> {
-        let admitted = self.admit_to(request, demand, evacuation).await?;
-        if let Some((party, scope)) = admitted.limited_to_tags() {
-            let status = self.api.named_or_newest(evacuation).await?;
+        let admitted = self.admit(request, demand)?;
+        if let (Some(status), Some((party, scope))) =
+            (self.seen(&admitted, evacuation).await?, admitted.limited_to_tags())
+        {
             self.must_reach(party, scope, &status, vms).await?;
         }
         Ok(admitted)
@@ -213,11 +227,8 @@ impl Evacuations for Guarded {
     ) -> Answer<pb::ListEvacuationsResponse> {
         let admitted = self.admit(&request, Demand::Look)?;
         let mut answer = self.api.list_evacuations(request).await?;
-        let sees = |source: &str, destination: &str| match (source.parse(), destination.parse()) {
-            (Ok(source), Ok(destination)) => admitted.sees(&source, &destination).is_ok(),
-            (Err(_), _) | (_, Err(_)) => false,
-        };
-        answer.get_mut().evacuations.retain(|one| sees(&one.source_site, &one.destination_site));
+        let sees = |one: &pb::Evacuation| admitted.sees_named(&one.source_site, &one.destination_site);
+        answer.get_mut().evacuations.retain(sees);
         Ok(answer)
     }
 

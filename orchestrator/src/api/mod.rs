@@ -19,6 +19,7 @@ mod resume;
 mod serve;
 mod watch;
 
+pub use audit::{audit_line, audit_verified};
 pub use muster_proto::serve::ServeError;
 pub use recover::RECOVER_WAIT_MAX;
 pub use serve::{router, serve};

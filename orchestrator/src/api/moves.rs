@@ -16,7 +16,7 @@ use muster_proto::convert::{SiteAction, SiteCommand, batches, parsed, require_it
 use muster_proto::limits::ITEMS_MAX;
 use muster_proto::v1 as pb;
 use muster_recovery::claim::{ClaimRequest, claim, release};
-use muster_store::{PAGE_MAX, RECORDS_MAX};
+use muster_store::PAGE_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 use tonic::Status;
 
@@ -119,18 +119,8 @@ impl Api {
             let mut driven = seat.driven.lock().await;
             let status = status_of(self.house.journal().as_ref(), evacuation).await?;
             let vms = self.to_retry(&status, wanted).await?;
-            let pen = self.house.pen(evacuation).of(&call.caller);
-            let mut first = Some(&call);
-            let retry = |vm| pen.record(first.take(), vm, JournalKind::RetryOrdered);
             // An order that finds nothing to try again stands in the journal too: repeated later, it finds nothing either.
-            let about: Vec<Option<VmId>> =
-                if vms.is_empty() { vec![None] } else { vms.iter().copied().map(Some).collect() };
-            let records: Vec<JournalRecord> = about.into_iter().map(retry).collect();
-            for batch in records.chunks(RECORDS_MAX) {
-                if !self.ordered(&call, batch.to_vec()).await? {
-                    break;
-                }
-            }
+            self.ordered_about(&call, evacuation, vms.iter().copied(), &JournalKind::RetryOrdered).await?;
             if !vms.is_empty() {
                 seat.leave(vms);
                 self.house.drive_locked(evacuation, None, &mut driven);

@@ -3,9 +3,11 @@
 //! none, is not the one that the token was made from.
 
 use super::page;
+use crate::error::OrchestratorError;
 use muster_core::ids::EvacuationId;
 use muster_core::time::Timestamp;
 use muster_proto::status::{Violation, invalid};
+use muster_store::{Journal, JournalQuery};
 use tonic::Status;
 
 /// What tokens of watches are told from other tokens by.
@@ -16,6 +18,14 @@ const LIST: &str = "watch";
 pub(super) struct Mark {
     pub(super) sequence: u64,
     pub(super) at: Timestamp,
+}
+
+/// The journal's record of this number, as far as a token knows it. None where there is no such record.
+pub(super) async fn mark_of(journal: &dyn Journal, sequence: u64) -> Result<Option<Mark>, OrchestratorError> {
+    let Some(after_sequence) = sequence.checked_sub(1) else { return Ok(None) };
+    let query = JournalQuery { after_sequence, limit: 1, ..JournalQuery::all() };
+    let found = journal.records(query).await?;
+    Ok(found.first().map(|(sequence, record)| Mark { sequence: *sequence, at: record.at }))
 }
 
 /// A token for a watcher of this evacuation that was told everything up to here.

@@ -11,7 +11,7 @@ use muster_core::ids::{EvacuationId, VmId};
 use muster_proto::convert::batches;
 use muster_proto::v1 as pb;
 use muster_recovery::link::FeedChange;
-use muster_store::{Journal, JournalQuery, PAGE_MAX};
+use muster_store::{JournalQuery, PAGE_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl Api {
             if evacuation != status.id {
                 return Err(resume::unusable("is of another evacuation; send one of this, or none"));
             }
-            if mark_of(self.house.journal().as_ref(), mark.sequence).await? != Some(mark) {
+            if resume::mark_of(self.house.journal().as_ref(), mark.sequence).await? != Some(mark) {
                 return Err(OrchestratorError::NotThisJournal.into());
             }
         }
@@ -172,7 +172,7 @@ impl Watcher {
     async fn tell_many(&mut self, since: Option<Mark>) -> Result<bool, OrchestratorError> {
         let journal = Arc::clone(self.house.journal());
         self.sequence = journal.newest();
-        let mark = mark_of(journal.as_ref(), self.sequence).await?;
+        let mark = resume::mark_of(journal.as_ref(), self.sequence).await?;
         let recorded = match since {
             Some(since) => self.recorded_since(since).await?,
             None => None,
@@ -279,14 +279,6 @@ impl Watcher {
         }
         Ok(())
     }
-}
-
-/// The journal's record of this number, as far as a token knows it. None where there is no such record.
-async fn mark_of(journal: &dyn Journal, sequence: u64) -> Result<Option<Mark>, OrchestratorError> {
-    let Some(after_sequence) = sequence.checked_sub(1) else { return Ok(None) };
-    let query = JournalQuery { after_sequence, limit: 1, ..JournalQuery::all() };
-    let found = journal.records(query).await?;
-    Ok(found.first().map(|(sequence, record)| Mark { sequence: *sequence, at: record.at }))
 }
 
 impl Changes {

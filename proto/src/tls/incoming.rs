@@ -1,7 +1,7 @@
 //! Connections as they come in: with TLS where there is a certificate, in plain where only this machine can connect. Each call
 //! carries its [`Peer`].
 
-use super::{Certified, Tls, TlsError};
+use super::{Certified, Tls};
 use crate::channel::{DialError, require_loopback};
 use crate::serve::door::{Guest, guests};
 use futures::{Stream, StreamExt};
@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tonic::transport::server::Connected;
 
 /// How long a handshake may take.
@@ -46,14 +47,9 @@ pub struct Refused {
 /// A connection that was taken in.
 #[derive(Debug)]
 pub struct Connection {
-    stream: Carrier,
+    /// In plain, or encrypted.
+    stream: Either<Guest, Box<TlsStream<Guest>>>,
     peer: Peer,
-}
-
-#[derive(Debug)]
-enum Carrier {
-    Plain(Guest),
-    Encrypted(Box<TlsStream<Guest>>),
 }
 
 /// The connections that come in at a listener; with TLS if there is a certificate. Those that are refused are told of and left out.
@@ -117,19 +113,13 @@ impl ListenError {
 
 async fn take_in(stream: Guest, from: SocketAddr, tls: Option<&Tls>) -> io::Result<Connection> {
     let Some(tls) = tls else {
-        return Ok(Connection { stream: Carrier::Plain(stream), peer: Peer { address: from, certified: None } });
+        return Ok(Connection { stream: Either::Left(stream), peer: Peer { address: from, certified: None } });
     };
     let stream = TlsAcceptor::from(tls.server()).accept(stream).await?;
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     // A certificate of the authority that names nobody may connect; whatever it calls is refused with the reason.
     let certified = shown.map(Certified::of).and_then(Result::ok).map(Arc::new);
-    Ok(Connection { stream: Carrier::Encrypted(Box::new(stream)), peer: Peer { address: from, certified } })
-}
-
-impl From<TlsError> for io::Error {
-    fn from(error: TlsError) -> Self {
-        io::Error::other(error)
-    }
+    Ok(Connection { stream: Either::Right(Box::new(stream)), peer: Peer { address: from, certified } })
 }
 
 impl Connected for Connection {
@@ -140,33 +130,33 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Carrier::Plain(stream) => Pin::new(stream).poll_read(context, into),
-            Carrier::Encrypted(stream) => Pin::new(stream).poll_read(context, into),
-        }
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
-            Carrier::Plain(stream) => Pin::new(stream).poll_write(context, from),
-            Carrier::Encrypted(stream) => Pin::new(stream).poll_write(context, from),
-        }
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Carrier::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Carrier::Encrypted(stream) => Pin::new(stream).poll_flush(context),
-        }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Carrier::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Carrier::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -147,7 +147,8 @@ async fn who_shows_a_certificate_of_another_authority_or_speaks_no_tls_is_not_le
 #[tokio::test]
 async fn a_certificate_without_one_identity_and_one_that_has_expired_are_nobodys() {
     let authority = authority();
-    for identities in [&[][..], &["muster://admin/a", "muster://admin/b"], &["muster://root/a"], &["muster://admin/"]] {
+    for identities in [&[][..], &["muster://admin/a", "muster://admin/b"], &["muster://owner/a"], &["muster://admin/"]]
+    {
         let directory = tempfile::tempdir().unwrap();
         issue(directory.path(), &authority, identities, 30);
         let refused = load(&directory);

@@ -10,12 +10,9 @@ use muster_core::env::Env;
 use muster_core::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use muster_core::reading::{Instance, Inventory, Stored, VmListing};
 use muster_core::token::Token;
-use muster_proto::channel::{Counterpart, Dial, SiteAddress, site_client};
+use muster_proto::channel::{Counterpart, Dial, SiteAddress, site_client, site_status_at_work};
 use muster_proto::convert::SiteStatus;
-use muster_proto::status::Fault;
-use muster_proto::worker::v1 as wire;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// The name of the site that the suite pretends to be: nobody answers for it.
 const NOWHERE: &str = "conformance-suite";
@@ -204,28 +201,14 @@ impl Stage {
 /// Who answers at an address, once it takes work.
 async fn reach(dial: &dyn Dial, address: &SiteAddress, log: &Arc<Log>) -> Result<(Wire, SiteStatus), NotBegun> {
     let client = site_client(dial.dial(address, &Counterpart::Worker(None)).await?);
-    let began = tokio::time::Instant::now();
-    loop {
-        let asked = status(client.clone(), super::CALL_DEADLINE).await;
-        let asked = asked.map_err(|fault| NotBegun::NoAnswer(Box::new(fault)))?;
-        match &asked.working {
-            Ok(()) => return Ok((Wire { name: asked.site.clone(), client, log: Arc::clone(log) }, asked)),
-            // It may have been started a moment ago.
-            Err(_) if began.elapsed() < super::WORK_DEADLINE => tokio::time::sleep(super::LOOK_EVERY).await,
-            Err(because) => {
-                let because = because.clone();
-                return Err(NotBegun::NotWorking { site: asked.site.to_string(), because });
-            }
+    let waits = (super::LOOK_EVERY, super::WORK_DEADLINE);
+    let status = site_status_at_work(&client, super::CALL_DEADLINE, waits).await;
+    let status = status.map_err(|fault| NotBegun::NoAnswer(Box::new(fault)))?;
+    match &status.working {
+        Ok(()) => Ok((Wire { name: status.site.clone(), client, log: Arc::clone(log) }, status)),
+        Err(because) => {
+            let because = because.clone();
+            Err(NotBegun::NotWorking { site: status.site.to_string(), because })
         }
     }
-}
-
-/// A site's own word on itself, or what came instead: for when it may be silent.
-pub(super) async fn status(
-    mut client: wire::site_client::SiteClient<tonic::transport::Channel>,
-    deadline: Duration,
-) -> Result<SiteStatus, Fault> {
-    let asked = tokio::time::timeout(deadline, client.get_site(wire::GetSiteRequest {})).await;
-    let answer = asked.map_err(|_| Fault::timed_out("GetSite"))??;
-    SiteStatus::try_from(answer.into_inner()).map_err(|invalid| Fault::unreadable(&invalid))
 }

@@ -290,33 +290,22 @@ impl Wire {
         command: SiteCommand,
     ) -> Seen<Result<SiteReading, Refused>> {
         let vm = command.vm;
-        for _ in 0..BUSY_TRIES_MAX {
-            let answers = self.execute(request, evacuation, vec![command.clone()]).await?;
-            match only(vm, answers)? {
-                Err(failure) if is_busy(&failure) => tokio::time::sleep(LOOK_EVERY).await,
-                outcome => return Ok(outcome),
-            }
-        }
-        Err(End::Broken(format!("VM {vm}: it stays BUSY")))
+        again_while_busy(vm, async || only(vm, self.execute(request, evacuation, vec![command.clone()]).await?)).await
     }
 
     /// A commit, sent again like a command.
     pub(super) async fn commit_arrival(&self, commit: CommitArrival) -> Seen<Result<SiteReading, Refused>> {
         let vm = commit.vm;
-        for _ in 0..BUSY_TRIES_MAX {
+        again_while_busy(vm, async || {
             let (sent, mut client) = (format!("CommitArrival {commit:?}"), self.client.clone());
             let request = wire::CommitArrivalRequest::from(commit.clone());
             let call = async { Ok(client.commit_arrival(request).await?.into_inner()) };
-            let outcome = match self.call(sent, COMMAND_DEADLINE, call).await? {
-                Ok(outcome) => only(vm, vec![self.read("CommitArrival", outcome.try_into())?])?,
-                Err(failure) => Err(failure),
-            };
-            match outcome {
-                Err(failure) if is_busy(&failure) => tokio::time::sleep(LOOK_EVERY).await,
-                outcome => return Ok(outcome),
+            match self.call(sent, COMMAND_DEADLINE, call).await? {
+                Ok(outcome) => only(vm, vec![self.read("CommitArrival", outcome.try_into())?]),
+                Err(failure) => Ok(Err(failure)),
             }
-        }
-        Err(End::Broken(format!("VM {vm}: it stays BUSY")))
+        })
+        .await
     }
 
     pub(super) async fn prove_path(&self, nonce: &str, from: &SiteName) -> Seen<PathProof> {
@@ -389,6 +378,20 @@ async fn all<T>(mut stream: Streaming<T>) -> Result<Vec<T>, Status> {
         items.push(item);
     }
     Ok(items)
+}
+
+/// Sends something again, as long as its VM is busy.
+async fn again_while_busy(
+    vm: VmId,
+    send: impl AsyncFn() -> Seen<Result<SiteReading, Refused>>,
+) -> Seen<Result<SiteReading, Refused>> {
+    for _ in 0..BUSY_TRIES_MAX {
+        match send().await? {
+            Err(failure) if is_busy(&failure) => tokio::time::sleep(LOOK_EVERY).await,
+            outcome => return Ok(outcome),
+        }
+    }
+    Err(End::Broken(format!("VM {vm}: it stays BUSY")))
 }
 
 /// Whether nothing happened because something else is under way.

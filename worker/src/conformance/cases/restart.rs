@@ -1,10 +1,11 @@
 //! The worker, killed and started again on its ledger.
 
 use crate::conformance::play::Play;
-use crate::conformance::stage::{self, Stage};
+use crate::conformance::stage::Stage;
 use crate::conformance::wire::{End, Seen, hold};
 use crate::conformance::{CALL_DEADLINE, WAIT_MAX};
 use muster_core::ids::Attempt;
+use muster_proto::channel::site_status;
 use muster_proto::convert::{News, SiteAction};
 use muster_proto::limits::PAGE_MAX;
 
@@ -59,7 +60,7 @@ pub(super) async fn restart(stage: &Stage) -> Seen {
 async fn works_again(stage: &Stage) -> Seen {
     stage
         .until("work after the restart", async || {
-            let asked = stage::status(stage.site.client.clone(), CALL_DEADLINE).await;
+            let asked = site_status(stage.site.client.clone(), CALL_DEADLINE).await;
             Ok(asked.ok().filter(|status| status.working.is_ok()).map(drop))
         })
         .await
