@@ -2,7 +2,7 @@
 
 use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::ids::{Attempt, EvacuationId, VmId};
-use muster_core::ledger::command::{EventKind, FactKind, MutationResult, Refusal, VmCommand, VmFact, VmOrder};
+use muster_core::ledger::command::{Caller, EventKind, FactKind, MutationResult, Refusal, VmCommand, VmFact, VmOrder};
 use muster_core::ledger::transition;
 use muster_core::ledger::{
     AtSource, Enrolled, Mutation, RetiredCopy, RollEntry, SourceState, Standing, Transfer, VmRow,
@@ -44,7 +44,8 @@ fn copy(row: &VmRow) -> (SourceState, RetiredCopy) {
 }
 
 fn order(row: &VmRow, at: Timestamp, order: VmOrder) -> Result<VmRow, Refusal> {
-    let command = VmCommand { evacuation: EVACUATION, vm: VM, token: row.floor.next(), at, order };
+    let command =
+        VmCommand { evacuation: EVACUATION, vm: VM, token: row.floor.next(), caller: Caller::default(), at, order };
     transition::vm(row, &command).map(|applied| applied.row)
 }
 

@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used)]
 
 use muster_core::ids::{EvacuationId, VmId};
-use muster_core::ledger::command::{LedgerCommand, VmCommand, VmOrder};
+use muster_core::ledger::command::{Caller, LedgerCommand, VmCommand, VmOrder};
 use muster_core::time::Timestamp;
 use muster_core::token::Token;
 use muster_store::Ledger;
@@ -68,5 +68,12 @@ async fn call(ledger: Arc<SqliteLedger>, round: u64, caller: u32, calls: u32, co
 fn raise(number: u32, token: Token) -> LedgerCommand {
     let vm: VmId = format!("0a000000-0000-4000-8000-0000{number:08x}").parse().unwrap();
     let evacuation: EvacuationId = "0e000000-0000-4000-8000-000000000001".parse().unwrap();
-    LedgerCommand::Vm(VmCommand { evacuation, vm, token, at: Timestamp(1), order: VmOrder::RaiseFloor })
+    LedgerCommand::Vm(VmCommand {
+        evacuation,
+        vm,
+        token,
+        caller: Caller::default(),
+        at: Timestamp(1),
+        order: VmOrder::RaiseFloor,
+    })
 }

@@ -1,4 +1,4 @@
-//! How columns become bytes to be hashed: rows' digests and the journal's links are made over the same form. It is part of
+//! How columns become bytes to be hashed: rows' digests and the chains' links are made over the same form. It is part of
 //! the files' form, and never changes.
 //!
 //! ```text
@@ -26,6 +26,20 @@ impl Columns {
 
     pub(crate) fn text(&mut self, text: &[u8]) {
         self.sized(2, text);
+    }
+
+    pub(crate) fn optional_text(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => self.text(text.as_bytes()),
+            None => self.null(),
+        }
+    }
+
+    pub(crate) fn optional_integer(&mut self, number: Option<i64>) {
+        match number {
+            Some(number) => self.integer(number),
+            None => self.null(),
+        }
     }
 
     /// No column of the first files holds one.

@@ -70,15 +70,15 @@ pub enum StoreError {
         /// What was found.
         found: String,
     },
-    /// Another site has once seen more of this ledger than it holds: its newest entries went missing.
+    /// Another site has once seen what this ledger doesn't hold: its newest entries went missing, or its history was written anew.
     #[error(
-        "this ledger ends with {newest}, and site {by} has once seen {seen}: what came after is lost, and nothing it says can be trusted; stop this worker and put the newest copy in its place; without one, \"muster ledger rebuild\" makes what can be known again"
+        "this ledger ends with {newest}, and site {by} has once seen {seen}, which isn't in it: something was lost or written anew, and nothing it says can be trusted; stop this worker and put the newest copy in its place; without one, \"muster ledger rebuild\" makes what can be known again"
     )]
     Behind {
         /// How far it goes.
-        newest: HighWater,
+        newest: Box<HighWater>,
         /// What was seen.
-        seen: HighWater,
+        seen: Box<HighWater>,
         /// By whom.
         by: SiteName,
     },

@@ -8,7 +8,8 @@
 //!
 //! ```text
 //! ledger/        the Ledger traits; what a batch of commands makes of a ledger, for every engine
-//! journal/       the Journal trait; what a batch of records makes of a journal, for every engine; the records' chain
+//! journal/       the Journal trait; what a batch of records makes of a journal, for every engine
+//! chain          the chain that a history's lines are, each vouching for all before it
 //! columns        how columns become bytes to be hashed
 //! sqlite/        the embedded engine
 //!   file           opening: lock, identity, version, wholeness
@@ -36,15 +37,15 @@
 //! | `NAME-new`, `NAME-rebuilt` | the beginning of a file that was never finished; removed |
 //!
 //! `sqlite3 NAME` reads it, also while muster runs. Each table has one column more, `digest`, over the others: a row that a
-//! disk or a person has changed is not read, and its file not opened. A journal's records are chained as well ([`chain`]).
+//! disk or a person has changed is not read, and its file not opened. A history's lines are chained as well ([`chain`]).
 //!
 //! | ledger's table | a row is | columns |
 //! |---|---|---|
 //! | `vm` | a VM, narrow | `vm`, `floor_epoch`, `floor_sequence`, `evacuation`, `side`, `closed`, `standing` (JSON), `intent` (JSON) |
 //! | `roll` | a VM's entry of the roll, with its real definition | `vm`, `entry` (JSON) |
 //! | `evacuation` | an evacuation's claim and assertions | `evacuation`, `epoch`, `claims` (JSON) |
-//! | `witness` | how far another site's ledger had come | `site`, `rebuilt_at`, `sequence`, `at` |
-//! | `event` | a line of history, numbered densely from 1 | `sequence`, `at`, `evacuation`, `vm`, `token_epoch`, `token_sequence`, `kind` (JSON) |
+//! | `witness` | how far another site's ledger had come | `site`, `rebuilt_at`, `sequence`, `at`, `link` |
+//! | `event` | a line of history, numbered densely from 1 | `sequence`, `at`, `evacuation`, `vm`, `token_epoch`, `token_sequence`, `kind` (JSON), `by`, `origin`, `chain` |
 //!
 //! | journal's table | a row is | columns |
 //! |---|---|---|
@@ -54,6 +55,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chain;
 mod columns;
 pub mod conformance;
 mod error;
@@ -64,6 +66,7 @@ mod pulse;
 pub mod sqlite;
 
 pub use error::{FileKind, Health, StoreError, Written};
-pub use journal::chain;
+pub use journal::stored::StoredRecord;
 pub use journal::{Journal, JournalError, JournalQuery, RECORDS_MAX};
+pub use ledger::stored::StoredEvent;
 pub use ledger::{COMMANDS_MAX, Ledger, LedgerEvacuation, PAGE_MAX, ReadLedger, Receipt, RowQuery};

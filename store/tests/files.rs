@@ -118,10 +118,10 @@ async fn a_journal_of_version_1_opens_and_goes_on() {
 async fn a_newer_file_is_refused_and_left_as_it_is() {
     let (directory, path) = place();
     written(&path).await;
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 4).unwrap();
     let before = contents(directory.path());
     let error = opening(&path);
-    assert!(matches!(error, StoreError::Newer { found: 3, known: 2, kind: FileKind::Ledger, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 4, known: 3, kind: FileKind::Ledger, .. }), "{error}");
     assert_eq!(contents(directory.path()), before);
 }
 

@@ -10,7 +10,7 @@ use muster_core::definition::{Disk, Mode};
 use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
 use muster_core::evidence::{ArrivalKind, Freshness, Heard, Outcome};
 use muster_core::ids::{Attempt, EvacuationId, HostName};
-use muster_core::ledger::command::{EvacuationCommand, EvacuationOrder, LedgerEvent, VmCommand, VmOrder};
+use muster_core::ledger::command::{Caller, EvacuationCommand, EvacuationOrder, LedgerEvent, VmCommand, VmOrder};
 use muster_core::ledger::weigh::Readings;
 use muster_core::ledger::{ArrivalRecord, Standing, VmRow, transition};
 use muster_core::reading::{Sight, SiteReading};
@@ -154,6 +154,7 @@ fn goes_on(row: &VmRow, token: Token) {
         evacuation,
         vm: row.vm,
         token,
+        caller: Caller::default(),
         at: Timestamp(u64::MAX),
         order: order.clone(),
     };
@@ -245,7 +246,7 @@ fn claimed(claims: &Claims) -> Result<(), TestCaseError> {
         take_over: Some("a".to_owned()),
     };
     let evacuation = "0e000000-0000-4000-8000-000000000001".parse().unwrap();
-    let command = EvacuationCommand { evacuation, at: Timestamp(0), order };
+    let command = EvacuationCommand { evacuation, caller: Caller::default(), at: Timestamp(0), order };
     let Ok((after, _)) = transition::evacuation(claims, &command) else {
         return Err(TestCaseError::fail("a claim that takes over was refused"));
     };

@@ -3,7 +3,7 @@
 use crate::protocol::{BadRule, Protocol};
 use crate::state::{Actor, Phase, Reach, State, source_host};
 use muster_core::claim::{Fenced, Holder, HolderKind};
-use muster_core::ledger::command::{EvacuationCommand, EvacuationOrder};
+use muster_core::ledger::command::{Caller, EvacuationCommand, EvacuationOrder};
 use muster_core::ledger::transition;
 use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Sequence, Token};
@@ -69,7 +69,12 @@ fn holder(protocol: &Protocol, actor: usize) -> Holder {
 }
 
 fn change(state: &mut State, order: EvacuationOrder) -> bool {
-    let command = EvacuationCommand { evacuation: state.leg.evacuation(), at: Timestamp::default(), order };
+    let command = EvacuationCommand {
+        evacuation: state.leg.evacuation(),
+        caller: Caller::default(),
+        at: Timestamp::default(),
+        order,
+    };
     let Ok((claims, _)) = transition::evacuation(&state.claims, &command) else { return false };
     state.claims = claims;
     true

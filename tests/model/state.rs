@@ -417,7 +417,14 @@ fn enrolled(row: &VmRow, leg: Leg, side: Side) -> VmRow {
     };
     let order = VmOrder::Enrol { entry: Box::new(entry), side };
     // The roll's own token, which nobody compares: the first claim of an evacuation writes it.
-    let command = VmCommand { evacuation, vm: VM, token: row.floor.next(), at: Default::default(), order };
+    let command = VmCommand {
+        evacuation,
+        vm: VM,
+        token: row.floor.next(),
+        caller: Default::default(),
+        at: Default::default(),
+        order,
+    };
     let applied = muster_core::ledger::transition::vm(row, &command);
     let mut enrolled = applied.expect("a ledger without an open evacuation takes a roll").row;
     enrolled.floor = row.floor;

@@ -10,7 +10,9 @@ use crate::state::{Call, Copy, Reach, State, VM, definition, destination_host};
 use crate::tokens;
 use muster_core::evidence::{ArrivalKind, Outcome};
 use muster_core::ids::{Attempt, EvacuationId};
-use muster_core::ledger::command::{Applied, Execution, FactKind, MutationResult, Refusal, VmCommand, VmFact, VmOrder};
+use muster_core::ledger::command::{
+    Applied, Caller, Execution, FactKind, MutationResult, Refusal, VmCommand, VmFact, VmOrder,
+};
 use muster_core::ledger::{ArrivalRecord, Mutation, SourceState, VmRow, transition};
 use muster_core::reading::{Instance, OffCause, Stored};
 use muster_core::step::Side;
@@ -269,7 +271,7 @@ fn command(
     token: Token,
     order: VmOrder,
 ) -> Result<Applied, Refusal> {
-    let command = VmCommand { evacuation, vm: VM, token, at: Timestamp::default(), order };
+    let command = VmCommand { evacuation, vm: VM, token, caller: Caller::default(), at: Timestamp::default(), order };
     let floor = if protocol.has_floors() {
         return transition::vm(row, &command);
     } else if protocol.is(BadRule::FloorByEpoch) && token.epoch < row.floor.epoch {

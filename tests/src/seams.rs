@@ -10,10 +10,11 @@ use muster_core::definition::Definition;
 use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
 use muster_core::ids::{EvacuationId, HostName, RequestId, SiteName, VmId};
 use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
-use muster_core::ledger::{HighWater, VmRow};
+use muster_core::ledger::{HighWater, HistoryEntry, VmRow};
 use muster_core::preflight::survey::VmNeeds;
 use muster_core::reading::{Inventory, Sight};
-use muster_store::chain::{Head, StoredRecord};
+use muster_store::StoredRecord;
+use muster_store::chain::Head;
 use muster_store::memory::{JournalDisk, LedgerDisk};
 use muster_store::{
     Health, Journal, JournalError, JournalQuery, Ledger, LedgerEvacuation, ReadLedger, Receipt, RowQuery, StoreError,
@@ -52,6 +53,9 @@ impl ReadLedger for MortalLedger {
     }
     async fn events(&self, after_sequence: u64, limit: usize) -> Result<Vec<(u64, LedgerEvent)>, StoreError> {
         self.life.alive(self.inner.events(after_sequence, limit)).await
+    }
+    async fn entry(&self, sequence: u64) -> Result<Option<HistoryEntry>, StoreError> {
+        self.life.alive(self.inner.entry(sequence)).await
     }
     async fn witnesses(&self) -> Result<Vec<(SiteName, HighWater)>, StoreError> {
         self.life.alive(self.inner.witnesses()).await

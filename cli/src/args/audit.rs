@@ -8,7 +8,11 @@ use std::path::PathBuf;
 pub(crate) const HELP: &str = "\
 Each line's link is a hash over the line and the link before it. \"muster audit head\" prints the newest: keep it where
 whoever can write the journal can't, and \"muster audit verify --against HEAD\" finds every later change to what stood
-there. Without a kept head, a tail that was cut off or a chain written anew shows in nothing.";
+there. Without a kept head, a tail that was cut off or a chain written anew shows in nothing.
+
+The history of a site's ledger is such a chain as well, of all that was done there and by whose order, also without an
+orchestrator: \"muster audit verify --ledger FILE\" verifies it and says its head. The other site keeps that head by itself,
+and a ledger that doesn't fit it takes no work.";
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -93,7 +97,7 @@ pub(crate) struct AuditHeadArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditVerifyArgs {
-    /// A head that was kept, as "muster audit head" printed it
+    /// A head that was kept, as "muster audit head" or an earlier "muster audit verify" printed it
     #[arg(long, value_name = "HEAD")]
     pub(crate) against: Option<String>,
     /// Verify an export of all lines, JSON lines, without an orchestrator
@@ -102,6 +106,9 @@ pub(crate) struct AuditVerifyArgs {
     /// Verify a journal's file as it lies there, without an orchestrator; changes nothing
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
+    /// Verify the history in a site's ledger, as the file lies there, without a worker; changes nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["journal", "export"])]
+    pub(crate) ledger: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) orchestrator: OrchestratorAddress,
 }

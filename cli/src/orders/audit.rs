@@ -41,6 +41,7 @@ pub(crate) struct TrailOrder {
 pub(crate) enum Trail {
     Export(PathBuf),
     Journal(PathBuf),
+    Ledger(PathBuf),
 }
 
 pub(super) fn order(args: AuditArgs) -> Result<Order, CliError> {
@@ -59,10 +60,11 @@ pub(super) fn order(args: AuditArgs) -> Result<Order, CliError> {
 fn verify(args: AuditVerifyArgs) -> Result<Order, CliError> {
     let against: Option<Head> =
         args.against.map(|given| given.parse().map_err(|error| usage("--against", &error))).transpose()?;
-    let trail = match (args.export, args.journal) {
-        (Some(export), _) => Trail::Export(export),
-        (None, Some(journal)) => Trail::Journal(journal),
-        (None, None) => {
+    let trail = match (args.export, args.journal, args.ledger) {
+        (Some(export), _, _) => Trail::Export(export),
+        (None, Some(journal), _) => Trail::Journal(journal),
+        (None, None, Some(ledger)) => Trail::Ledger(ledger),
+        (None, None, None) => {
             let order = ClientOrder::Audit(AuditOrder::Verify { against });
             return Ok(Order::Client(orchestrator(&args.orchestrator)?, order));
         }

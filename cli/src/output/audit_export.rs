@@ -3,7 +3,8 @@
 use super::given;
 use muster_orchestrator::audit_line;
 use muster_proto::v1 as wire;
-use muster_store::chain::{StoredRecord, Unreadable};
+use muster_store::StoredRecord;
+use muster_store::chain::Unreadable;
 use serde::{Deserialize, Serialize};
 
 /// A line with all that is known of it. What its link covers is `sequence`, `at_ms`, `by`, `origin`, `request_id`, `call`,

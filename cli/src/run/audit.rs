@@ -10,9 +10,9 @@ use crate::output::audit_export::{CSV_HEAD, Exported};
 use crate::writer::Writer;
 use muster_orchestrator::audit_verified;
 use muster_proto::v1 as wire;
-use muster_store::JournalQuery;
-use muster_store::chain::{ChainCheck, ChainFault, Head};
-use muster_store::sqlite::JournalFile;
+use muster_store::chain::{ChainCheck, ChainFault, Head, Linked};
+use muster_store::sqlite::{JournalFile, LedgerFile};
+use muster_store::{JournalQuery, PAGE_MAX, StoreError, StoredRecord};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -50,10 +50,18 @@ pub(super) async fn run(api: &Api, order: AuditOrder, writer: &Writer) -> Result
 
 /// Verifies a trail without an orchestrator.
 pub(super) fn verify(order: TrailOrder, writer: &Writer) -> Result<Exit, CliError> {
-    let check = ChainCheck::new(order.against);
+    let against = order.against;
     let verified = match order.trail {
-        Trail::Export(path) => verify_export(&path, check)?,
-        Trail::Journal(path) => verify_journal(&path, check)?,
+        Trail::Export(path) => verify_export(&path, ChainCheck::new(against))?,
+        Trail::Journal(path) => {
+            let file = JournalFile::open(&path)?;
+            let page = |after_sequence| file.stored(JournalQuery { after_sequence, ..JournalQuery::all() });
+            verify_pages(page, ChainCheck::new(against))?
+        }
+        Trail::Ledger(path) => {
+            let file = LedgerFile::open(&path)?;
+            verify_pages(|after_sequence| file.stored(after_sequence, PAGE_MAX), ChainCheck::new(against))?
+        }
     };
     Ok(told(&verified, writer))
 }
@@ -134,7 +142,7 @@ fn json_line(line: &Exported) -> Result<String, CliError> {
     Ok(json + "\n")
 }
 
-fn verify_export(path: &Path, mut check: ChainCheck) -> Result<Verified, CliError> {
+fn verify_export(path: &Path, mut check: ChainCheck<StoredRecord>) -> Result<Verified, CliError> {
     let file = File::open(path).map_err(|source| failed(path, "opening it", source))?;
     let mut reader = BufReader::new(file);
     loop {
@@ -168,10 +176,13 @@ fn verify_export(path: &Path, mut check: ChainCheck) -> Result<Verified, CliErro
     }
 }
 
-fn verify_journal(path: &Path, mut check: ChainCheck) -> Result<Verified, CliError> {
-    let file = JournalFile::open(path)?;
+/// Walks along a file's history, a page after the other.
+fn verify_pages<L: Linked>(
+    page_after: impl Fn(u64) -> Result<Vec<L>, StoreError>,
+    mut check: ChainCheck<L>,
+) -> Result<Verified, CliError> {
     loop {
-        let page = file.stored(JournalQuery { after_sequence: check.head().sequence, ..JournalQuery::all() })?;
+        let page = page_after(check.head().sequence)?;
         if page.is_empty() {
             return Ok(verified(check.head(), check.end(0).err()));
         }

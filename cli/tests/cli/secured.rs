@@ -2,6 +2,9 @@
 
 use crate::secured_land::{Secured, done, issue, of};
 use crate::support::{Daemon, muster};
+use muster_core::ledger::command::EventKind;
+use muster_store::PAGE_MAX;
+use muster_store::sqlite::LedgerFile;
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -44,6 +47,62 @@ fn an_evacuation_goes_to_its_end_under_certificates_and_the_journal_has_their_na
         &land.of("eve"),
     ]));
     assert!(straight.stdout.contains("FullyMigrated"), "{straight:?}");
+}
+
+#[test]
+fn each_sites_ledger_says_by_whose_order_a_change_was_made_and_from_where() {
+    let land = Secured::with_fleet(3);
+    land.evacuate("bob");
+    let lines = |site: &str| {
+        let file = LedgerFile::open(&land.land.directory.path().join(site)).unwrap();
+        let lines = file.stored(0, PAGE_MAX).unwrap();
+        lines.into_iter().map(|line| (line.read().unwrap(), line.by, line.origin)).collect::<Vec<_>>()
+    };
+    let on_loopback = |origin: &Option<String>| origin.as_ref().is_some_and(|origin| origin.starts_with("127.0.0.1:"));
+    let main = Some("muster://orchestrator/main".to_owned());
+    for (event, by, origin) in lines("paris").into_iter().chain(lines("berlin")) {
+        // What a site has seen by itself is by nobody's order.
+        let is_ordered = event.token.is_some() || event.vm.is_none();
+        assert_eq!(
+            (by.is_some(), on_loopback(&origin)),
+            (is_ordered, is_ordered),
+            "{event:?} by {by:?} from {origin:?}"
+        );
+    }
+    let by = |site, is_it: fn(&EventKind) -> bool| {
+        let found: Vec<Option<String>> =
+            lines(site).into_iter().filter(|(event, ..)| is_it(&event.kind)).map(|(_, by, _)| by).collect();
+        assert!(!found.is_empty(), "no such line at {site}");
+        found
+    };
+    assert_eq!(by("berlin", |kind| matches!(kind, EventKind::Claimed { .. })), std::slice::from_ref(&main));
+    assert_eq!(by("paris", |kind| matches!(kind, EventKind::TransferBegun { .. })), [main.clone(), main.clone(), main]);
+    let committed = by("berlin", |kind| matches!(kind, EventKind::Completed { .. }));
+    assert!(
+        committed.contains(&Some("muster://worker/paris".to_owned())),
+        "the source's worker commits: {committed:?}"
+    );
+
+    // An admin who recovers at the workers themselves.
+    let workers = ["--destination", &land.land.destination.address, "--source", &land.land.source.address];
+    let straight = [
+        &["recover", "--apply", "--assert-source-fenced", "its doors are shut", "--tls", &land.of("alice")],
+        &workers[..],
+    ];
+    let ran = muster(&straight.concat());
+    assert!(ran.code == 0, "{ran:?}");
+    let asserted = by("berlin", |kind| matches!(kind, EventKind::Asserted { .. }));
+    assert_eq!(asserted, [Some("muster://admin/alice".to_owned())]);
+
+    // The chain that they all stand in is whole, in a file that is written meanwhile.
+    for site in ["paris", "berlin"] {
+        let file = land.land.directory.path().join(site);
+        let verified = done(muster(&["audit", "verify", "--ledger", file.to_str().unwrap(), "--output", "json"]));
+        let verified: Value = serde_json::from_str(&verified.stdout).unwrap();
+        assert_eq!(verified["lines"].as_u64(), Some(lines(site).len() as u64));
+        let head = verified["head"].as_str().unwrap();
+        done(muster(&["audit", "verify", "--ledger", file.to_str().unwrap(), "--against", head]));
+    }
 }
 
 #[test]

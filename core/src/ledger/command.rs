@@ -38,11 +38,22 @@ pub enum LedgerCommand {
     },
 }
 
+/// Who gave an order, as far as it is known. No decision depends on it; the history keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Caller {
+    /// The identity in the certificate of whoever called, like `muster://orchestrator/main`; none where calls come without certificates, and for the site's own doing.
+    pub by: Option<String>,
+    /// The address that the call came from; none for the site's own doing.
+    pub origin: Option<String>,
+}
+
 /// A change to the standing of an evacuation. Kept by the destination's ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvacuationCommand {
     /// The evacuation.
     pub evacuation: EvacuationId,
+    /// Who ordered it.
+    pub caller: Caller,
     /// When, by the worker's clock.
     pub at: Timestamp,
     /// What.
@@ -88,6 +99,8 @@ pub struct VmCommand {
     pub vm: VmId,
     /// The command's token; tested against the floor in the transaction that carries it out.
     pub token: Token,
+    /// Who ordered it.
+    pub caller: Caller,
     /// When, by the worker's clock.
     pub at: Timestamp,
     /// What.
@@ -269,6 +282,9 @@ pub struct LedgerEvent {
     pub vm: Option<VmId>,
     /// The token it was done under; none for facts.
     pub token: Option<Token>,
+    /// Who ordered it; nobody for facts. Lines of before it was kept name nobody.
+    #[serde(default)]
+    pub caller: Caller,
     /// When, by the worker's clock.
     pub at: Timestamp,
     /// What.

@@ -21,7 +21,7 @@ pub mod rebuild;
 pub mod transition;
 pub mod weigh;
 
-pub use high_water::HighWater;
+pub use high_water::{HighWater, HistoryEntry};
 
 use crate::definition::{Definition, Disk, Mode};
 use crate::evidence::{ArrivalKind, Outcome};

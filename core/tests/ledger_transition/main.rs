@@ -8,7 +8,8 @@ use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::evidence::{ArrivalKind, Outcome};
 use muster_core::ids::{Attempt, EvacuationId, VmId};
 use muster_core::ledger::command::{
-    EvacuationCommand, EvacuationOrder, Execution, FactKind, MutationResult, Refusal, VmCommand, VmFact, VmOrder,
+    Caller, EvacuationCommand, EvacuationOrder, Execution, FactKind, MutationResult, Refusal, VmCommand, VmFact,
+    VmOrder,
 };
 use muster_core::ledger::transition;
 use muster_core::ledger::{
@@ -62,7 +63,7 @@ impl Ledger {
 
     fn tries_in(&mut self, evacuation: EvacuationId, order: VmOrder) -> Result<Execution, Refusal> {
         self.token = self.token.next();
-        let command = VmCommand { evacuation, vm: VM, token: self.token, at: AT, order };
+        let command = VmCommand { evacuation, vm: VM, token: self.token, caller: Caller::default(), at: AT, order };
         let applied = transition::vm(&self.row, &command)?;
         self.row = applied.row;
         Ok(applied.execution)
@@ -138,7 +139,14 @@ fn below_the_floor_is_refused_equal_is_answered_again_above_is_executed() {
     let ledger = Ledger::opened();
     let abandon = |epoch, sequence| {
         let order = VmOrder::Abandon { attempt: Attempt::FIRST };
-        let command = VmCommand { evacuation: FIRST, vm: VM, token: Token::new(epoch, sequence), at: AT, order };
+        let command = VmCommand {
+            evacuation: FIRST,
+            vm: VM,
+            token: Token::new(epoch, sequence),
+            caller: Caller::default(),
+            at: AT,
+            order,
+        };
         transition::vm(&ledger.row, &command)
     };
     let floor = ledger.row.floor;
@@ -176,8 +184,14 @@ fn a_transfer_is_adjusted_while_it_is_under_way_and_not_otherwise() {
 #[test]
 fn a_raised_floor_keeps_out_what_is_older() {
     let mut ledger = Ledger::opened();
-    let commit =
-        VmCommand { evacuation: FIRST, vm: VM, token: ledger.token.next(), at: AT, order: complete(Attempt::FIRST) };
+    let commit = VmCommand {
+        evacuation: FIRST,
+        vm: VM,
+        token: ledger.token.next(),
+        caller: Caller::default(),
+        at: AT,
+        order: complete(Attempt::FIRST),
+    };
     ledger.token = Token::new(4, 0);
     ledger.does(VmOrder::RaiseFloor);
     assert!(matches!(transition::vm(&ledger.row, &commit), Err(Refusal::BelowFloor { .. })));
@@ -438,7 +452,8 @@ fn claim(
         at_least: Epoch(0),
         take_over: take_over.map(str::to_owned),
     };
-    transition::evacuation(claims, &EvacuationCommand { evacuation: FIRST, at: AT, order }).map(|(claims, _)| claims)
+    transition::evacuation(claims, &EvacuationCommand { evacuation: FIRST, caller: Caller::default(), at: AT, order })
+        .map(|(claims, _)| claims)
 }
 
 #[test]
@@ -458,7 +473,7 @@ fn a_claim_is_above_every_floor_that_is_known() {
         at_least: Epoch(41),
         take_over: None,
     };
-    let command = EvacuationCommand { evacuation: FIRST, at: AT, order };
+    let command = EvacuationCommand { evacuation: FIRST, caller: Caller::default(), at: AT, order };
     assert_eq!(transition::evacuation(&Claims::default(), &command).unwrap().0.epoch, Epoch(42));
 }
 
@@ -473,6 +488,7 @@ fn a_recoverys_claim_holds_until_it_is_released_or_overridden() {
     assert!(claim(&held, HolderKind::Orchestrator, "o", 1, Some("the recovery's host is gone")).is_ok());
     let release = |epoch| EvacuationCommand {
         evacuation: FIRST,
+        caller: Caller::default(),
         at: AT,
         order: EvacuationOrder::Release { epoch: Epoch(epoch) },
     };
@@ -485,7 +501,10 @@ fn a_recoverys_claim_holds_until_it_is_released_or_overridden() {
 #[test]
 fn assertions_are_kept_with_their_reason() {
     let order = EvacuationOrder::Assert { fenced: Fenced::Source, reason: "burnt".to_owned(), by: "ann".to_owned() };
-    let claims = transition::evacuation(&Claims::default(), &EvacuationCommand { evacuation: FIRST, at: AT, order });
+    let claims = transition::evacuation(
+        &Claims::default(),
+        &EvacuationCommand { evacuation: FIRST, caller: Caller::default(), at: AT, order },
+    );
     let claims = claims.unwrap().0;
     assert!(claims.source_is_fenced());
     assert_eq!((claims.assertions[0].reason.as_str(), claims.assertions[0].by.as_str()), ("burnt", "ann"));

@@ -5,8 +5,9 @@ use muster_core::claim::Claims;
 use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
 use muster_core::ids::{EvacuationId, RequestId, SiteName, VmId};
 use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
-use muster_core::ledger::{HighWater, VmRow};
-use muster_store::chain::{Head, StoredRecord};
+use muster_core::ledger::{HighWater, HistoryEntry, VmRow};
+use muster_store::StoredRecord;
+use muster_store::chain::Head;
 use muster_store::memory::{MemoryJournal, MemoryLedger};
 use muster_store::{
     Health, Journal, JournalError, JournalQuery, Ledger, LedgerEvacuation, ReadLedger, Receipt, RowQuery, StoreError,
@@ -48,6 +49,9 @@ impl ReadLedger for Mortal<MemoryLedger> {
     }
     async fn events(&self, after_sequence: u64, limit: usize) -> Result<Vec<(u64, LedgerEvent)>, StoreError> {
         self.alive(self.inner.events(after_sequence, limit)).await
+    }
+    async fn entry(&self, sequence: u64) -> Result<Option<HistoryEntry>, StoreError> {
+        self.alive(self.inner.entry(sequence)).await
     }
     async fn witnesses(&self) -> Result<Vec<(SiteName, HighWater)>, StoreError> {
         self.alive(self.inner.witnesses()).await

@@ -3,10 +3,11 @@
 use super::answer::SiteFailure;
 use super::claims::EvacuationClaims;
 use super::invalid::{InvalidMessage, Problem};
-use super::read::{bounded_text, marked, nested, optional, parsed, present};
+use super::read::{bounded_text, marked, nested, optional, parsed, present, text};
 use crate::limits::{DETAIL_MAX_BYTES, REASON_MAX_BYTES};
 use crate::worker::v1 as pb;
 use muster_core::ids::{EvacuationId, SiteName, VmId, clip};
+use muster_core::ledger::command::Caller;
 use muster_core::reading::SiteReading;
 use muster_core::time::Timestamp;
 use muster_core::token::Token;
@@ -170,6 +171,8 @@ pub struct LedgerLine {
     pub event: String,
     /// Its particulars, as a JSON object.
     pub detail_json: String,
+    /// Who ordered it.
+    pub caller: Caller,
 }
 
 impl From<LedgerLine> for pb::LedgerLine {
@@ -182,6 +185,8 @@ impl From<LedgerLine> for pb::LedgerLine {
             token: line.token.map(Into::into),
             event: line.event,
             detail_json: line.detail_json,
+            by: line.caller.by.unwrap_or_default(),
+            origin: line.caller.origin.unwrap_or_default(),
         }
     }
 }
@@ -201,8 +206,13 @@ impl TryFrom<pb::LedgerLine> for LedgerLine {
             token: optional("token", message.token)?,
             event: bounded_text("event", message.event, REASON_MAX_BYTES)?,
             detail_json: message.detail_json,
+            caller: Caller { by: said("by", message.by)?, origin: said("origin", message.origin)? },
         })
     }
+}
+
+fn said(field: &str, given: String) -> Result<Option<String>, InvalidMessage> {
+    if given.is_empty() { Ok(None) } else { text(field, given).map(Some) }
 }
 
 fn unless_empty<C>(field: &str, given: &str) -> Result<Option<C>, InvalidMessage>

@@ -11,6 +11,7 @@ use super::token::issued_token;
 use crate::limits::{EVACUATIONS_MAX, ITEMS_MAX, NONCE_MAX_BYTES};
 use crate::worker::v1 as pb;
 use muster_core::claim::{Fenced, Holder};
+use muster_core::fingerprint::{Fingerprint, NotFingerprint};
 use muster_core::ids::{Attempt, EvacuationId, RequestId, SiteName, VmId};
 use muster_core::ledger::command::EvacuationOrder;
 use muster_core::ledger::{HighWater, RollEntry};
@@ -357,13 +358,28 @@ pub struct Ledgers {
     pub witnessed: Option<HighWater>,
 }
 
-fn high_water(message: pb::HighWater) -> HighWater {
+fn ledgers(own: Option<pb::HighWater>, witnessed: Option<pb::HighWater>) -> Result<Ledgers, InvalidMessage> {
+    let read = |field, said: Option<pb::HighWater>| said.map(|said| high_water(field, said)).transpose();
+    Ok(Ledgers { own: read("ledger", own)?, witnessed: read("witnessed", witnessed)? })
+}
+
+fn high_water(field: &str, message: pb::HighWater) -> Result<HighWater, InvalidMessage> {
     let rebuilt_at = message.rebuilt_at_ms.map(Timestamp);
-    HighWater { rebuilt_at, sequence: message.sequence, at: Timestamp(message.at_ms) }
+    let link = if message.link.is_empty() { None } else { Some(fingerprint(&format!("{field}.link"), &message.link)?) };
+    Ok(HighWater { rebuilt_at, sequence: message.sequence, at: Timestamp(message.at_ms), link })
+}
+
+fn fingerprint(field: &str, given: &str) -> Result<Fingerprint, InvalidMessage> {
+    given.parse().map_err(|error: NotFingerprint| InvalidMessage::new(field, error))
 }
 
 fn high_water_message(of: HighWater) -> pb::HighWater {
-    pb::HighWater { rebuilt_at_ms: of.rebuilt_at.map(|at| at.0), sequence: of.sequence, at_ms: of.at.0 }
+    pb::HighWater {
+        rebuilt_at_ms: of.rebuilt_at.map(|at| at.0),
+        sequence: of.sequence,
+        at_ms: of.at.0,
+        link: of.link.map(|link| link.to_string()).unwrap_or_default(),
+    }
 }
 
 impl From<ProvePath> for pb::ProvePathRequest {
@@ -383,7 +399,7 @@ impl TryFrom<pb::ProvePathRequest> for ProvePath {
         Ok(ProvePath {
             nonce: bounded_text("nonce", message.nonce, NONCE_MAX_BYTES)?,
             source_site: parsed("source_site", &message.source_site)?,
-            ledgers: Ledgers { own: message.ledger.map(high_water), witnessed: message.witnessed.map(high_water) },
+            ledgers: ledgers(message.ledger, message.witnessed)?,
         })
     }
 }
@@ -420,7 +436,7 @@ impl TryFrom<pb::ProvePathResponse> for PathProof {
             nonce: bounded_text("nonce", message.nonce, NONCE_MAX_BYTES)?,
             site: parsed("site", &message.site)?,
             working: message.working,
-            ledgers: Ledgers { own: message.ledger.map(high_water), witnessed: message.witnessed.map(high_water) },
+            ledgers: ledgers(message.ledger, message.witnessed)?,
         })
     }
 }

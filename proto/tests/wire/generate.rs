@@ -6,6 +6,7 @@ use muster_core::claim::{Assertion, Claims, Fenced, Holder, HolderKind};
 use muster_core::class::Class;
 use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::evidence::{ArrivalKind, Outcome};
+use muster_core::fingerprint::Fingerprint;
 use muster_core::ids::{Attempt, EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use muster_core::ledger::{
     ArrivalRecord, AtDestination, AtSource, Closed, Completed, HighWater, Ran, RetiredCopy, RollEntry, SourceState,
@@ -447,6 +448,7 @@ impl Generator {
 
     fn high_water(&mut self) -> Option<HighWater> {
         let rebuilt_at = self.yes().then(|| self.at());
-        self.yes().then(|| HighWater { rebuilt_at, sequence: self.number(), at: self.at() })
+        let link = self.yes().then(|| Fingerprint([self.number().to_be_bytes()[7]; 32]));
+        self.yes().then(|| HighWater { rebuilt_at, sequence: self.number(), at: self.at(), link })
     }
 }

@@ -420,6 +420,10 @@ fn observations_commits_and_proofs() {
     let valid: pb::ProvePathRequest = generator.prove_path().into();
     refused::<_, ProvePath>(&valid, "nonce", too_long, |p| p.nonce = "n".repeat(limits::NONCE_MAX_BYTES + 1));
     refused::<_, ProvePath>(&valid, "source_site", not_name, |p| p.source_site.clear());
+    let not_link = |problem: &Problem| matches!(problem, Problem::Fingerprint(_));
+    refused::<_, ProvePath>(&valid, "witnessed.link", not_link, |p| {
+        p.witnessed = Some(pb::HighWater { link: "f00d".into(), ..pb::HighWater::default() });
+    });
     let valid: pb::GetGreatestEpochRequest = generator.greatest_epoch().into();
     refused::<_, GreatestEpoch>(&valid, "vms[0]", not_uuid, |g| g.vms = vec!["x".into()]);
     let vm = generator.vm().to_string();

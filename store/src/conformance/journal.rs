@@ -2,7 +2,8 @@
 
 use super::JournalPlace;
 use super::sample::{evacuation, ordered, planned, record, request, vm};
-use crate::chain::{ChainCheck, Head};
+use crate::chain::{ChainCheck, Linked};
+use crate::journal::stored::StoredRecord;
 use crate::{Journal, JournalError, JournalQuery, RECORDS_MAX, StoreError};
 use muster_core::evacuation::{EvacuationState, EvacuationStatus, JournalKind, JournalRecord, MoveState, MoveStatus};
 use muster_core::evidence::{ArrivalKind, Outcome};
@@ -57,7 +58,7 @@ async fn keeps_records_over_reopening<P: JournalPlace>(place: &P) {
 
 async fn chains_records<P: JournalPlace>(place: &P) {
     let empty = open(place).await;
-    assert_eq!(empty.head().await.expect("it can be read"), Head::genesis());
+    assert_eq!(empty.head().await.expect("it can be read"), StoredRecord::genesis());
     drop(empty);
     // In calls of several records, with the journal opened again in between.
     let history = history();

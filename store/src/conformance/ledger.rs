@@ -1,15 +1,17 @@
 //! What every ledger must keep.
 
 use super::LedgerPlace;
-use super::sample::{claim, enrol, evacuation, fact, host, order, vm};
-use crate::{COMMANDS_MAX, Ledger, Receipt, RowQuery, StoreError};
+use super::sample::{caller, claim, enrol, evacuation, fact, host, order, vm};
+use crate::chain::Linked;
+use crate::{COMMANDS_MAX, Ledger, Receipt, RowQuery, StoreError, StoredEvent};
 use muster_core::claim::Claims;
 use muster_core::evidence::{ArrivalKind, Outcome};
+use muster_core::fingerprint::Fingerprint;
 use muster_core::ids::{Attempt, SiteName};
 use muster_core::ledger::command::{
-    Applied, EventKind, Execution, FactKind, LedgerCommand, MutationResult, Refusal, VmOrder,
+    Applied, Caller, EventKind, Execution, FactKind, LedgerCommand, MutationResult, Refusal, VmOrder,
 };
-use muster_core::ledger::{HighWater, VmRow};
+use muster_core::ledger::{HighWater, HistoryEntry, VmRow};
 use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Token};
 use std::collections::BTreeSet;
@@ -29,6 +31,7 @@ pub async fn suite<P: LedgerPlace>(place: impl Fn() -> P) {
     keeps_a_whole_move(&place()).await;
     keeps_facts(&place()).await;
     numbers_events_densely(&place()).await;
+    chains_its_history(&place()).await;
     claims_by_compare_and_set(&place()).await;
     pages_rows(&place()).await;
     counts_open_evacuations(&place()).await;
@@ -42,7 +45,8 @@ pub async fn suite<P: LedgerPlace>(place: impl Fn() -> P) {
 async fn keeps_what_was_seen_of_other_ledgers<P: LedgerPlace>(place: &P) {
     let ledger = open(place).await;
     let site: SiteName = "old".parse().expect("a name");
-    let seen = |sequence| HighWater { rebuilt_at: None, sequence, at: Timestamp(sequence) };
+    let link = Some(Fingerprint([3; 32]));
+    let seen = |sequence| HighWater { rebuilt_at: None, sequence, at: Timestamp(sequence), link };
     let witness = |high_water| LedgerCommand::Witness { site: site.clone(), high_water };
     assert!(ledger.witnesses().await.expect("witnesses can be read").is_empty());
     ledger.execute(vec![witness(seen(7)), witness(seen(3))]).await.expect("it is kept");
@@ -51,7 +55,7 @@ async fn keeps_what_was_seen_of_other_ledgers<P: LedgerPlace>(place: &P) {
     drop(ledger);
     let ledger = open(place).await;
     assert_eq!(ledger.witnesses().await.expect("witnesses can be read"), [(site.clone(), seen(7))]);
-    let rebuilt = HighWater { rebuilt_at: Some(Timestamp(9)), sequence: 1, at: Timestamp(9) };
+    let rebuilt = HighWater { rebuilt_at: Some(Timestamp(9)), sequence: 1, at: Timestamp(9), link: None };
     ledger.execute(vec![witness(rebuilt)]).await.expect("it is kept");
     assert_eq!(ledger.witnesses().await.expect("witnesses can be read"), [(site, rebuilt)]);
 }
@@ -60,8 +64,8 @@ async fn says_nothing_once_it_cannot_be_trusted<P: LedgerPlace>(place: &P) {
     let ledger = open(place).await;
     apply(&ledger, enrol(1, evacuation(1), Token::new(1, 1))).await;
     let by: SiteName = "new".parse().expect("a name");
-    let at = |sequence| HighWater { rebuilt_at: None, sequence, at: Timestamp(1) };
-    ledger.fail(StoreError::Behind { newest: at(1), seen: at(5), by });
+    let at = |sequence| HighWater { rebuilt_at: None, sequence, at: Timestamp(1), link: None };
+    ledger.fail(StoreError::Behind { newest: Box::new(at(1)), seen: Box::new(at(5)), by });
     assert!(!ledger.health().is_working());
     assert!(ledger.row(vm(1)).await.is_err(), "it was read all the same");
     assert!(ledger.execute(vec![enrol(2, evacuation(1), Token::new(1, 1))]).await.is_err());
@@ -216,6 +220,33 @@ async fn numbers_events_densely<P: LedgerPlace>(place: &P) {
     }
     assert_eq!(seen, (1..=15).collect::<Vec<u64>>());
     assert!(ledger.events(u64::MAX, 4).await.expect("events can be read").is_empty());
+}
+
+async fn chains_its_history<P: LedgerPlace>(place: &P) {
+    for round in 0..3 {
+        let ledger = open(place).await;
+        let enrolled = enrol(round, evacuation(1), Token::new(1, 1));
+        let commands =
+            vec![claim(evacuation(1), round.into(), 0, "one"), enrolled, fact(round, FactKind::MadeInertAgain)];
+        execute(&ledger, commands).await;
+        apply(&ledger, enrol(10 + round, evacuation(1), Token::new(1, 1))).await;
+    }
+    let ledger = open(place).await;
+    let history = ledger.events(0, 100).await.expect("events can be read");
+    let mut head = StoredEvent::genesis();
+    for (sequence, event) in &history {
+        let ordered = event.kind != EventKind::MadeInertAgain;
+        assert_eq!(event.caller, if ordered { caller() } else { Caller::default() }, "who ordered it");
+        let stored = StoredEvent::after(head, event).expect("an event can be stored");
+        head = stored.head();
+        assert_eq!(head.sequence, *sequence);
+        let entry = ledger.entry(*sequence).await.expect("entries can be read");
+        assert_eq!(entry, Some(HistoryEntry { at: event.at, link: head.link }));
+    }
+    assert_eq!(head.sequence, 12);
+    for none in [0, 13, u64::MAX] {
+        assert_eq!(ledger.entry(none).await.expect("entries can be read"), None);
+    }
 }
 
 async fn claims_by_compare_and_set<P: LedgerPlace>(place: &P) {

@@ -7,7 +7,7 @@ use muster_core::fingerprint::Fingerprint;
 use muster_core::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
 use muster_core::ledger::RollEntry;
 use muster_core::ledger::command::{
-    EvacuationCommand, EvacuationOrder, FactKind, LedgerCommand, VmCommand, VmFact, VmOrder,
+    Caller, EvacuationCommand, EvacuationOrder, FactKind, LedgerCommand, VmCommand, VmFact, VmOrder,
 };
 use muster_core::runbook::selection::Turn;
 use muster_core::step::Side;
@@ -30,12 +30,24 @@ pub(super) fn host(name: &str) -> HostName {
     name.parse().expect("the suites' hosts have good names")
 }
 
+/// Whoever orders what the suites order.
+pub(super) fn caller() -> Caller {
+    Caller { by: Some("muster://orchestrator/cellar".to_owned()), origin: Some("127.0.0.1:40312".to_owned()) }
+}
+
 pub(super) fn enrol(number: u32, of: EvacuationId, token: Token) -> LedgerCommand {
     order(number, of, token, VmOrder::Enrol { entry: Box::new(entry(number, of)), side: Side::Destination })
 }
 
 pub(super) fn order(number: u32, of: EvacuationId, token: Token, order: VmOrder) -> LedgerCommand {
-    LedgerCommand::Vm(VmCommand { evacuation: of, vm: vm(number), token, at: Timestamp(1_000), order })
+    LedgerCommand::Vm(VmCommand {
+        evacuation: of,
+        vm: vm(number),
+        token,
+        caller: caller(),
+        at: Timestamp(1_000),
+        order,
+    })
 }
 
 pub(super) fn fact(number: u32, kind: FactKind) -> LedgerCommand {
@@ -49,7 +61,7 @@ pub(super) fn claim(of: EvacuationId, expected: u64, at_least: u64, by: &str) ->
         at_least: Epoch(at_least),
         take_over: None,
     };
-    LedgerCommand::Evacuation(EvacuationCommand { evacuation: of, at: Timestamp(3_000), order })
+    LedgerCommand::Evacuation(EvacuationCommand { evacuation: of, caller: caller(), at: Timestamp(3_000), order })
 }
 
 pub(super) fn ordered(of: EvacuationId, by: RequestId) -> JournalRecord {

@@ -2,9 +2,10 @@
 //! `muster_core::evacuation` and nowhere else; an engine only makes them last, in the records' own transaction.
 
 pub(crate) mod batch;
-pub mod chain;
+pub(crate) mod stored;
 
-use self::chain::{Head, StoredRecord};
+use self::stored::StoredRecord;
+use crate::chain::Head;
 use crate::error::{Health, StoreError};
 use async_trait::async_trait;
 use muster_core::class::Class;
@@ -71,7 +72,7 @@ pub trait Journal: Send + Sync + 'static {
     async fn records(&self, query: JournalQuery) -> Result<Vec<(u64, JournalRecord)>, StoreError>;
 
     /// The same page as it is stored: each column's text to the letter, with its link in the chain. It is not judged: a row
-    /// that isn't whole says so, and whether the links follow is for [`chain::ChainCheck`].
+    /// that isn't whole says so, and whether the links follow is for [`ChainCheck`](crate::chain::ChainCheck).
     ///
     /// # Errors
     /// Where the store can't be read.

@@ -4,7 +4,7 @@
 use super::Receipt;
 use muster_core::claim::Claims;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
-use muster_core::ledger::command::{Applied, EventKind, LedgerCommand, LedgerEvent, Refusal};
+use muster_core::ledger::command::{Applied, Caller, EventKind, LedgerCommand, LedgerEvent, Refusal};
 use muster_core::ledger::transition;
 use muster_core::ledger::{HighWater, VmRow};
 use std::collections::BTreeMap;
@@ -100,6 +100,7 @@ impl Batch {
                     evacuation: None,
                     vm: None,
                     token: None,
+                    caller: Caller::default(),
                     at: *at,
                     kind: EventKind::Rebuilt,
                 });

@@ -2,13 +2,14 @@
 //! and nowhere else; an engine only makes it last.
 
 pub(crate) mod batch;
+pub(crate) mod stored;
 
 use crate::error::{Health, StoreError};
 use async_trait::async_trait;
 use muster_core::claim::Claims;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::ledger::command::{Applied, LedgerCommand, LedgerEvent, Refusal};
-use muster_core::ledger::{HighWater, VmRow};
+use muster_core::ledger::{HighWater, HistoryEntry, VmRow};
 
 /// Most commands in one call of [`Ledger::execute`].
 pub const COMMANDS_MAX: usize = 4096;
@@ -49,6 +50,12 @@ pub trait ReadLedger: Send + Sync + 'static {
     /// # Errors
     /// Where the store can't be read.
     async fn events(&self, after_sequence: u64, limit: usize) -> Result<Vec<(u64, LedgerEvent)>, StoreError>;
+
+    /// When the line of this number was written, and its link in the history's chain; none where there is no such line.
+    ///
+    /// # Errors
+    /// Where the store can't be read.
+    async fn entry(&self, sequence: u64) -> Result<Option<HistoryEntry>, StoreError>;
 
     /// How far other sites' ledgers had come when this one last heard of them, in the order of their names.
     ///

@@ -1,9 +1,10 @@
 //! The journal on an imagined disk.
 
 use super::disk::{Contents, Disk, Handle};
-use crate::chain::{Head, StoredRecord};
+use crate::chain::{Head, Linked};
 use crate::error::{Health, StoreError};
 use crate::journal::batch::{Batch, Ordered, State};
+use crate::journal::stored::StoredRecord;
 use crate::journal::{Journal, JournalError, JournalQuery, RECORDS_MAX};
 use crate::ledger::PAGE_MAX;
 use async_trait::async_trait;
@@ -189,7 +190,7 @@ impl JournalChange {
 
 impl JournalContents {
     fn head(&self) -> Head {
-        self.stored.last().map_or_else(Head::genesis, StoredRecord::head)
+        self.stored.last().map_or_else(StoredRecord::genesis, StoredRecord::head)
     }
 
     fn found(&self, query: &JournalQuery) -> Vec<(u64, JournalRecord)> {

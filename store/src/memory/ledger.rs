@@ -1,16 +1,19 @@
 //! The ledger on an imagined disk.
 
 use super::disk::{Contents, Disk, Handle};
+use crate::chain::{Head, Linked};
 use crate::error::{Health, StoreError};
 use crate::ledger::batch::{Batch, State};
+use crate::ledger::stored::StoredEvent;
 use crate::ledger::{COMMANDS_MAX, Ledger, LedgerEvacuation, PAGE_MAX, ReadLedger, Receipt, RowQuery};
 use async_trait::async_trait;
 use muster_core::claim::Claims;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
-use muster_core::ledger::{HighWater, Standing, VmRow};
+use muster_core::ledger::{HighWater, HistoryEntry, Standing, VmRow};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 /// The disk of a ledger.
 pub type LedgerDisk = Disk<LedgerContents>;
@@ -22,15 +25,17 @@ pub struct LedgerContents {
     claims: BTreeMap<EvacuationId, Claims>,
     witnesses: BTreeMap<SiteName, HighWater>,
     events: Vec<LedgerEvent>,
+    entries: Vec<HistoryEntry>,
 }
 
 /// What a write changes of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct LedgerChange {
     rows: Vec<VmRow>,
     claims: Vec<(EvacuationId, Claims)>,
     witnesses: Vec<(SiteName, HighWater)>,
     events: Vec<LedgerEvent>,
+    entries: Vec<HistoryEntry>,
 }
 
 /// A ledger, open on a disk.
@@ -106,6 +111,10 @@ macro_rules! read_ledger {
                 self.read(|contents| contents.history(after_sequence, limit))
             }
 
+            async fn entry(&self, sequence: u64) -> Result<Option<HistoryEntry>, StoreError> {
+                self.read(|contents| contents.entry(sequence))
+            }
+
             async fn witnesses(&self) -> Result<Vec<(SiteName, HighWater)>, StoreError> {
                 let listed = |contents: &LedgerContents| contents.witnesses.clone().into_iter().collect();
                 self.read(listed)
@@ -127,9 +136,15 @@ impl Ledger for MemoryLedger {
             .write(|written| {
                 let mut batch = Batch::default();
                 let Ok(answers) = batch.execute(written, &commands);
-                (LedgerChange::of(&batch), answers)
+                match LedgerChange::of(&batch, written.head()) {
+                    Ok(change) => (change, Ok(answers)),
+                    Err(source) => {
+                        let path = "a ledger in memory".into();
+                        (LedgerChange::default(), Err(StoreError::Encoding { path, source: Arc::new(source) }))
+                    }
+                }
             })
-            .await
+            .await?
     }
 
     async fn wait_past(&self, after_sequence: u64) -> Result<u64, StoreError> {
@@ -157,6 +172,7 @@ impl Contents for LedgerContents {
         self.claims.extend(change.claims);
         self.witnesses.extend(change.witnesses);
         self.events.extend(change.events);
+        self.entries.extend(change.entries);
     }
 
     fn newest(&self) -> u64 {
@@ -165,13 +181,15 @@ impl Contents for LedgerContents {
 }
 
 impl LedgerChange {
-    fn of(batch: &Batch) -> Self {
-        LedgerChange {
+    fn of(batch: &Batch, before: Head) -> Result<Self, serde_json::Error> {
+        let stored = StoredEvent::all_after(before, batch.events())?;
+        Ok(LedgerChange {
             rows: batch.changed_rows().map(|draft| draft.now.clone()).collect(),
             claims: batch.changed_claims().map(|(evacuation, claims)| (evacuation, claims.clone())).collect(),
             witnesses: batch.changed_witnesses().map(|(site, seen)| (site.clone(), seen)).collect(),
             events: batch.events().to_vec(),
-        }
+            entries: stored.iter().map(StoredEvent::entry).collect(),
+        })
     }
 }
 
@@ -219,6 +237,17 @@ impl LedgerContents {
             evacuation.open += u64::from(!standing.is_closed());
         }
         found.into_values().collect()
+    }
+
+    fn entry(&self, sequence: u64) -> Option<HistoryEntry> {
+        self.entries.get(usize::try_from(sequence).ok()?.checked_sub(1)?).copied()
+    }
+
+    fn head(&self) -> Head {
+        match self.entries.last() {
+            Some(HistoryEntry { link, .. }) => Head { sequence: self.newest(), link: *link },
+            None => StoredEvent::genesis(),
+        }
     }
 
     fn history(&self, after_sequence: u64, limit: usize) -> Vec<(u64, LedgerEvent)> {

@@ -6,11 +6,13 @@
 //!
 //! It is the first 8 bytes of SHA-256 over the columns (`crate::columns` has their form), as a signed big-endian number.
 //!
-//! The two functions that chain an older journal when it is brought forward are registered here as well.
+//! The functions that chain an older file when it is brought forward are registered here as well.
 
 use super::fault::Fault;
+use crate::chain::Linked;
 use crate::columns::Columns;
-use crate::journal::chain::genesis;
+use crate::journal::stored::StoredRecord;
+use crate::ledger::stored::StoredEvent;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
@@ -29,9 +31,11 @@ pub(super) const VM: Table = Table {
 };
 pub(super) const ROLL: Table = Table { name: "roll", columns: &["vm", "entry"] };
 pub(super) const CLAIMS: Table = Table { name: "evacuation", columns: &["evacuation", "epoch", "claims"] };
-pub(super) const WITNESS: Table = Table { name: "witness", columns: &["site", "rebuilt_at", "sequence", "at"] };
-pub(super) const EVENT: Table =
-    Table { name: "event", columns: &["sequence", "at", "evacuation", "vm", "token_epoch", "token_sequence", "kind"] };
+pub(super) const WITNESS: Table = Table { name: "witness", columns: &["site", "rebuilt_at", "sequence", "at", "link"] };
+pub(super) const EVENT: Table = Table {
+    name: "event",
+    columns: &["sequence", "at", "evacuation", "vm", "token_epoch", "token_sequence", "kind", "by", "origin", "chain"],
+};
 pub(super) const RECORD: Table = Table {
     name: "record",
     columns: &["sequence", "at", "by", "request", "evacuation", "vm", "kind", "origin", "call", "chain"],
@@ -90,7 +94,8 @@ impl Table {
 pub(super) fn register(connection: &Connection) -> Result<(), Fault> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function(c"row_digest", -1, flags, |row| Ok(digest(row)))?;
-    connection.create_scalar_function(c"chain_genesis", 0, flags, |_| Ok(genesis().0))?;
+    connection.create_scalar_function(c"chain_genesis", 0, flags, |_| Ok(StoredRecord::genesis().link.0))?;
+    connection.create_scalar_function(c"ledger_genesis", 0, flags, |_| Ok(StoredEvent::genesis().link.0))?;
     connection.create_scalar_function(c"chain_link", -1, flags, |row| Ok(hash(row)))?;
     Ok(())
 }

@@ -305,7 +305,7 @@ fn check_whole(connection: &Connection, schema: &Schema, path: &Path) -> Result<
         if first != 1 || count != newest {
             return Err(Fault::Nonsense(format!("{count} rows of {history} are numbered {first} to {newest}")));
         }
-        if let Some(fault) = schema.chain.map_or(Ok(None), |first_fault| first_fault(connection))? {
+        if let Some(fault) = (schema.first_unchained)(connection)? {
             return Err(Fault::Nonsense(format!("its chain is broken: {fault}")));
         }
         u64::try_from(newest).map_err(|_| Fault::Nonsense(format!("{history} {newest}")))

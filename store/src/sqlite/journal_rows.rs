@@ -3,9 +3,10 @@
 use super::digest::{EVACUATION, MOVE, RECORD};
 use super::fault::Fault;
 use super::text::{from_json, from_number, from_time, json, limit, number, time};
-use crate::chain::{ChainCheck, ChainFault, Head, StoredRecord};
+use crate::chain::{ChainCheck, ChainFault, Head, Linked};
 use crate::journal::JournalQuery;
 use crate::journal::batch::{Batch, Ordered, State};
+use crate::journal::stored::StoredRecord;
 use muster_core::evacuation::{EvacuationStatus, JournalRecord, MoveStatus};
 use muster_core::fingerprint::Fingerprint;
 use muster_core::ids::{EvacuationId, RequestId, VmId};
@@ -131,7 +132,7 @@ pub(super) fn head(connection: &Connection) -> Result<Head, Fault> {
     match newest {
         Some(stored) if stored.is_whole => Ok(stored.head()),
         Some(stored) => Err(RECORD.changed(&stored.sequence.to_string())),
-        None => Ok(Head::genesis()),
+        None => Ok(StoredRecord::genesis()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ledger in one SQLite file.
 
-use super::fault::Fault;
+use super::fault::{Fault, Moment};
 use super::file::{self, Opened};
 use super::reader::Readers;
 use super::schema::LEDGER;
@@ -8,15 +8,16 @@ use super::writer::{Work, Writer};
 use super::{ledger_rows as rows, ledger_rows::Stored};
 use crate::error::{Health, StoreError};
 use crate::ledger::batch::Batch;
+use crate::ledger::stored::StoredEvent;
 use crate::ledger::{COMMANDS_MAX, Ledger, LedgerEvacuation, ReadLedger, Receipt, RowQuery};
 use crate::pulse::Pulse;
 use async_trait::async_trait;
 use muster_core::claim::Claims;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::ledger::command::{LedgerCommand, LedgerEvent, Refusal};
-use muster_core::ledger::{HighWater, VmRow};
+use muster_core::ledger::{HighWater, HistoryEntry, VmRow};
 use rusqlite::Connection;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A ledger file, open for writing. Dropping it waits until what was handed in is durable, and lets go of the file.
@@ -108,6 +109,10 @@ macro_rules! read_ledger {
                 self.read(move |connection| rows::events(connection, after_sequence, limit)).await
             }
 
+            async fn entry(&self, sequence: u64) -> Result<Option<HistoryEntry>, StoreError> {
+                self.read(move |connection| rows::entry(connection, sequence)).await
+            }
+
             async fn witnesses(&self) -> Result<Vec<(SiteName, HighWater)>, StoreError> {
                 self.read(rows::witnesses).await
             }
@@ -141,6 +146,33 @@ impl Ledger for SqliteLedger {
 
     fn health(&self) -> Health {
         self.pulse.health()
+    }
+}
+
+/// A ledger's file as it lies there, for finding out what is wrong with its chain: read only, and not judged.
+#[derive(Debug)]
+pub struct LedgerFile {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl LedgerFile {
+    /// Opens it, whether a worker has it open or not. Changes nothing.
+    ///
+    /// # Errors
+    /// Where it can't be read, is of another version, or something else.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let (path, connection) = file::open_unjudged(path, &LEDGER)?;
+        Ok(LedgerFile { path, connection })
+    }
+
+    /// A page of the history's lines as they are stored, after this number; at most `limit`, cut to [`crate::PAGE_MAX`]. Blocks.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn stored(&self, after_sequence: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        rows::stored(&self.connection, after_sequence, limit)
+            .map_err(|fault| fault.at(&self.path, Moment::BeforeCommit))
     }
 }
 

@@ -3,12 +3,15 @@
 use super::digest::{CLAIMS, EVENT, ROLL, VM, WITNESS};
 use super::fault::Fault;
 use super::text::{from_json, from_number, from_time, json, limit, number, parse, time};
+use crate::chain::{ChainCheck, ChainFault, Head, Linked};
 use crate::ledger::batch::{Batch, Draft, State};
+use crate::ledger::stored::StoredEvent;
 use crate::ledger::{LedgerEvacuation, RowQuery};
 use muster_core::claim::Claims;
+use muster_core::fingerprint::Fingerprint;
 use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::ledger::command::LedgerEvent;
-use muster_core::ledger::{Enrolled, HighWater, Standing, VmRow};
+use muster_core::ledger::{Enrolled, HighWater, HistoryEntry, Standing, VmRow};
 use muster_core::token::Token;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -102,12 +105,17 @@ fn whole_claims(row: &Row<'_>) -> Result<Claims, Fault> {
 
 /// There are as many as a site has others.
 pub(super) fn witnesses(connection: &Connection) -> Result<Vec<(SiteName, HighWater)>, Fault> {
-    let sql = format!("SELECT site, rebuilt_at, sequence, at, {} FROM witness ORDER BY site", WITNESS.is_whole());
+    let sql = format!("SELECT site, rebuilt_at, sequence, at, link, {} FROM witness ORDER BY site", WITNESS.is_whole());
     let witness = |row: &Row<'_>| {
-        WITNESS.must_be_whole(row, 4)?;
-        let (site, rebuilt_at): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
-        let (sequence, at) = (from_number(row.get(2)?), from_time(row.get(3)?));
-        Ok((parse("witness", &site)?, HighWater { rebuilt_at: rebuilt_at.map(from_time), sequence, at }))
+        WITNESS.must_be_whole(row, 5)?;
+        let (site, rebuilt_at, link): (String, Option<i64>, Option<[u8; 32]>) = (row.get(0)?, row.get(1)?, row.get(4)?);
+        let high_water = HighWater {
+            rebuilt_at: rebuilt_at.map(from_time),
+            sequence: from_number(row.get(2)?),
+            at: from_time(row.get(3)?),
+            link: link.map(Fingerprint),
+        };
+        Ok((parse("witness", &site)?, high_water))
     };
     let found: Vec<Result<(SiteName, HighWater), Fault>> =
         connection.prepare_cached(&sql)?.query_map([], |row| Ok(witness(row)))?.collect::<Result<_, _>>()?;
@@ -119,18 +127,53 @@ pub(super) fn events(
     after_sequence: u64,
     most: usize,
 ) -> Result<Vec<(u64, LedgerEvent)>, Fault> {
-    let sql = format!(
-        "SELECT sequence, at, evacuation, vm, token_epoch, token_sequence, kind, {} FROM event
-        WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
-        EVENT.is_whole()
-    );
+    stored(connection, after_sequence, most)?.iter().map(|stored| Ok((stored.sequence, read(stored)?))).collect()
+}
+
+/// Lines of the history after this number as they are stored, whole or not.
+pub(super) fn stored(connection: &Connection, after_sequence: u64, most: usize) -> Result<Vec<StoredEvent>, Fault> {
     // A number beyond what the engine can count to is after every event.
     let after = i64::try_from(after_sequence).unwrap_or(i64::MAX);
-    let found: Vec<Result<(u64, LedgerEvent), Fault>> = connection
-        .prepare_cached(&sql)?
-        .query_map(params![after, limit(most)], |row| Ok(event(row)))?
+    let found = connection
+        .prepare_cached(&select_event(&EVENT.is_whole(), "sequence > ?1 ORDER BY sequence LIMIT ?2"))?
+        .query_map(params![after, limit(most)], stored_event)?
         .collect::<Result<_, _>>()?;
-    found.into_iter().collect()
+    Ok(found)
+}
+
+pub(super) fn entry(connection: &Connection, sequence: u64) -> Result<Option<HistoryEntry>, Fault> {
+    let found = connection
+        .prepare_cached(&select_event(&EVENT.is_whole(), "sequence = ?1"))?
+        .query_row(params![number(sequence)], stored_event)
+        .optional()?;
+    found.map(|stored| Ok(whole(&stored)?.entry())).transpose()
+}
+
+/// The link of the line of this number, the newest.
+fn head(connection: &Connection, newest: u64) -> Result<Head, Fault> {
+    match entry(connection, newest)? {
+        Some(HistoryEntry { link, .. }) => Ok(Head { sequence: newest, link }),
+        None => Ok(StoredEvent::genesis()),
+    }
+}
+
+/// The chain's first fault: in a file whose rows are whole and numbered without gaps.
+pub(super) fn first_unchained(connection: &Connection) -> Result<Option<ChainFault>, Fault> {
+    let mut check = ChainCheck::new(None);
+    let mut statement = connection.prepare(&select_event("true", "true ORDER BY sequence"))?;
+    for stored in statement.query_map([], stored_event)? {
+        if let Err(fault) = check.take(&stored?) {
+            return Ok(Some(fault));
+        }
+    }
+    Ok(None)
+}
+
+fn select_event(is_whole: &str, which: &str) -> String {
+    format!(
+        "SELECT sequence, at, evacuation, vm, token_epoch, token_sequence, kind, by, origin, chain, {is_whole}
+        FROM event WHERE {which}"
+    )
 }
 
 /// Writes what a batch changed; its events are numbered on from `newest`.
@@ -145,20 +188,24 @@ pub(super) fn write(connection: &Connection, newest: u64, batch: &Batch) -> Resu
             json(claims)?
         ])?;
     }
-    for (site, HighWater { rebuilt_at, sequence, at }) in batch.changed_witnesses() {
-        let values = params![site.as_str(), rebuilt_at.map(time), number(sequence), time(at)];
+    for (site, HighWater { rebuilt_at, sequence, at, link }) in batch.changed_witnesses() {
+        let link = link.map(|link| link.0);
+        let values = params![site.as_str(), rebuilt_at.map(time), number(sequence), time(at), link];
         connection.prepare_cached(&WITNESS.upsert("site"))?.execute(values)?;
     }
     let mut statement = connection.prepare_cached(&EVENT.insert())?;
-    for (event, sequence) in batch.events().iter().zip(newest + 1..) {
+    for stored in StoredEvent::all_after(head(connection, newest)?, batch.events()).map_err(Fault::Encoding)? {
         statement.execute(params![
-            number(sequence),
-            time(event.at),
-            event.evacuation.map(|evacuation| evacuation.to_string()),
-            event.vm.map(|vm| vm.to_string()),
-            event.token.map(|token| number(token.epoch.0)),
-            event.token.map(|token| number(token.sequence.0)),
-            json(&event.kind)?,
+            number(stored.sequence),
+            time(stored.at),
+            stored.evacuation,
+            stored.vm,
+            stored.token.map(|token| number(token.epoch.0)),
+            stored.token.map(|token| number(token.sequence.0)),
+            stored.kind,
+            stored.by,
+            stored.origin,
+            stored.link.0,
         ])?;
     }
     Ok(())
@@ -214,19 +261,28 @@ fn vm_row(row: &Row<'_>) -> Result<VmRow, Fault> {
     })
 }
 
-fn event(row: &Row<'_>) -> Result<(u64, LedgerEvent), Fault> {
-    EVENT.must_be_whole(row, 7)?;
-    let evacuation: Option<String> = row.get(2)?;
-    let vm: Option<String> = row.get(3)?;
-    let epoch: Option<i64> = row.get(4)?;
-    let sequence: Option<i64> = row.get(5)?;
-    let kind: String = row.get(6)?;
-    let event = LedgerEvent {
-        evacuation: evacuation.map(|text| parse("event", &text)).transpose()?,
-        vm: vm.map(|text| parse("event", &text)).transpose()?,
-        token: epoch.zip(sequence).map(|(epoch, sequence)| Token::new(from_number(epoch), from_number(sequence))),
+fn stored_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
+    let (epoch, sequence): (Option<i64>, Option<i64>) = (row.get(4)?, row.get(5)?);
+    Ok(StoredEvent {
+        sequence: from_number(row.get(0)?),
         at: from_time(row.get(1)?),
-        kind: from_json("event", &kind)?,
-    };
-    Ok((from_number(row.get(0)?), event))
+        evacuation: row.get(2)?,
+        vm: row.get(3)?,
+        token: epoch.zip(sequence).map(|(epoch, sequence)| Token::new(from_number(epoch), from_number(sequence))),
+        kind: row.get(6)?,
+        by: row.get(7)?,
+        origin: row.get(8)?,
+        link: Fingerprint(row.get(9)?),
+        is_whole: row.get(10)?,
+    })
+}
+
+/// What a line says, only if it is as it was written.
+fn read(stored: &StoredEvent) -> Result<LedgerEvent, Fault> {
+    whole(stored)?.read().map_err(|unreadable| Fault::Nonsense(unreadable.to_string()))
+}
+
+/// A line, only if it is as it was written.
+fn whole(stored: &StoredEvent) -> Result<&StoredEvent, Fault> {
+    if stored.is_whole { Ok(stored) } else { Err(EVENT.changed(&stored.sequence.to_string())) }
 }

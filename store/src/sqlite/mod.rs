@@ -19,6 +19,6 @@ mod text;
 mod writer;
 
 pub use journal::{JournalFile, SqliteJournal};
-pub use ledger::{SqliteLedger, SqliteLedgerReader};
+pub use ledger::{LedgerFile, SqliteLedger, SqliteLedgerReader};
 pub use reader::READERS;
 pub use writer::{CALLS_WAITING_MAX, GROUP_MAX};

@@ -3,7 +3,7 @@
 
 use super::digest::{self, Table};
 use super::fault::Fault;
-use super::journal_rows;
+use super::{journal_rows, ledger_rows};
 use crate::chain::ChainFault;
 use crate::error::FileKind;
 use rusqlite::Connection;
@@ -23,8 +23,8 @@ pub(super) struct Schema {
     pub(super) tables: &'static [Table],
     /// Finds a key whose rows contradict one another, if there is one.
     pub(super) contradiction: Option<&'static str>,
-    /// Finds the first fault of the history's chain, if it is chained.
-    pub(super) chain: Option<FirstFault>,
+    /// Finds the first fault of the history's chain.
+    pub(super) first_unchained: FirstFault,
 }
 
 /// Looks for the first fault of a chain.
@@ -41,11 +41,11 @@ const BEHIND_ITS_HISTORY: &str = "SELECT event.vm FROM event LEFT JOIN vm USING 
 pub(super) const LEDGER: Schema = Schema {
     kind: FileKind::Ledger,
     application_id: 0x6d75_4c65,
-    steps: &[include_str!("ledger_1.sql"), include_str!("ledger_2.sql")],
+    steps: &[include_str!("ledger_1.sql"), include_str!("ledger_2.sql"), include_str!("ledger_3.sql")],
     history: "event",
     tables: &[digest::VM, digest::ROLL, digest::CLAIMS, digest::EVENT, digest::WITNESS],
     contradiction: Some(BEHIND_ITS_HISTORY),
-    chain: None,
+    first_unchained: ledger_rows::first_unchained,
 };
 
 /// "muJo".
@@ -56,7 +56,7 @@ pub(super) const JOURNAL: Schema = Schema {
     history: "record",
     tables: &[digest::RECORD, digest::EVACUATION, digest::MOVE],
     contradiction: None,
-    chain: Some(journal_rows::first_unchained),
+    first_unchained: journal_rows::first_unchained,
 };
 
 impl Schema {

@@ -10,7 +10,7 @@ use crate::ledger::{Ledger, ReadLedger, RowQuery};
 use crate::pulse::Pulse;
 use muster_core::class::Class;
 use muster_core::ids::{EvacuationId, VmId};
-use muster_core::ledger::command::{LedgerCommand, VmCommand, VmOrder};
+use muster_core::ledger::command::{Caller, LedgerCommand, VmCommand, VmOrder};
 use muster_core::time::Timestamp;
 use muster_core::token::Token;
 use rusqlite::Connection;
@@ -126,5 +126,12 @@ fn vm(number: u32) -> VmId {
 fn raise(number: u32) -> LedgerCommand {
     let evacuation: EvacuationId = "0e000000-0000-4000-8000-000000000001".parse().unwrap();
     let token = Token::new(1, 1);
-    LedgerCommand::Vm(VmCommand { evacuation, vm: vm(number), token, at: Timestamp(1), order: VmOrder::RaiseFloor })
+    LedgerCommand::Vm(VmCommand {
+        evacuation,
+        vm: vm(number),
+        token,
+        caller: Caller::default(),
+        at: Timestamp(1),
+        order: VmOrder::RaiseFloor,
+    })
 }

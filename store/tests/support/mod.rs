@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use muster_core::ids::{EvacuationId, VmId};
-use muster_core::ledger::command::{LedgerCommand, VmCommand, VmOrder};
+use muster_core::ledger::command::{Caller, LedgerCommand, VmCommand, VmOrder};
 use muster_core::time::Timestamp;
 use muster_core::token::Token;
 
@@ -20,6 +20,7 @@ pub(crate) fn raise(number: u32, sequence: u64) -> LedgerCommand {
         evacuation: evacuation(1),
         vm: vm(number),
         token: Token::new(1, sequence),
+        caller: Caller::default(),
         at: Timestamp(1_000),
         order: VmOrder::RaiseFloor,
     })

@@ -22,8 +22,9 @@ use crate::site::Site;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use muster_core::class::Class;
-use muster_core::ids::{EvacuationId, RequestId, VmId};
-use muster_core::ledger::command::EvacuationOrder;
+use muster_core::ids::{EvacuationId, RequestId, VmId, clip};
+use muster_core::ledger::command::{Caller, EvacuationOrder};
+use muster_core::party::Party;
 use muster_proto::convert::{
     AssertFenced, ClaimEvacuation, CommitArrival, EvacuationClaims, Execute, GreatestEpoch, InvalidMessage, Observe,
     PathProof, Problem, ProvePath, ReleaseClaim, SiteFailure, SiteStatus, SurveyOrder, VmAnswer, VmToken, WriteRoll,
@@ -31,6 +32,7 @@ use muster_proto::convert::{
 };
 use muster_proto::limits::{EVACUATIONS_MAX, PAGE_MAX};
 use muster_proto::status;
+use muster_proto::tls::Peer;
 use muster_proto::worker::v1 as wire;
 use muster_proto::worker::v1::site_server;
 use recent::Recent;
@@ -71,9 +73,10 @@ impl SiteService {
         request: RequestId,
         evacuation: EvacuationId,
         order: EvacuationOrder,
+        caller: Caller,
     ) -> Answer<wire::Claims> {
         let (site, recent) = (Arc::clone(&self.site), Arc::clone(&self.recent));
-        let task = tokio::spawn(async move { recent.order(&site, request, evacuation, order).await });
+        let task = tokio::spawn(async move { recent.order(&site, request, evacuation, order, caller).await });
         let answered = task.await.map_err(|_| died())?;
         let claims = answered.map_err(|error| refused(&error))?;
         Ok(Response::new(EvacuationClaims { evacuation, claims }.into()))
@@ -158,23 +161,27 @@ impl site_server::Site for SiteService {
     }
 
     async fn claim_evacuation(&self, request: Request<wire::ClaimEvacuationRequest>) -> Answer<wire::Claims> {
-        let claim = ClaimEvacuation::try_from(request.into_inner())?;
-        self.order(claim.request, claim.evacuation, claim.order()).await
+        let (caller, message) = called(request);
+        let claim = ClaimEvacuation::try_from(message)?;
+        self.order(claim.request, claim.evacuation, claim.order(), caller).await
     }
 
     async fn release_claim(&self, request: Request<wire::ReleaseClaimRequest>) -> Answer<wire::Claims> {
-        let release = ReleaseClaim::try_from(request.into_inner())?;
-        self.order(release.request, release.evacuation, release.order()).await
+        let (caller, message) = called(request);
+        let release = ReleaseClaim::try_from(message)?;
+        self.order(release.request, release.evacuation, release.order(), caller).await
     }
 
     async fn assert_fenced(&self, request: Request<wire::AssertFencedRequest>) -> Answer<wire::Claims> {
-        let assertion = AssertFenced::try_from(request.into_inner())?;
-        self.order(assertion.request, assertion.evacuation, assertion.order()).await
+        let (caller, message) = called(request);
+        let assertion = AssertFenced::try_from(message)?;
+        self.order(assertion.request, assertion.evacuation, assertion.order(), caller).await
     }
 
     async fn write_roll(&self, request: Request<wire::WriteRollRequest>) -> Answer<wire::WriteRollResponse> {
-        let WriteRoll { side, epoch, entries, .. } = request.into_inner().try_into()?;
-        let refusals = self.site.write_roll(side, epoch, entries).await.map_err(|error| refused(&error))?;
+        let (caller, message) = called(request);
+        let WriteRoll { side, epoch, entries, .. } = message.try_into()?;
+        let refusals = self.site.write_roll(side, epoch, entries, &caller).await.map_err(|error| refused(&error))?;
         let refused = refusals
             .into_iter()
             .map(|(vm, refusal)| VmAnswer { vm, result: Err(SiteFailure::from(&refusal)) }.into())
@@ -183,22 +190,23 @@ impl site_server::Site for SiteService {
     }
 
     async fn observe(&self, request: Request<wire::ObserveRequest>) -> Answer<Self::ObserveStream> {
-        let Observe { evacuation, vms } = request.into_inner().try_into()?;
+        let (caller, message) = called(request);
+        let Observe { evacuation, vms } = message.try_into()?;
         let site = Arc::clone(&self.site);
         let observe = move |VmToken { vm, token }| {
-            let site = Arc::clone(&site);
-            async move { Ok(answer(vm, site.observe(evacuation, vm, token).await).into()) }
+            let (site, caller) = (Arc::clone(&site), caller.clone());
+            async move { Ok(answer(vm, site.observe(evacuation, vm, token, caller).await).into()) }
         };
         Ok(Response::new(stream::iter(vms).map(observe).buffered(OBSERVATIONS_AT_ONCE_MAX).boxed()))
     }
 
     async fn execute(&self, request: Request<wire::ExecuteRequest>) -> Answer<Self::ExecuteStream> {
-        let Execute { evacuation, commands, .. } = request.into_inner().try_into()?;
+        let (caller, message) = called(request);
+        let Execute { evacuation, commands, .. } = message.try_into()?;
         let site = Arc::clone(&self.site);
         let execute = move |command: muster_proto::convert::SiteCommand| {
-            let site = Arc::clone(&site);
-            let vm = command.vm;
-            async move { Ok(answer(vm, site.execute(evacuation, command).await).into()) }.boxed()
+            let (site, caller, vm) = (Arc::clone(&site), caller.clone(), command.vm);
+            async move { Ok(answer(vm, site.execute(evacuation, command, caller).await).into()) }.boxed()
         };
         Ok(Response::new(stream::iter(commands).map(execute).buffer_unordered(COMMANDS_AT_ONCE_MAX).boxed()))
     }
@@ -244,9 +252,10 @@ impl site_server::Site for SiteService {
     }
 
     async fn commit_arrival(&self, request: Request<wire::CommitArrivalRequest>) -> Answer<wire::CommandOutcome> {
-        let commit = CommitArrival::try_from(request.into_inner())?;
+        let (caller, message) = called(request);
+        let commit = CommitArrival::try_from(message)?;
         let vm = commit.vm;
-        Ok(Response::new(answer(vm, self.site.commit_arrival(commit).await).into()))
+        Ok(Response::new(answer(vm, self.site.commit_arrival(commit, caller).await).into()))
     }
 
     async fn prove_path(&self, request: Request<wire::ProvePathRequest>) -> Answer<wire::ProvePathResponse> {
@@ -255,6 +264,16 @@ impl site_server::Site for SiteService {
         let proof = PathProof { nonce, site: self.site.name().clone(), working: self.site.takes_work(), ledgers };
         Ok(Response::new(proof.into()))
     }
+}
+
+/// Who calls, as the door has found it, and what they say.
+fn called<T>(request: Request<T>) -> (Caller, T) {
+    let extensions = request.extensions();
+    let caller = Caller {
+        by: extensions.get::<Party>().map(|party| clip(&party.to_string())),
+        origin: extensions.get::<Peer>().map(|peer| peer.address.to_string()),
+    };
+    (caller, request.into_inner())
 }
 
 fn answer(vm: VmId, result: Result<muster_core::reading::SiteReading, SiteError>) -> VmAnswer {

@@ -8,7 +8,7 @@ use crate::error::SiteError;
 use crate::site::Site;
 use muster_core::claim::Claims;
 use muster_core::ids::{EvacuationId, RequestId};
-use muster_core::ledger::command::EvacuationOrder;
+use muster_core::ledger::command::{Caller, EvacuationOrder};
 use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::Mutex;
 
@@ -42,6 +42,7 @@ impl Recent {
         request: RequestId,
         evacuation: EvacuationId,
         order: EvacuationOrder,
+        caller: Caller,
     ) -> Result<Claims, SiteError> {
         let mut answers = self.answers.lock().await;
         if let Some(answered) = answers.by_request.get(&request) {
@@ -50,7 +51,7 @@ impl Recent {
             }
             return Err(SiteError::RequestReused { request });
         }
-        let claims = site.order_evacuation(evacuation, order.clone()).await?;
+        let claims = site.order_evacuation(evacuation, order.clone(), caller).await?;
         answers.keep(request, Answered { evacuation, order, claims: claims.clone() });
         Ok(claims)
     }

@@ -41,6 +41,7 @@ pub(super) fn ledger_line(sequence: u64, event: LedgerEvent) -> Result<wire::Led
         evacuation: event.evacuation,
         vm: event.vm,
         token: event.token,
+        caller: event.caller,
         event: name,
         detail_json: Value::Object(detail).to_string(),
     };

@@ -3,7 +3,7 @@
 //! Invariant 3 (Order): [`Site::complete`] is the point of no return of every move: the event is durable before the VM is let run.
 
 use super::Site;
-use super::mutation::{Place, Planned};
+use super::mutation::{Ordered, Place, Planned};
 use crate::error::SiteError;
 use crate::hypervisor::{HypervisorError, VmChange};
 use futures::FutureExt;
@@ -16,7 +16,8 @@ use muster_core::reading::{Instance, Mark, OffCause, Sight, Sighting, Stored};
 use std::sync::Arc;
 
 impl Site {
-    pub(super) async fn place(self: &Arc<Self>, place: Place, attempt: Attempt) -> Result<(), SiteError> {
+    pub(super) async fn place(self: &Arc<Self>, ordered: &Ordered, attempt: Attempt) -> Result<(), SiteError> {
+        let place = ordered.place;
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let (entry, at) = arrival(&row, place)?;
@@ -32,12 +33,13 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 
     /// Writes the completion event, then lets the VM run. Called by the source's worker with its transfer's token, or by
     /// whoever settles with their own. Repeating it after the event changes nothing.
-    pub(super) async fn complete(self: &Arc<Self>, place: Place, attempt: Attempt) -> Result<(), SiteError> {
+    pub(super) async fn complete(self: &Arc<Self>, ordered: &Ordered, attempt: Attempt) -> Result<(), SiteError> {
+        let place = ordered.place;
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let (entry, at) = arrival(&row, place)?;
@@ -55,11 +57,12 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 
     /// Lets a VM run whose event stands.
-    pub(super) async fn run(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+    pub(super) async fn run(self: &Arc<Self>, ordered: &Ordered) -> Result<(), SiteError> {
+        let place = ordered.place;
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let (entry, at) = arrival(&row, place)?;
@@ -76,12 +79,13 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 
     /// Removes what given-up attempts left, and placeholders of evacuations that are over. Never touches a copy whose
     /// record stands.
-    pub(super) async fn discard(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+    pub(super) async fn discard(self: &Arc<Self>, ordered: &Ordered) -> Result<(), SiteError> {
+        let place = ordered.place;
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let (_, at) = arrival(&row, place)?;
@@ -102,7 +106,7 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 }
 

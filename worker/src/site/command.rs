@@ -1,10 +1,10 @@
 //! Which order of the wire becomes which change here.
 
 use super::Site;
-use super::mutation::Place;
+use super::mutation::{Ordered, Place};
 use crate::error::SiteError;
 use muster_core::ids::EvacuationId;
-use muster_core::ledger::command::VmOrder;
+use muster_core::ledger::command::{Caller, VmOrder};
 use muster_core::reading::SiteReading;
 use muster_proto::convert::{CommitArrival, SiteAction, SiteCommand};
 use std::sync::Arc;
@@ -18,34 +18,36 @@ impl Site {
         self: &Arc<Self>,
         evacuation: EvacuationId,
         command: SiteCommand,
+        caller: Caller,
     ) -> Result<SiteReading, SiteError> {
         self.must_work()?;
         let place = Place { evacuation, vm: command.vm, token: command.token };
+        let ordered = &Ordered { place, caller };
         match command.action {
-            SiteAction::OpenAttempt { host, kind } => self.record(place, VmOrder::OpenAttempt { host, kind }).await?,
-            SiteAction::Abandon { attempt } => self.record(place, VmOrder::Abandon { attempt }).await?,
-            SiteAction::Reopen { attempt } => self.record(place, VmOrder::Reopen { attempt }).await?,
-            SiteAction::CloseSource => self.record(place, VmOrder::CloseSource).await?,
+            SiteAction::OpenAttempt { host, kind } => self.record(ordered, VmOrder::OpenAttempt { host, kind }).await?,
+            SiteAction::Abandon { attempt } => self.record(ordered, VmOrder::Abandon { attempt }).await?,
+            SiteAction::Reopen { attempt } => self.record(ordered, VmOrder::Reopen { attempt }).await?,
+            SiteAction::CloseSource => self.record(ordered, VmOrder::CloseSource).await?,
             SiteAction::CloseDestination(outcome) => {
-                self.record(place, VmOrder::CloseDestination { outcome }).await?;
+                self.record(ordered, VmOrder::CloseDestination { outcome }).await?;
             }
-            SiteAction::MakePlaceholder { attempt } => self.place(place, attempt).await?,
-            SiteAction::Commit { attempt } => self.complete(place, attempt).await?,
-            SiteAction::Run => self.run(place).await?,
-            SiteAction::Discard => self.discard(place).await?,
-            SiteAction::Seal => self.seal(place).await?,
+            SiteAction::MakePlaceholder { attempt } => self.place(ordered, attempt).await?,
+            SiteAction::Commit { attempt } => self.complete(ordered, attempt).await?,
+            SiteAction::Run => self.run(ordered).await?,
+            SiteAction::Discard => self.discard(ordered).await?,
+            SiteAction::Seal => self.seal(ordered).await?,
             SiteAction::Transfer { attempt, destination_site, destination_host, tuning } => {
-                self.transfer(place, attempt, (destination_site, destination_host), tuning).await?;
+                self.transfer(ordered, attempt, (destination_site, destination_host), tuning).await?;
             }
-            SiteAction::AbortTransfer => self.abort(place).await?,
+            SiteAction::AbortTransfer => self.abort(ordered).await?,
             SiteAction::AdjustTransfer { bandwidth_mib_s, downtime_ms } => {
-                self.adjust(place, bandwidth_mib_s, downtime_ms).await?;
+                self.adjust(ordered, bandwidth_mib_s, downtime_ms).await?;
             }
-            SiteAction::ResumeSource => self.resume(place).await?,
-            SiteAction::StartSource => self.start_source(place).await?,
-            SiteAction::Unseal => self.unseal(place).await?,
-            SiteAction::Retire { keep_ms } => self.retire(place, keep_ms).await?,
-            SiteAction::Release { reason } => self.release(place, &reason).await?,
+            SiteAction::ResumeSource => self.resume(ordered).await?,
+            SiteAction::StartSource => self.start_source(ordered).await?,
+            SiteAction::Unseal => self.unseal(ordered).await?,
+            SiteAction::Retire { keep_ms } => self.retire(ordered, keep_ms).await?,
+            SiteAction::Release { reason } => self.release(ordered, &reason).await?,
         }
         self.read_one(place.vm).await
     }
@@ -54,7 +56,11 @@ impl Site {
     ///
     /// # Errors
     /// As [`Site::execute`], and refused where the caller is not the worker of the VM's source.
-    pub async fn commit_arrival(self: &Arc<Self>, commit: CommitArrival) -> Result<SiteReading, SiteError> {
+    pub async fn commit_arrival(
+        self: &Arc<Self>,
+        commit: CommitArrival,
+        caller: Caller,
+    ) -> Result<SiteReading, SiteError> {
         self.must_work()?;
         let CommitArrival { evacuation, vm, attempt, token, source_site, .. } = commit;
         match self.records.row(vm).await?.enrolled {
@@ -65,16 +71,17 @@ impl Site {
             }
             Some(_) | None => return Err(SiteError::NotOnRoll { vm, evacuation }),
         }
-        self.execute(evacuation, SiteCommand { vm, token, action: SiteAction::Commit { attempt } }).await
+        self.execute(evacuation, SiteCommand { vm, token, action: SiteAction::Commit { attempt } }, caller).await
     }
 
     /// An order that is a matter of the ledger alone. It keeps out of the way of a mutation that is being planned.
-    async fn record(&self, place: Place, order: VmOrder) -> Result<(), SiteError> {
-        let Some(_section) = self.sections.enter(place.vm) else {
-            return Err(SiteError::Busy { vm: place.vm });
+    async fn record(&self, ordered: &Ordered, order: VmOrder) -> Result<(), SiteError> {
+        let vm = ordered.place.vm;
+        let Some(_section) = self.sections.enter(vm) else {
+            return Err(SiteError::Busy { vm });
         };
-        self.order(place, order).await?;
-        self.touch(place.vm);
+        self.order(ordered, order).await?;
+        self.touch(vm);
         Ok(())
     }
 }

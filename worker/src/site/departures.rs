@@ -4,7 +4,7 @@
 //! that comes back after it was given up obeys no order to run anything until it has read the destination's events.
 
 use super::Site;
-use super::mutation::{Place, Planned};
+use super::mutation::{Ordered, Place, Planned};
 use crate::error::SiteError;
 use crate::hypervisor::{HypervisorError, VmChange};
 use futures::FutureExt;
@@ -21,7 +21,8 @@ use muster_core::token::Token;
 use std::sync::Arc;
 
 impl Site {
-    pub(super) async fn seal(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+    pub(super) async fn seal(self: &Arc<Self>, ordered: &Ordered) -> Result<(), SiteError> {
+        let place = ordered.place;
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let entry = entry(&row, place)?.clone();
@@ -47,16 +48,17 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 
     pub(super) async fn transfer(
         self: &Arc<Self>,
-        place: Place,
+        ordered: &Ordered,
         attempt: Attempt,
         (site_name, host): (SiteName, HostName),
         tuning: Tuning,
     ) -> Result<(), SiteError> {
+        let place = ordered.place;
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let entry = entry(&row, place)?.clone();
@@ -81,25 +83,31 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 
-    pub(super) async fn abort(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
-        self.change_job(place, VmOrder::BeginAbort, VmChange::AbortJob).await
+    pub(super) async fn abort(self: &Arc<Self>, ordered: &Ordered) -> Result<(), SiteError> {
+        self.change_job(ordered, VmOrder::BeginAbort, VmChange::AbortJob).await
     }
 
     /// The transfer goes on meanwhile; should it end first, nothing is left to adjust.
     pub(super) async fn adjust(
         self: &Arc<Self>,
-        place: Place,
+        ordered: &Ordered,
         bandwidth_mib_s: Option<u64>,
         downtime_ms: Option<u64>,
     ) -> Result<(), SiteError> {
         let change = VmChange::AdjustJob { bandwidth_mib_s, downtime_ms };
-        self.change_job(place, VmOrder::BeginAdjust, change).await
+        self.change_job(ordered, VmOrder::BeginAdjust, change).await
     }
 
-    async fn change_job(self: &Arc<Self>, place: Place, order: VmOrder, change: VmChange) -> Result<(), SiteError> {
+    async fn change_job(
+        self: &Arc<Self>,
+        ordered: &Ordered,
+        order: VmOrder,
+        change: VmChange,
+    ) -> Result<(), SiteError> {
+        let place = ordered.place;
         let planner = move |site: Arc<Site>, _row: VmRow| {
             async move {
                 let seen = site.seen_here(place.vm).await?;
@@ -111,10 +119,11 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 
-    pub(super) async fn resume(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+    pub(super) async fn resume(self: &Arc<Self>, ordered: &Ordered) -> Result<(), SiteError> {
+        let place = ordered.place;
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 site.may_run_here(entry(&row, place)?, place).await?;
@@ -131,10 +140,11 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 
-    pub(super) async fn start_source(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+    pub(super) async fn start_source(self: &Arc<Self>, ordered: &Ordered) -> Result<(), SiteError> {
+        let place = ordered.place;
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let entry = entry(&row, place)?.clone();
@@ -146,10 +156,11 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 
-    pub(super) async fn unseal(self: &Arc<Self>, place: Place) -> Result<(), SiteError> {
+    pub(super) async fn unseal(self: &Arc<Self>, ordered: &Ordered) -> Result<(), SiteError> {
+        let place = ordered.place;
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let entry = entry(&row, place)?.clone();
@@ -161,10 +172,11 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 
-    pub(super) async fn retire(self: &Arc<Self>, place: Place, keep_ms: Option<u64>) -> Result<(), SiteError> {
+    pub(super) async fn retire(self: &Arc<Self>, ordered: &Ordered, keep_ms: Option<u64>) -> Result<(), SiteError> {
+        let place = ordered.place;
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
                 let reason = retired_reason(entry(&row, place)?);
@@ -184,11 +196,12 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 
     /// Invariant 6's one exception: an admin's explicit order. Autostart stays off, so that nothing starts by itself.
-    pub(super) async fn release(self: &Arc<Self>, place: Place, reason: &str) -> Result<(), SiteError> {
+    pub(super) async fn release(self: &Arc<Self>, ordered: &Ordered, reason: &str) -> Result<(), SiteError> {
+        let place = ordered.place;
         tracing::warn!(vm = %place.vm, reason, "a retired copy is released by order");
         let planner = move |site: Arc<Site>, row: VmRow| {
             async move {
@@ -203,7 +216,7 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(ordered, Box::new(planner)).await
     }
 
     /// A seal that was refused for good leaves the real definition stored, and then the ledger says so too: what was never

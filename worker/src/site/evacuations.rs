@@ -4,7 +4,9 @@ use super::{News, Site};
 use crate::error::SiteError;
 use muster_core::claim::Claims;
 use muster_core::ids::{EvacuationId, VmId};
-use muster_core::ledger::command::{EvacuationCommand, EvacuationOrder, LedgerEvent, Refusal, VmCommand, VmOrder};
+use muster_core::ledger::command::{
+    Caller, EvacuationCommand, EvacuationOrder, LedgerEvent, Refusal, VmCommand, VmOrder,
+};
 use muster_core::ledger::{Enrolled, RollEntry};
 use muster_core::reading::{Inventory, Stored};
 use muster_core::step::Side;
@@ -21,9 +23,10 @@ impl Site {
         &self,
         evacuation: EvacuationId,
         order: EvacuationOrder,
+        caller: Caller,
     ) -> Result<Claims, SiteError> {
         self.must_work()?;
-        let command = EvacuationCommand { evacuation, at: self.env.now(), order };
+        let command = EvacuationCommand { evacuation, caller, at: self.env.now(), order };
         let claims = self.records.evacuation(command).await?;
         self.tell(News::Claims(evacuation, Arc::new(claims.clone())));
         Ok(claims)
@@ -66,6 +69,7 @@ impl Site {
         side: Side,
         epoch: Epoch,
         entries: Vec<RollEntry>,
+        caller: &Caller,
     ) -> Result<Vec<(VmId, Refusal)>, SiteError> {
         self.must_work()?;
         let at = self.env.now();
@@ -78,7 +82,7 @@ impl Site {
             let token = Token { epoch, sequence: Sequence(0) };
             vms.push(vm);
             let order = VmOrder::Enrol { entry: Box::new(entry), side };
-            commands.push(VmCommand { evacuation, vm, token, at, order });
+            commands.push(VmCommand { evacuation, vm, token, caller: caller.clone(), at, order });
         }
         let outcomes = self.records.commands(commands).await?;
         let mut refused = Vec::new();

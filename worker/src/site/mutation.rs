@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use muster_core::class::Class;
 use muster_core::ids::{EvacuationId, HostName, VmId};
 use muster_core::ledger::VmRow;
-use muster_core::ledger::command::{Execution, FactKind, MutationResult, Refusal, VmCommand, VmFact, VmOrder};
+use muster_core::ledger::command::{Caller, Execution, FactKind, MutationResult, Refusal, VmCommand, VmFact, VmOrder};
 use muster_core::token::{Token, TokenStanding};
 use std::sync::Arc;
 
@@ -25,6 +25,13 @@ pub(super) struct Place {
     pub(super) evacuation: EvacuationId,
     pub(super) vm: VmId,
     pub(super) token: Token,
+}
+
+/// A command in its place, and who gave it: for the history.
+#[derive(Debug, Clone)]
+pub(super) struct Ordered {
+    pub(super) place: Place,
+    pub(super) caller: Caller,
 }
 
 /// What the hypervisor is to be told, once the intent is durable.
@@ -41,10 +48,10 @@ pub(super) type Planner = Box<dyn FnOnce(Arc<Site>, VmRow) -> BoxFuture<'static,
 
 impl Site {
     /// Carries out one mutation in the form above. Returns once it has ended, or its deadline has passed.
-    pub(super) async fn mutate(self: &Arc<Self>, place: Place, planner: Planner) -> Result<(), SiteError> {
-        let site = Arc::clone(self);
+    pub(super) async fn mutate(self: &Arc<Self>, ordered: &Ordered, planner: Planner) -> Result<(), SiteError> {
+        let (site, place, ordered) = (Arc::clone(self), ordered.place, ordered.clone());
         let task = self.tasks.spawn(async move {
-            let outcome = site.mutate_in_section(place, planner).await;
+            let outcome = site.mutate_in_section(&ordered, planner).await;
             site.touch(place.vm);
             outcome
         });
@@ -59,7 +66,8 @@ impl Site {
         }
     }
 
-    async fn mutate_in_section(self: &Arc<Self>, place: Place, planner: Planner) -> Result<(), SiteError> {
+    async fn mutate_in_section(self: &Arc<Self>, ordered: &Ordered, planner: Planner) -> Result<(), SiteError> {
+        let place = ordered.place;
         let Some(_section) = self.sections.enter(place.vm) else {
             return Err(SiteError::Busy { vm: place.vm });
         };
@@ -77,7 +85,7 @@ impl Site {
             return Err(Refusal::Busy { vm: place.vm, mutation: intent.mutation }.into());
         }
         let planned = planner(Arc::clone(self), row).await?;
-        let Execution::Now = self.order(place, planned.order).await? else {
+        let Execution::Now = self.order(ordered, planned.order).await? else {
             return Ok(());
         };
         match planned.work.await {
@@ -101,9 +109,9 @@ impl Site {
     }
 
     /// Writes an order that needs no hypervisor, or the intent of one that does.
-    pub(super) async fn order(&self, place: Place, order: VmOrder) -> Result<Execution, SiteError> {
-        let Place { evacuation, vm, token } = place;
-        let command = VmCommand { evacuation, vm, token, at: self.env.now(), order };
+    pub(super) async fn order(&self, ordered: &Ordered, order: VmOrder) -> Result<Execution, SiteError> {
+        let Ordered { place: Place { evacuation, vm, token }, caller } = ordered.clone();
+        let command = VmCommand { evacuation, vm, token, caller, at: self.env.now(), order };
         Ok(self.records.command(command).await?.execution)
     }
 

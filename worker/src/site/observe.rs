@@ -2,7 +2,7 @@
 //!
 //! Invariant 5 (Silent is not absent): a look that was not answered is an error, never an empty sight.
 
-use super::mutation::Place;
+use super::mutation::{Ordered, Place};
 use super::{LOOK_DEADLINE, Site};
 use crate::error::SiteError;
 use crate::hypervisor::{Change, HypervisorError};
@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use muster_core::definition::Definition;
 use muster_core::ids::{EvacuationId, HostName, VmId};
 use muster_core::ledger::VmRow;
-use muster_core::ledger::command::{Refusal, VmCommand, VmOrder};
+use muster_core::ledger::command::{Caller, Refusal, VmOrder};
 use muster_core::reading::{Inventory, Sight, SiteReading};
 use muster_core::time::Timestamp;
 use muster_core::token::{Token, TokenStanding};
@@ -27,15 +27,17 @@ impl Site {
         evacuation: EvacuationId,
         vm: VmId,
         token: Option<Token>,
+        caller: Caller,
     ) -> Result<SiteReading, SiteError> {
         self.must_work()?;
         if let Some(token) = token {
-            self.raise_floor(Place { evacuation, vm, token }).await?;
+            self.raise_floor(&Ordered { place: Place { evacuation, vm, token }, caller }).await?;
         }
         self.read_one(vm).await
     }
 
-    async fn raise_floor(&self, place: Place) -> Result<(), SiteError> {
+    async fn raise_floor(&self, ordered: &Ordered) -> Result<(), SiteError> {
+        let place = ordered.place;
         let row = self.records.row(place.vm).await?;
         match place.token.against(row.floor) {
             TokenStanding::Equal => Ok(()),
@@ -43,12 +45,7 @@ impl Site {
                 let floor = row.floor;
                 Err(Refusal::BelowFloor { vm: place.vm, token: place.token, floor }.into())
             }
-            TokenStanding::Above => {
-                let Place { evacuation, vm, token } = place;
-                let at = self.env.now();
-                let command = VmCommand { evacuation, vm, token, at, order: VmOrder::RaiseFloor };
-                self.records.command(command).await.map(drop)
-            }
+            TokenStanding::Above => self.order(ordered, VmOrder::RaiseFloor).await.map(drop),
         }
     }
 

@@ -6,7 +6,7 @@ use muster_core::ids::{EvacuationId, SiteName, VmId};
 use muster_core::ledger::command::{
     Applied, EvacuationCommand, EventKind, LedgerCommand, LedgerEvent, Refusal, VmCommand, VmFact,
 };
-use muster_core::ledger::{HighWater, VmRow};
+use muster_core::ledger::{HighWater, HistoryEntry, VmRow};
 use muster_core::time::Timestamp;
 use muster_store::{Health, Ledger, LedgerEvacuation, Receipt, RowQuery, StoreError};
 use std::sync::Arc;
@@ -85,8 +85,9 @@ impl Records {
     pub(super) async fn high_water(&self) -> Result<HighWater, SiteError> {
         let rebuilt_at = *self.rebuilt_at.get_or_try_init(|| self.read_rebuilt_at()).await?;
         let sequence = self.ledger.newest();
-        let at = self.written_at(sequence).await?.unwrap_or(Timestamp(0));
-        Ok(HighWater { rebuilt_at, sequence, at })
+        let newest = self.entry(sequence).await?;
+        let at = newest.map_or(Timestamp(0), |newest| newest.at);
+        Ok(HighWater { rebuilt_at, sequence, at, link: newest.map(|newest| newest.link) })
     }
 
     async fn read_rebuilt_at(&self) -> Result<Option<Timestamp>, SiteError> {
@@ -95,11 +96,9 @@ impl Records {
         Ok(rebuilt.map(|(_, event)| event.at))
     }
 
-    /// When the entry of this number was written; none where there is none.
-    pub(super) async fn written_at(&self, sequence: u64) -> Result<Option<Timestamp>, SiteError> {
-        let Some(before) = sequence.checked_sub(1) else { return Ok(None) };
-        let found = self.ledger.events(before, 1).await?;
-        Ok(found.first().filter(|(number, _)| *number == sequence).map(|(_, event)| event.at))
+    /// The history's entry of this number; none where there is none.
+    pub(super) async fn entry(&self, sequence: u64) -> Result<Option<HistoryEntry>, SiteError> {
+        Ok(self.ledger.entry(sequence).await?)
     }
 
     /// How far another site's ledger has once been seen.

@@ -8,14 +8,14 @@
 use super::Site;
 use super::departures::must_be_off;
 use super::inert::PATROL_EVERY;
-use super::mutation::{Place, Planned};
+use super::mutation::{Ordered, Place, Planned};
 use crate::error::SiteError;
 use crate::hypervisor::{HypervisorError, VmChange};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::FutureExt;
 use muster_core::evidence::Outcome;
 use muster_core::ids::VmId;
-use muster_core::ledger::command::{MutationResult, VmOrder};
+use muster_core::ledger::command::{Caller, MutationResult, VmOrder};
 use muster_core::ledger::{ArrivalRecord, Enrolled, RollEntry, Standing, VmRow};
 use muster_core::reading::{Sight, Sighting, Stored};
 use muster_core::time::Timestamp;
@@ -85,7 +85,7 @@ impl Site {
             }
             .boxed()
         };
-        self.mutate(place, Box::new(planner)).await
+        self.mutate(&Ordered { place, caller: Caller::default() }, Box::new(planner)).await
     }
 
     /// The destination's ledger shows, now, that the VM has arrived there in this move.

@@ -119,8 +119,8 @@ impl Site {
         if let Some(seen) = said.witnessed {
             // Read after it was said: what the other has seen was written before.
             let newest = self.records.high_water().await?;
-            if newest.lacks(seen, self.records.written_at(seen.sequence).await?) {
-                let behind = StoreError::Behind { newest, seen, by: other.clone() };
+            if newest.lacks(seen, self.records.entry(seen.sequence).await?) {
+                let behind = StoreError::Behind { newest: Box::new(newest), seen: Box::new(seen), by: other.clone() };
                 self.records.fail(behind.clone());
                 return Err(behind.into());
             }

@@ -10,7 +10,7 @@ use muster_core::definition::Definition;
 use muster_core::env::Env;
 use muster_core::ids::{EvacuationId, HostName, SiteName, VmId};
 use muster_core::ledger::command::{FactKind, LedgerCommand, LedgerEvent, Refusal, VmFact};
-use muster_core::ledger::{HighWater, VmRow};
+use muster_core::ledger::{HighWater, HistoryEntry, VmRow};
 use muster_core::preflight::survey::VmNeeds;
 use muster_core::reading::{Inventory, Sight};
 use muster_core::step::Side;
@@ -196,6 +196,9 @@ impl ReadLedger for MortalLedger {
     }
     async fn events(&self, after_sequence: u64, limit: usize) -> Result<Vec<(u64, LedgerEvent)>, StoreError> {
         self.alive(self.inner.events(after_sequence, limit)).await
+    }
+    async fn entry(&self, sequence: u64) -> Result<Option<HistoryEntry>, StoreError> {
+        self.alive(self.inner.entry(sequence)).await
     }
     async fn witnesses(&self) -> Result<Vec<(SiteName, HighWater)>, StoreError> {
         self.alive(self.inner.witnesses()).await

@@ -3,6 +3,7 @@
 use crate::stage::{Stage, VM, site};
 use muster_core::definition::{Disk, Mode};
 use muster_core::step::Side;
+use muster_proto::worker::v1 as pb;
 use muster_store::memory::LedgerDisk;
 use muster_worker::site::witness::{FIRST_ANSWER_DEADLINE, TELL_AGAIN_AFTER, TELL_EVERY};
 use std::time::Duration;
@@ -40,6 +41,28 @@ async fn a_whole_ledger_is_confirmed_by_the_other_site() {
         assert_eq!((status.confirmed_by, status.working), (vec![site(other)], Ok(())));
         assert!(status.newest_entry_at.is_some() && status.rebuilt_at.is_none());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_that_was_written_anew_is_found_by_its_link() {
+    let (stage, _) = moved_on().await;
+    let prove = |ledger: Option<pb::HighWater>, witnessed| pb::ProvePathRequest {
+        nonce: "n".to_owned(),
+        source_site: site(Side::Source).to_string(),
+        ledger,
+        witnessed,
+    };
+    let mut client = stage.client(Side::Destination);
+    let proof = client.prove_path(prove(None, None)).await.unwrap().into_inner();
+    let (newest, source) = (proof.ledger.unwrap(), proof.witnessed.unwrap());
+    assert!(newest.link.len() == 64 && source.link.len() == 64 && newest.link != source.link, "{newest:?} {source:?}");
+    // What it has told of itself is in it.
+    client.prove_path(prove(Some(source.clone()), Some(newest.clone()))).await.unwrap();
+    assert_eq!(stage.status(Side::Destination).await.working, Ok(()));
+    // The same entry, written at the same time, after others than these.
+    let another = pb::HighWater { link: source.link.clone(), ..newest };
+    client.prove_path(prove(Some(source), Some(another))).await.expect_err("it was believed");
+    says_nothing(&stage, "which isn't in it").await;
 }
 
 #[tokio::test(start_paused = true)]

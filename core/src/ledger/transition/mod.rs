@@ -6,8 +6,8 @@ mod seen;
 mod source;
 
 use super::command::{
-    Applied, EvacuationCommand, EvacuationOrder, EventKind, Execution, FactKind, LedgerEvent, Refusal, VmCommand,
-    VmFact, VmOrder,
+    Applied, Caller, EvacuationCommand, EvacuationOrder, EventKind, Execution, FactKind, LedgerEvent, Refusal,
+    VmCommand, VmFact, VmOrder,
 };
 use super::{
     ArrivalRecord, AtDestination, AtSource, Enrolled, Intent, Mutation, RetiredCopy, RollEntry, SourceState, Standing,
@@ -64,7 +64,14 @@ pub fn evacuation(claims: &Claims, command: &EvacuationCommand) -> Result<(Claim
             EventKind::Asserted { fenced: fenced.clone(), reason, by }
         }
     };
-    let event = LedgerEvent { evacuation: Some(command.evacuation), vm: None, token: None, at: command.at, kind };
+    let event = LedgerEvent {
+        evacuation: Some(command.evacuation),
+        vm: None,
+        token: None,
+        caller: command.caller.clone(),
+        at: command.at,
+        kind,
+    };
     Ok((claims, event))
 }
 
@@ -112,7 +119,14 @@ pub fn fact(row: &VmRow, fact: &VmFact) -> Applied {
     let execution = if kinds.is_empty() { Execution::Before } else { Execution::Now };
     let events = kinds
         .into_iter()
-        .map(|kind| LedgerEvent { evacuation, vm: Some(row.vm), token: None, at: fact.at, kind })
+        .map(|kind| LedgerEvent {
+            evacuation,
+            vm: Some(row.vm),
+            token: None,
+            caller: Caller::default(),
+            at: fact.at,
+            kind,
+        })
         .collect();
     Applied { row: next, events, execution }
 }
@@ -168,6 +182,7 @@ impl Legal {
                 evacuation: Some(command.evacuation),
                 vm: Some(row.vm),
                 token: Some(command.token),
+                caller: command.caller.clone(),
                 at: command.at,
                 kind,
             })

@@ -1,6 +1,7 @@
 //! What a site says by itself: its inventory, its news, its history.
 
 use super::Generator;
+use muster_core::ledger::command::Caller;
 use muster_core::reading::{HostListing, VmListing};
 use muster_proto::convert::{Alarm, InventoryEntry, LedgerLine, News, SiteNews, SiteStatus};
 use rand::RngExt;
@@ -71,6 +72,10 @@ impl Generator {
             token: self.maybe(Self::token),
             event: "attempt_opened".to_owned(),
             detail_json: format!("{{\"attempt\":{}}}", self.small()),
+            caller: Caller {
+                by: self.yes().then(|| "muster://orchestrator/main".to_owned()),
+                origin: self.yes().then(|| "127.0.0.1:40312".to_owned()),
+            },
         }
     }
 }
