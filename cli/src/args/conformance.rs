@@ -16,6 +16,9 @@ and without arguments, which kills the worker (SIGKILL is best), starts it again
 
   muster conformance --site 127.0.0.1:7701 --partner 127.0.0.1:7702 --restart-command /usr/local/bin/restart-site-a
 
+Where workers ask for certificates, the suite needs two: an orchestrator's (--tls), and one of the worker of a site that is called
+conformance-suite (--worker-tls), since it plays both. \"muster pki issue\" makes them.
+
 Exit codes: 0 every case passed; 1 one failed; 3 none failed and some were not checked, each with the reason.
 JSON has all that was sent and all that came, case by case.";
 
@@ -30,6 +33,9 @@ pub(crate) struct ConformanceArgs {
     /// The VM that moves, and that others are made after; the smallest that runs where it isn't given
     #[arg(long, value_name = "UUID")]
     pub(crate) vm: Option<String>,
+    /// With --tls: a directory with the certificate of site conformance-suite's worker
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) worker_tls: Option<PathBuf>,
     /// The program that restarts the worker
     #[arg(long, value_name = "/PATH")]
     pub(crate) restart_command: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! Which worker is checked, and with what.
 
-use super::{on_loopback, usage};
+use super::{address, usage};
 use crate::args::ConformanceArgs;
 use crate::error::CliError;
 use muster_core::ids::VmId;
@@ -14,6 +14,8 @@ pub(crate) struct ConformanceOrder {
     pub(crate) site: SiteAddress,
     pub(crate) partner: Option<SiteAddress>,
     pub(crate) vm: Option<VmId>,
+    /// The certificate of the worker that the suite plays.
+    pub(crate) worker_tls: Option<PathBuf>,
     /// A program that can be run.
     pub(crate) restart_command: Option<PathBuf>,
 }
@@ -21,8 +23,8 @@ pub(crate) struct ConformanceOrder {
 impl TryFrom<ConformanceArgs> for ConformanceOrder {
     type Error = CliError;
     fn try_from(args: ConformanceArgs) -> Result<Self, CliError> {
-        let site = on_loopback("--site", &args.site)?;
-        let partner = args.partner.as_deref().map(|partner| on_loopback("--partner", partner)).transpose()?;
+        let site = address("--site", &args.site)?;
+        let partner = args.partner.as_deref().map(|partner| address("--partner", partner)).transpose()?;
         if partner.as_ref() == Some(&site) {
             return Err(usage("--partner", &"it is the site itself; give another site's worker"));
         }
@@ -30,6 +32,7 @@ impl TryFrom<ConformanceArgs> for ConformanceOrder {
         if let Some(path) = &args.restart_command {
             Program::at(path.clone()).map_err(|error| usage("--restart-command", &error))?;
         }
-        Ok(ConformanceOrder { site, partner, vm, restart_command: args.restart_command })
+        let ConformanceArgs { worker_tls, restart_command, .. } = args;
+        Ok(ConformanceOrder { site, partner, vm, worker_tls, restart_command })
     }
 }

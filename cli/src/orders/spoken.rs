@@ -32,8 +32,11 @@ impl Order {
             | Order::Inspect(_)
             | Order::Predict(_)
             | Order::Pki(_)
-            | Order::Conformance(_)
             | Order::Trail(_) => Vec::new(),
+            Order::Conformance(order) => {
+                let partner = order.partner.iter().map(|partner| one("--partner", partner));
+                std::iter::once(one("--site", &order.site)).chain(partner).collect()
+            }
             Order::Worker(order) => {
                 let mut spoken = all("--peer", &order.peers);
                 spoken.push(one("--listen", &order.serving.listen.into()));

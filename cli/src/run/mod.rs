@@ -45,7 +45,7 @@ pub(crate) async fn run(order: Order, tls: Option<&Path>, writer: &Writer) -> Re
         Order::Orchestrator(order) => orchestrator::run(order, env, &transport, writer).await,
         Order::Recover(order) => recover::run(*order, env, &transport, writer).await,
         Order::Inspect(order) => inspect::run(order, writer).await,
-        Order::Conformance(order) => Box::pin(conformance::run(order, env, writer)).await,
+        Order::Conformance(order) => Box::pin(conformance::run(order, env, &transport, writer)).await,
         Order::Plan(order) => plan::run(order, env.as_ref(), &transport, writer).await,
         Order::Pki(order) => pki::run(order, env.as_ref(), writer),
         Order::Predict(order) => Ok(predict::run(&order, writer)),

@@ -23,7 +23,7 @@ pub(super) async fn run(
     writer: &Writer,
 ) -> Result<Exit, CliError> {
     let stop = daemon::stop_token(order.serving)?;
-    transport.must_show(&Counterpart::Orchestrator)?;
+    transport.must_show("--tls", &Counterpart::Orchestrator)?;
     transport.keep_fresh(Arc::clone(&env), stop.clone());
     let path = order.journal;
     let opening = tokio::task::spawn_blocking(move || SqliteJournal::open(&path));

@@ -47,17 +47,22 @@ impl Transport {
                 Some(spoken) => Err(not_loopback(&spoken)),
             };
         };
+        Transport::shown(directory, env)
+    }
+
+    /// The certificates of this directory.
+    pub(super) fn shown(directory: &Path, env: &dyn Env) -> Result<Self, CliError> {
         let tls = Tls::load(TlsFiles::in_directory(directory), env.now())?;
         warn_of_expiry(&tls, env.now());
         Ok(Transport { tls: Some(Arc::new(tls)) })
     }
 
-    /// Refuses to begin a daemon with somebody else's certificate: nobody would speak to it.
-    pub(super) fn must_show(&self, expected: &Counterpart) -> Result<(), CliError> {
+    /// Refuses to begin with somebody else's certificate: nobody would speak to it.
+    pub(super) fn must_show(&self, flag: &str, expected: &Counterpart) -> Result<(), CliError> {
         match &self.tls {
             Some(tls) if !expected.is(&tls.own().party) => Err(CliError::Usage {
                 what: format!(
-                    "--tls: what stands there is the certificate of {}, and not that of {expected}",
+                    "{flag}: what stands there is the certificate of {}, and not that of {expected}",
                     tls.own().party
                 ),
                 mend: "issue one with \"muster pki issue\"".to_owned(),

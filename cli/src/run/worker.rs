@@ -24,7 +24,7 @@ pub(super) async fn run(
     writer: &Writer,
 ) -> Result<Exit, CliError> {
     let stop = daemon::stop_token(order.serving)?;
-    transport.must_show(&Counterpart::Worker(Some(order.site.clone())))?;
+    transport.must_show("--tls", &Counterpart::Worker(Some(order.site.clone())))?;
     transport.keep_fresh(Arc::clone(&env), stop.clone());
     let hypervisor = hypervisors(&order.hypervisor, &order.site)?;
     let path = order.ledger;

@@ -62,6 +62,23 @@ fn an_evacuation_is_ordered_watched_explained_and_accounted_for() {
     assert!(land.ask(&["show", name]).stdout.contains("source's copy: Not Runnable"));
     assert!(land.ask(&["status"]).stdout.contains("16 VMs: 16 migrated"));
     assert!(land.ask(&["list"]).stdout.contains("leave-paris"));
+    let moves_by = |filter: &str| {
+        let status = land.json(&["status", evacuation, "--filter", filter]);
+        status["moves"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((moves_by("state = MIGRATED").len(), moves_by("state = HELD").len()), (16, 0));
+    assert_eq!(moves_by(&format!("state = MIGRATED AND name = \"{name}\"")), [name]);
+    let listed = |filter: &str| land.json(&["list", "--filter", filter])["evacuations"].as_array().unwrap().len();
+    assert_eq!((listed("site = berlin AND ordered_by = ada"), listed("site = rome")), (1, 0));
+    for wrong in [&["list", "--filter", "sites = berlin"][..], &["status", "--filter", "state = GONE"]] {
+        let refused = land.ask(wrong);
+        assert!(refused.code == 4 && refused.stderr.contains("filter: column"), "{refused:?}");
+    }
     let audit = land.json(&["audit", "--vm", name]);
     let lines = audit["lines"].as_array().unwrap();
     assert!(!lines.is_empty() && lines.iter().all(|line| line["vm"] == moves[0]["vm"]), "{audit}");

@@ -23,7 +23,7 @@ use crate::time::Timestamp;
 use crate::token::{Epoch, Token};
 use crate::verdict::Verdict;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most alarms about one move that become lines of the journal. A site that raises more of them tells its own log alone.
 pub const ALARMS_JOURNALED_MAX: u32 = 256;
@@ -67,6 +67,9 @@ pub enum JournalKind {
         destination_site: SiteName,
         /// The runbook, to the letter.
         runbook: String,
+        /// Whoever ordered it may touch VMs with one of these tags alone; empty for all. Older journals lack it.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        scope_tags: BTreeSet<String>,
     },
     /// One move was planned.
     MovePlanned {
@@ -335,6 +338,9 @@ pub struct EvacuationStatus {
     pub cancelled: bool,
     /// Who ordered it.
     pub by: String,
+    /// The tags of the VMs that they may touch; empty for all. Older journals lack it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub scope_tags: BTreeSet<String>,
     /// When it was ordered.
     pub ordered_at: Timestamp,
     /// When it was finished.
@@ -375,22 +381,25 @@ impl EvacuationStatus {
     #[must_use]
     pub fn ordered(record: &JournalRecord) -> Option<Self> {
         match &record.kind {
-            JournalKind::Ordered { name, source_site, destination_site, runbook } => Some(EvacuationStatus {
-                id: record.evacuation,
-                name: name.clone(),
-                source_site: source_site.clone(),
-                destination_site: destination_site.clone(),
-                runbook: runbook.clone(),
-                state: EvacuationState::Planning,
-                cancelled: false,
-                by: record.by.clone(),
-                ordered_at: record.at,
-                finished_at: None,
-                adjustment: Adjustment::default(),
-                has_guardians: false,
-                outlook: None,
-                alarms_read: BTreeMap::new(),
-            }),
+            JournalKind::Ordered { name, source_site, destination_site, runbook, scope_tags } => {
+                Some(EvacuationStatus {
+                    id: record.evacuation,
+                    name: name.clone(),
+                    source_site: source_site.clone(),
+                    destination_site: destination_site.clone(),
+                    runbook: runbook.clone(),
+                    state: EvacuationState::Planning,
+                    cancelled: false,
+                    by: record.by.clone(),
+                    scope_tags: scope_tags.clone(),
+                    ordered_at: record.at,
+                    finished_at: None,
+                    adjustment: Adjustment::default(),
+                    has_guardians: false,
+                    outlook: None,
+                    alarms_read: BTreeMap::new(),
+                })
+            }
             JournalKind::MovePlanned { .. }
             | JournalKind::Planned { .. }
             | JournalKind::Claimed { .. }

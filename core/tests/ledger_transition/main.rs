@@ -1,23 +1,20 @@
-//! The ledger's rows: floors, what an event needs, what abandoning forbids, one open evacuation, claims, intents.
+//! The ledger's rows: floors, what an event needs, what abandoning forbids, one open evacuation, intents; claims beside them.
 
+mod claims;
 mod let_go;
 
-use muster_core::claim::{Claims, Fenced, Holder, HolderKind};
 use muster_core::class::Class;
 use muster_core::definition::{Definition, Disk, Mode};
 use muster_core::evidence::{ArrivalKind, Outcome};
 use muster_core::ids::{Attempt, EvacuationId, VmId};
-use muster_core::ledger::command::{
-    Caller, EvacuationCommand, EvacuationOrder, Execution, FactKind, MutationResult, Refusal, VmCommand, VmFact,
-    VmOrder,
-};
+use muster_core::ledger::command::{Caller, Execution, FactKind, MutationResult, Refusal, VmCommand, VmFact, VmOrder};
 use muster_core::ledger::transition;
 use muster_core::ledger::{
     ArrivalRecord, LEFTOVERS_MAX, Mutation, Ran, RollEntry, SourceState, Standing, Transfer, VmRow,
 };
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
-use muster_core::token::{Epoch, Token};
+use muster_core::token::Token;
 
 const FIRST: EvacuationId = EvacuationId(uuid::Uuid::from_u128(1));
 const SECOND: EvacuationId = EvacuationId(uuid::Uuid::from_u128(2));
@@ -437,76 +434,4 @@ fn a_mutation_under_way_makes_busy_until_its_own_end() {
     let unseen = FactKind::MutationEnded { token: place, result: MutationResult::Unseen };
     assert_eq!(ledger.fact(unseen), Execution::Now);
     ledger.does(VmOrder::Abandon { attempt: Attempt::FIRST });
-}
-
-fn claim(
-    claims: &Claims,
-    kind: HolderKind,
-    name: &str,
-    expected: u64,
-    take_over: Option<&str>,
-) -> Result<Claims, Refusal> {
-    let order = EvacuationOrder::Claim {
-        holder: Holder::new(name, kind),
-        expected: Epoch(expected),
-        at_least: Epoch(0),
-        take_over: take_over.map(str::to_owned),
-    };
-    transition::evacuation(claims, &EvacuationCommand { evacuation: FIRST, caller: Caller::default(), at: AT, order })
-        .map(|(claims, _)| claims)
-}
-
-#[test]
-fn a_claim_is_a_compare_and_set() {
-    let first = claim(&Claims::default(), HolderKind::Orchestrator, "a", 0, None).unwrap();
-    assert_eq!(first.epoch, Epoch(1));
-    let lost = claim(&first, HolderKind::Orchestrator, "b", 0, None).unwrap_err();
-    assert!(matches!(lost, Refusal::ClaimedInBetween { found: Epoch(1), .. }));
-    assert_eq!(claim(&first, HolderKind::Orchestrator, "b", 1, None).unwrap().epoch, Epoch(2));
-}
-
-#[test]
-fn a_claim_is_above_every_floor_that_is_known() {
-    let order = EvacuationOrder::Claim {
-        holder: Holder::new("a", HolderKind::Recovery),
-        expected: Epoch(0),
-        at_least: Epoch(41),
-        take_over: None,
-    };
-    let command = EvacuationCommand { evacuation: FIRST, caller: Caller::default(), at: AT, order };
-    assert_eq!(transition::evacuation(&Claims::default(), &command).unwrap().0.epoch, Epoch(42));
-}
-
-#[test]
-fn a_recoverys_claim_holds_until_it_is_released_or_overridden() {
-    let held = claim(&Claims::default(), HolderKind::Recovery, "r", 0, None).unwrap();
-    for kind in [HolderKind::Orchestrator, HolderKind::Recovery] {
-        let refused = claim(&held, kind, "other", 1, None).unwrap_err();
-        assert!(matches!(refused, Refusal::HeldByRecovery { .. }), "{kind:?}");
-    }
-    assert!(claim(&held, HolderKind::Recovery, "r", 1, None).is_ok(), "its own");
-    assert!(claim(&held, HolderKind::Orchestrator, "o", 1, Some("the recovery's host is gone")).is_ok());
-    let release = |epoch| EvacuationCommand {
-        evacuation: FIRST,
-        caller: Caller::default(),
-        at: AT,
-        order: EvacuationOrder::Release { epoch: Epoch(epoch) },
-    };
-    assert!(transition::evacuation(&held, &release(0)).is_err(), "an older claim's release");
-    let free = transition::evacuation(&held, &release(1)).unwrap().0;
-    assert_eq!(free.epoch, Epoch(1), "an epoch is never given out twice");
-    assert!(claim(&free, HolderKind::Orchestrator, "o", 1, None).is_ok());
-}
-
-#[test]
-fn assertions_are_kept_with_their_reason() {
-    let order = EvacuationOrder::Assert { fenced: Fenced::Source, reason: "burnt".to_owned(), by: "ann".to_owned() };
-    let claims = transition::evacuation(
-        &Claims::default(),
-        &EvacuationCommand { evacuation: FIRST, caller: Caller::default(), at: AT, order },
-    );
-    let claims = claims.unwrap().0;
-    assert!(claims.source_is_fenced());
-    assert_eq!((claims.assertions[0].reason.as_str(), claims.assertions[0].by.as_str()), ("burnt", "ann"));
-    assert!(!claims.host_is_fenced(&"w1".parse().expect("a name")));
 }

@@ -4,7 +4,6 @@
 use super::outlook::foretell;
 use super::preflight::{Gathered, gather};
 use crate::api::call::Call;
-use crate::api::caller::Caller;
 use crate::error::OrchestratorError;
 use crate::parts::{EVACUATIONS_OPEN_MAX, Orchestrator};
 use crate::pen::Pen;
@@ -15,6 +14,7 @@ use muster_core::evidence::Outcome;
 use muster_core::forecast::{Forecast, Forecaster};
 use muster_core::ids::{EvacuationId, VmId};
 use muster_core::ledger::RollEntry;
+use muster_core::party::Scope;
 use muster_core::plan::{Finding, Plan, plan};
 use muster_core::runbook::Runbook;
 use muster_core::verdict::Verdict;
@@ -54,10 +54,10 @@ pub(crate) async fn order(house: &Arc<Orchestrator>, order: EvacuationOrder) -> 
         return Err(OrchestratorError::TooMany { what: "too many evacuations are open", most: EVACUATIONS_OPEN_MAX });
     }
     let plan = make_plan(house, &runbook).await?;
-    must_reach(&order.call.caller, &plan)?;
+    must_reach(&order.call.caller.by, &order.call.caller.scope.tags, &plan)?;
     let evacuation = EvacuationId(house.env().new_id());
     let pen = house.pen(evacuation).of(&order.call.caller);
-    let ordered = pen.record(Some(&order.call), None, ordered_kind(&runbook, &order.runbook));
+    let ordered = pen.record(Some(&order.call), None, ordered_kind(&runbook, &order));
     let warnings: Vec<String> = plan.warnings.iter().map(Finding::to_string).collect();
     if order.validate_only {
         let status = EvacuationStatus::ordered(&ordered).ok_or(OrchestratorError::NoEvacuation { evacuation: None })?;
@@ -85,11 +85,12 @@ pub(crate) async fn order(house: &Arc<Orchestrator>, order: EvacuationOrder) -> 
     Ok(Ordered::Begun(status_of(house.journal().as_ref(), evacuation).await?))
 }
 
-/// Refuses a plan that holds VMs which whoever orders may not touch.
-fn must_reach(caller: &Caller, plan: &Plan) -> Result<(), OrchestratorError> {
-    match plan.moves.iter().find(|planned| !caller.scope.has_tags(&planned.definition.tags)) {
+/// Refuses a plan that holds VMs which whoever ordered it may not touch.
+fn must_reach(by: &str, tags: &BTreeSet<String>, plan: &Plan) -> Result<(), OrchestratorError> {
+    let scope = Scope { tags: tags.clone(), ..Scope::default() };
+    match plan.moves.iter().find(|planned| !scope.has_tags(&planned.definition.tags)) {
         None => Ok(()),
-        Some(planned) => Err(OrchestratorError::OutOfReach { by: caller.by.clone(), vm: planned.vm }),
+        Some(planned) => Err(OrchestratorError::OutOfReach { by: by.to_owned(), vm: planned.vm }),
     }
 }
 
@@ -111,6 +112,7 @@ pub(super) async fn plan_anew(
 ) -> Result<(Runbook, Vec<RollEntry>), OrchestratorError> {
     let runbook = Runbook::parse(&status.runbook).map_err(|mistakes| OrchestratorError::Runbook { mistakes })?;
     let plan = make_plan(house, &runbook).await?;
+    must_reach(&status.by, &status.scope_tags, &plan)?;
     let pen = house.pen(status.id);
     let now: BTreeSet<VmId> = plan.moves.iter().map(|planned| planned.vm).collect();
     let before = all_moves(house.journal().as_ref(), status.id).await?;
@@ -197,12 +199,13 @@ async fn repeated(house: &Orchestrator, call: &Call) -> Result<Option<Evacuation
     }
 }
 
-fn ordered_kind(runbook: &Runbook, text: &str) -> JournalKind {
+fn ordered_kind(runbook: &Runbook, order: &EvacuationOrder) -> JournalKind {
     JournalKind::Ordered {
         name: runbook.name.clone(),
         source_site: runbook.source.clone(),
         destination_site: runbook.destination.clone(),
-        runbook: text.to_owned(),
+        runbook: order.runbook.clone(),
+        scope_tags: order.call.caller.scope.tags.clone(),
     }
 }
 

@@ -211,7 +211,7 @@ async fn an_applied_recovery_waits_for_a_long_transfer_but_no_longer_than_it_is_
 }
 
 /// Ordered, its plan half written, and then the orchestrator died.
-async fn half_planned(stage: &mut Stage, more: &str) {
+async fn half_planned(stage: &mut Stage, more: &str, scope_tags: &[&str]) {
     let runbook = runbook(more);
     let disk = stage.kill_orchestrator();
     let journal = MemoryJournal::open(&disk).unwrap();
@@ -223,6 +223,7 @@ async fn half_planned(stage: &mut Stage, more: &str) {
                 source_site: site(Side::Source),
                 destination_site: site(Side::Destination),
                 runbook,
+                scope_tags: scope_tags.iter().map(|tag| (*tag).to_owned()).collect(),
             },
         ),
         (Some(vm(0)), JournalKind::MovePlanned { planned: planned(0) }),
@@ -249,7 +250,7 @@ async fn a_half_planned_evacuation_waits_for_a_host_that_is_briefly_silent() {
         let mut stage = Stage::set(4).await;
         let silent = HostFault::Silent { for_ms: 15_000 };
         stage.world.inject(WorldFault::Host(site(side), host(side, 1), silent)).await.unwrap();
-        half_planned(&mut stage, "deadlines.silence_ms = 30000").await;
+        half_planned(&mut stage, "deadlines.silence_ms = 30000", &[]).await;
         tokio::time::sleep(Duration::from_secs(10)).await;
         let waiting = stage.evacuation().await;
         assert_eq!(waiting.state(), pb::EvacuationState::Planning, "{waiting:#?}");
@@ -266,7 +267,7 @@ async fn a_half_planned_evacuation_is_refused_when_its_host_stays_silent() {
     let mut stage = Stage::set(4).await;
     let silent = HostFault::Silent { for_ms: 600_000 };
     stage.world.inject(WorldFault::Host(site(Side::Source), host(Side::Source, 1), silent)).await.unwrap();
-    half_planned(&mut stage, "deadlines.silence_ms = 5000").await;
+    half_planned(&mut stage, "deadlines.silence_ms = 5000", &[]).await;
     let finished = stage.until_finished().await;
     let counts = finished.counts.unwrap();
     assert_eq!((counts.migrated, counts.stayed_at_source), (0, 1), "{finished:#?}");
@@ -274,6 +275,17 @@ async fn a_half_planned_evacuation_is_refused_when_its_host_stays_silent() {
     for truth in stage.truth().await {
         assert!(is_as_before(&truth), "{truth:#?}");
     }
+}
+
+/// Whoever ordered it may touch VMs with a tag alone, also where somebody else makes the plan.
+#[tokio::test(start_paused = true)]
+async fn a_half_planned_evacuation_reaches_no_further_than_who_ordered_it() {
+    let mut stage = Stage::set(4).await;
+    half_planned(&mut stage, "", &["web"]).await;
+    let finished = stage.until_finished().await;
+    let counts = finished.counts.unwrap();
+    assert_eq!((counts.migrated, counts.stayed_at_source), (0, 1), "{finished:#?}");
+    assert!(finished.warnings.iter().any(|warning| warning.contains("may not move VM")), "{finished:#?}");
 }
 
 #[tokio::test(start_paused = true)]

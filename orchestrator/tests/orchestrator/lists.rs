@@ -134,6 +134,7 @@ async fn with_moves(stage: &mut Stage, moves: usize) {
         source_site: site(Side::Source),
         destination_site: site(Side::Destination),
         runbook: runbook(""),
+        scope_tags: BTreeSet::new(),
     };
     let mut records = vec![record(None, ordered)];
     for number in 0..moves {

@@ -16,7 +16,7 @@ use muster_proto::v1::evacuations_client::EvacuationsClient;
 use muster_recovery::link::Patience;
 use muster_store::Journal;
 use muster_store::memory::{Failure, JournalDisk, MemoryJournal};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,6 +123,7 @@ async fn health_is_told_by_name_and_follows_the_journal() {
             source_site: site(Side::Source),
             destination_site: site(Side::Destination),
             runbook: runbook(""),
+            scope_tags: BTreeSet::new(),
         },
     };
     served.journal.append(vec![ordered]).await.unwrap_err();

@@ -1,5 +1,7 @@
 //! How many calls a service carries out at once. One more is told so at once, and when to come again: it waits in no
 //! queue. Health is not counted: it answers also then. And how long a call is worked on, where its caller sets no deadline.
+//!
+//! What the transport refuses before the service sees it gets muster's words, so that its caller knows that nothing was done.
 
 use crate::limits::SERVER_DEADLINE;
 use crate::status::status_with_code;
@@ -21,6 +23,15 @@ pub const TOO_MANY_CALLS: &str = "TOO_MANY_CALLS";
 
 /// Reason of a call that took too long.
 pub const OVERDUE: &str = "OVERDUE";
+
+/// Reason of a call whose message is larger than one may be.
+pub const MESSAGE_TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
+
+/// Reason of a call whose bytes are no message of its method.
+pub const NOT_A_MESSAGE: &str = "NOT_A_MESSAGE";
+
+/// Reason of a call to a method that the service doesn't have.
+pub const NO_SUCH_METHOD: &str = "NO_SUCH_METHOD";
 
 /// A service that carries out so many calls at once, and turns away the others.
 #[derive(Debug, Clone)]
@@ -79,6 +90,9 @@ where
                     Err(_) => return Ok(overdue().into_http()),
                 },
             };
+            if let Some(refused) = Status::from_header_map(answer.headers()).and_then(|made| put_into_words(&made)) {
+                return Ok(refused.into_http());
+            }
             Ok(answer.map(|body| {
                 Body::new(body.map_frame(move |frame| {
                     // Given back with the body.
@@ -87,6 +101,39 @@ where
                 }))
             }))
         })
+    }
+}
+
+/// What the transport has refused, in muster's words. A status that comes in place of an answer, and that muster didn't make,
+/// was made before the service was called.
+fn put_into_words(made: &Status) -> Option<Status> {
+    if !made.details().is_empty() {
+        return None;
+    }
+    let refused = |code, reason, what: &str| {
+        let message = format!("{what}: {}; nothing was done", made.message());
+        Some(status_with_code(code, Class::Refused, reason, &message))
+    };
+    match made.code() {
+        Code::OutOfRange => refused(Code::OutOfRange, MESSAGE_TOO_LARGE, "the message is too large"),
+        Code::Internal => refused(Code::InvalidArgument, NOT_A_MESSAGE, "the bytes are no message of this method"),
+        Code::Unimplemented => {
+            refused(Code::Unimplemented, NO_SUCH_METHOD, "the method or the encoding is not known here")
+        }
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::InvalidArgument
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::Unauthenticated => None,
     }
 }
 

@@ -13,6 +13,7 @@ use muster_core::runbook::selection::Turn;
 use muster_core::step::Side;
 use muster_core::time::Timestamp;
 use muster_core::token::{Epoch, Token};
+use std::collections::BTreeSet;
 
 pub(super) fn vm(number: u32) -> VmId {
     id("0a", number)
@@ -70,6 +71,7 @@ pub(super) fn ordered(of: EvacuationId, by: RequestId) -> JournalRecord {
         source_site: site("cellar"),
         destination_site: site("attic"),
         runbook: "name = 'the cellar is wet'\n# \"quoted\", ünd more".to_owned(),
+        scope_tags: BTreeSet::from(["web".to_owned()]),
     };
     JournalRecord {
         origin: Some("127.0.0.1:40312".to_owned()),

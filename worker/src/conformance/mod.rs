@@ -44,6 +44,8 @@ pub const WORK_DEADLINE: Duration = Duration::from_secs(30);
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often a command is sent to a VM that stays busy, [`LOOK_EVERY`] apart.
 pub const BUSY_TRIES_MAX: usize = 600;
+/// The name of the site that the suite pretends to be: nobody answers for it.
+pub const NOWHERE: &str = "conformance-suite";
 /// Most exchanges that a case keeps; the rest is counted.
 pub const EXCHANGES_MAX: usize = 400;
 
@@ -52,8 +54,10 @@ pub type Restart = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send
 
 /// What is to be checked, and with what.
 pub struct Subject {
-    /// How sites are reached.
+    /// How sites are reached, as an orchestrator.
     pub dial: Arc<dyn Dial>,
+    /// How the checked site is reached as the worker of the site [`NOWHERE`], which the suite pretends to be.
+    pub dial_as_worker: Arc<dyn Dial>,
     /// The worker.
     pub site: SiteAddress,
     /// Another site's worker: the two know each other's, and VMs can move between them.

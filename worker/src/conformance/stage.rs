@@ -4,7 +4,7 @@ use super::cases::Case;
 use super::play::{Cast, Play};
 use super::report::{CaseReport, CaseResult, Report};
 use super::wire::{End, Log, Seen, Wire};
-use super::{NotBegun, Restart, Subject};
+use super::{NOWHERE, NotBegun, Restart, Subject};
 use muster_core::definition::{Definition, Disk};
 use muster_core::env::Env;
 use muster_core::ids::{EvacuationId, HostName, RequestId, SiteName, VmId, VmName};
@@ -13,9 +13,6 @@ use muster_core::token::Token;
 use muster_proto::channel::{Counterpart, Dial, SiteAddress, site_client, site_status_at_work};
 use muster_proto::convert::SiteStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// The name of the site that the suite pretends to be: nobody answers for it.
-const NOWHERE: &str = "conformance-suite";
 
 /// The stage.
 pub(super) struct Stage {
@@ -57,9 +54,10 @@ pub(super) struct Arrived {
 
 impl Stage {
     pub(super) async fn set(subject: Subject) -> Result<Stage, NotBegun> {
-        let Subject { dial, site: address, partner, vm: wanted, restart, env } = subject;
+        let Subject { dial, dial_as_worker, site: address, partner, vm: wanted, restart, env } = subject;
         let log = Arc::new(Log::default());
-        let (site, status) = reach(dial.as_ref(), &address, &log).await?;
+        let (mut site, status) = reach(dial.as_ref(), &address, &log).await?;
+        site.as_worker = site_client(dial_as_worker.dial(&address, &Counterpart::Worker(None)).await?);
         let partner = match partner {
             Some(address) => Some(reach(dial.as_ref(), &address, &log).await?.0),
             None => None,
@@ -205,7 +203,10 @@ async fn reach(dial: &dyn Dial, address: &SiteAddress, log: &Arc<Log>) -> Result
     let status = site_status_at_work(&client, super::CALL_DEADLINE, waits).await;
     let status = status.map_err(|fault| NotBegun::NoAnswer(Box::new(fault)))?;
     match &status.working {
-        Ok(()) => Ok((Wire { name: status.site.clone(), client, log: Arc::clone(log) }, status)),
+        Ok(()) => {
+            let (name, as_worker, log) = (status.site.clone(), client.clone(), Arc::clone(log));
+            Ok((Wire { name, client, as_worker, log }, status))
+        }
         Err(because) => {
             let because = because.clone();
             Err(NotBegun::NotWorking { site: status.site.to_string(), because })

@@ -89,6 +89,8 @@ impl fmt::Write for Beginning {
 pub(super) struct Wire {
     pub(super) name: SiteName,
     pub(super) client: SiteClient<Channel>,
+    /// As another site's worker reaches it.
+    pub(super) as_worker: SiteClient<Channel>,
     pub(super) log: Arc<Log>,
 }
 
@@ -297,7 +299,7 @@ impl Wire {
     pub(super) async fn commit_arrival(&self, commit: CommitArrival) -> Seen<Result<SiteReading, Refused>> {
         let vm = commit.vm;
         again_while_busy(vm, async || {
-            let (sent, mut client) = (format!("CommitArrival {commit:?}"), self.client.clone());
+            let (sent, mut client) = (format!("CommitArrival {commit:?}"), self.as_worker.clone());
             let request = wire::CommitArrivalRequest::from(commit.clone());
             let call = async { Ok(client.commit_arrival(request).await?.into_inner()) };
             match self.call(sent, COMMAND_DEADLINE, call).await? {
@@ -311,7 +313,7 @@ impl Wire {
     pub(super) async fn prove_path(&self, nonce: &str, from: &SiteName) -> Seen<PathProof> {
         // Without a word of ledgers: the site is to remember nothing of a site that isn't there.
         let prove = ProvePath { nonce: nonce.to_owned(), source_site: from.clone(), ledgers: Ledgers::default() };
-        let (sent, mut client) = (format!("ProvePath {prove:?}"), self.client.clone());
+        let (sent, mut client) = (format!("ProvePath {prove:?}"), self.as_worker.clone());
         let request = wire::ProvePathRequest::from(prove);
         let call = async { Ok(client.prove_path(request).await?.into_inner()) };
         let answer = self.must(&sent, CALL_DEADLINE, call).await?;

@@ -65,7 +65,17 @@ async fn checked(lie: Lie) -> Report {
     });
     let env = Arc::new(TestEnv { began: Instant::now(), drawn: AtomicU64::new(IDS_BEGIN << 32) });
     let (site, partner) = (address(Side::Source), Some(address(Side::Destination)));
-    check(Subject { dial, site, partner, vm: None, restart: Some(restart), env }).await.expect("it answers")
+    check(Subject {
+        dial_as_worker: Arc::clone(&dial) as _,
+        dial,
+        site,
+        partner,
+        vm: None,
+        restart: Some(restart),
+        env,
+    })
+    .await
+    .expect("it answers")
 }
 
 /// That exactly this case fails.

@@ -1,21 +1,27 @@
 //! What comes in over the wire is validated before anything is done, and what goes out says what it means.
 
 use crate::stage::{EVACUATION, Stage, VM, host};
+use muster_core::class::Class;
 use muster_core::definition::{Disk, Mode};
 use muster_core::ids::{HostName, VmId};
 use muster_core::step::Side;
 use muster_proto::channel::{Counterpart, Dial, SiteAddress, TcpDial, site_client};
 use muster_proto::convert::{SiteStatus, SurveyEntry, SurveyOrder};
-use muster_proto::limits::ITEMS_MAX;
+use muster_proto::limits::{ITEMS_MAX, MESSAGE_MAX_BYTES};
+use muster_proto::serve::calls::{MESSAGE_TOO_LARGE, NO_SUCH_METHOD, NOT_A_MESSAGE};
 use muster_proto::status::{Fault, INVALID_MESSAGE};
 use muster_proto::tls::ListenError;
 use muster_proto::worker::v1 as pb;
+use muster_proto::worker::v1::site_client::SiteClient;
 use muster_worker::service::{ServeError, serve};
 use muster_worker::site::Site;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
 use uuid::Uuid;
 
 const ID: &str = "6ba7b810-9dad-41d1-80b4-00c04fd430c8";
@@ -187,4 +193,40 @@ async fn a_survey_asks_the_hosts_that_are_named_and_no_others() {
     assert_eq!(survey(&[]).await, (both.clone(), vec![VM, other], both));
     assert_eq!(survey(std::slice::from_ref(&second)).await, (vec![second.clone()], vec![other], vec![second]));
     assert_eq!(survey(&["nobody".parse().unwrap()]).await, (vec![], vec![], vec![]));
+}
+
+/// What comes of this message sent to a method by its bare name.
+async fn sent(stage: &Stage, method: &'static str, message: pb::WatchRequest) -> Status {
+    let mut client = Grpc::new(stage.channel(Side::Destination).await).max_encoding_message_size(usize::MAX);
+    client.ready().await.unwrap();
+    let codec = ProstCodec::<pb::WatchRequest, pb::GetSiteResponse>::default();
+    let path = PathAndQuery::from_static(method);
+    client.unary(Request::new(message), path, codec).await.expect_err("it was taken")
+}
+
+/// Before the service sees a call, the transport may refuse it; also then its caller is told that nothing was done, and why.
+#[tokio::test(start_paused = true)]
+async fn what_no_method_takes_is_refused_in_musters_words() {
+    let stage = Stage::set().await;
+    // Its number stands where this method has a text.
+    let number = pb::WatchRequest { after_sequence: 7 };
+    let cases = [
+        ("/muster.worker.v1.Site/ListRoll", Code::InvalidArgument, NOT_A_MESSAGE),
+        ("/muster.worker.v1.Site/GetGreatestEpoch", Code::InvalidArgument, NOT_A_MESSAGE),
+        ("/muster.worker.v1.Site/Explode", Code::Unimplemented, NO_SUCH_METHOD),
+    ];
+    for (method, code, reason) in cases {
+        let status = sent(&stage, method, number).await;
+        let fault = Fault::from(&status);
+        assert_eq!((status.code(), fault.class, fault.reason.as_str()), (code, Class::Refused, reason), "{status:?}");
+        assert!(fault.message.contains("nothing was done"), "{fault:?}");
+    }
+    let mut client = SiteClient::new(stage.channel(Side::Destination).await);
+    let large = pb::ListRollRequest { evacuation: "e".repeat(MESSAGE_MAX_BYTES + 1) };
+    let status = client.list_roll(large).await.unwrap_err();
+    let fault = Fault::from(&status);
+    assert_eq!(
+        (status.code(), fault.class, fault.reason.as_str()),
+        (Code::OutOfRange, Class::Refused, MESSAGE_TOO_LARGE)
+    );
 }

@@ -1,6 +1,7 @@
 //! Muster's own worker, over a simulated world, in real processes.
 
 use super::restarts::Bell;
+use crate::secured_land::{Secured, done, issue};
 use crate::support::{Daemon, Ran, muster};
 use serde_json::Value;
 use std::net::TcpListener;
@@ -34,13 +35,13 @@ impl Sites {
 
 fn worker(directory: &TempDir, world: &Daemon, (site, listen): (&str, &str), peer: (&str, &str)) -> Daemon {
     let ledger = directory.path().join(format!("{site}.ledger"));
-    start(ledger.to_str().unwrap(), &world.address, (site, listen), peer)
+    start(ledger.to_str().unwrap(), &world.address, (site, listen), peer, &[])
 }
 
-fn start(ledger: &str, world: &str, (site, listen): (&str, &str), (peer, at): (&str, &str)) -> Daemon {
+fn start(ledger: &str, world: &str, (site, listen): (&str, &str), (peer, at): (&str, &str), more: &[&str]) -> Daemon {
     let (sim, peer) = (format!("sim:{world}"), format!("{peer}={at}"));
     let arguments = ["worker", "--site", site, "--listen", listen, "--ledger", ledger];
-    Daemon::start(&[&arguments[..], &["--hypervisor", &sim, "--peer", &peer]].concat())
+    Daemon::start(&[&arguments[..], &["--hypervisor", &sim, "--peer", &peer], more].concat())
 }
 
 /// The report of a run, and how it ended.
@@ -65,7 +66,7 @@ fn musters_own_worker_passes_restart_and_moves_included() {
     let (world, address, partner) = (sites.world.address.clone(), sites.address.clone(), sites.partner.address.clone());
     let program = Bell::hang(sites.directory.path()).answer(worker, move |mut worker| {
         worker.kill();
-        start(&ledger, &world, ("paris", &address), ("berlin", &partner))
+        start(&ledger, &world, ("paris", &address), ("berlin", &partner), &[])
     });
     let arguments = ["--site", &sites.address, "--partner", &sites.partner.address];
     let (report, ran) = report(&[&arguments[..], &["--restart-command", program.to_str().unwrap()]].concat());
@@ -88,6 +89,42 @@ fn musters_own_worker_passes_restart_and_moves_included() {
     let itself = muster(&["conformance", "--site", &sites.address, "--partner", &localhost]);
     assert_eq!((itself.code, itself.stdout.as_str()), (1, ""), "{itself:?}");
     assert!(itself.stderr.contains("a partner is another site"), "{itself:?}");
+}
+
+#[test]
+fn a_worker_that_asks_for_certificates_is_checked_with_an_orchestrators_and_a_workers() {
+    let mut land = Secured::with_fleet(4);
+    land.land.destination.kill();
+    let ledger = land.land.directory.path().join("berlin").to_str().unwrap().to_owned();
+    let (world, listen) = (land.land.world.address.clone(), land.land.destination.address.clone());
+    let knowing = ("paris", land.land.source.address.as_str());
+    land.land.destination = start(&ledger, &world, ("berlin", &listen), knowing, &["--tls", &land.of("berlin")]);
+    let directory = &land.land.directory;
+    done(issue(directory, "authority", "suite", &["worker", "conformance-suite"]));
+    let (site, partner) = (land.land.source.address.clone(), land.land.destination.address.clone());
+    let addresses = ["--site", &site, "--partner", &partner];
+    let shown =
+        |main: &str, worker: &str| vec!["--tls".to_owned(), land.of(main), "--worker-tls".to_owned(), land.of(worker)];
+    let all = |more: &[String]| {
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        report(&[&addresses[..], &more].concat())
+    };
+    let (report, ran) = all(&shown("main", "suite"));
+    assert_eq!(cases(&report, "failed"), vec![], "{}", ran.stderr);
+    let unchecked: Vec<&str> = cases(&report, "not_checked").into_iter().map(|(case, _)| case).collect();
+    assert_eq!(unchecked, ["restart"], "{report}");
+
+    let refused = |more: &[String], code: u8, told: &str| {
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        let ran = muster(&[&["conformance"], &addresses[..], &more].concat());
+        assert!(ran.code == i32::from(code) && ran.stderr.contains(told), "{more:?}: {ran:?}");
+    };
+    refused(&shown("main", "paris"), 2, "--worker-tls: what stands there is the certificate of muster://worker/paris");
+    refused(&shown("main", "suite")[..2], 2, "muster pki issue worker conformance-suite");
+    refused(&[], 1, "the worker could not be checked");
+    // Who only may look can't play an orchestrator.
+    let (report, _) = all(&shown("eve", "suite"));
+    assert!(cases(&report, "failed").len() > 5, "{report}");
 }
 
 #[test]

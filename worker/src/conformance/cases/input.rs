@@ -1,9 +1,9 @@
 //! Requests that make no sense.
 
-use crate::conformance::CALL_DEADLINE;
 use crate::conformance::play::{Play, essence};
 use crate::conformance::stage::Stage;
 use crate::conformance::wire::{Seen, hold};
+use crate::conformance::{CALL_DEADLINE, NOWHERE};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use muster_core::class::Class;
@@ -28,6 +28,7 @@ struct Bad {
 /// What sensible requests are made of; each bad one differs in one thing.
 struct Base {
     client: SiteClient<Channel>,
+    as_worker: SiteClient<Channel>,
     request_id: String,
     evacuation: String,
     vm: String,
@@ -39,6 +40,7 @@ pub(super) async fn bad_input(stage: &Stage) -> Seen {
     let play = Play::begin(stage).await?;
     let base = Base {
         client: stage.site.client.clone(),
+        as_worker: stage.site.as_worker.clone(),
         request_id: stage.request().to_string(),
         evacuation: play.evacuation.to_string(),
         vm: play.vm.to_string(),
@@ -257,12 +259,12 @@ impl Base {
         let zero = wire::VmToken { token: Some(wire::Token::default()), ..item.clone() };
         let many = too_many().map(|vm| wire::VmToken { vm, token: None }).collect();
         let (mut roll, mut epochs) = (self.client.clone(), self.client.clone());
-        let (mut survey, mut events, mut path) = (self.client.clone(), self.client.clone(), self.client.clone());
+        let (mut survey, mut events, mut path) = (self.client.clone(), self.client.clone(), self.as_worker.clone());
         let list_roll = wire::ListRollRequest { evacuation: "x".to_owned() };
         let greatest = wire::GetGreatestEpochRequest { evacuation: self.evacuation.clone(), vms: too_many().collect() };
         let surveyed = wire::SurveyRequest { vms: too_many().collect(), ..Default::default() };
         let page = wire::ListEventsRequest { page_size: PAGE_MAX + 1, ..wire::ListEventsRequest::default() };
-        let prove = wire::ProvePathRequest { source_site: "somebody".to_owned(), ..wire::ProvePathRequest::default() };
+        let prove = wire::ProvePathRequest { source_site: NOWHERE.to_owned(), ..wire::ProvePathRequest::default() };
         vec![
             observe("an observation of a VM twice", "vms[1].vm", vec![item.clone(), item]),
             observe("an observation under a token that no claim can issue", "vms[0].token", vec![zero]),
@@ -306,7 +308,7 @@ impl Base {
                 source_site: self.entry.source_site.clone(),
             };
             change(&mut request);
-            let mut client = self.client.clone();
+            let mut client = self.as_worker.clone();
             Bad { what, field, answer: async move { client.commit_arrival(request).await.map(drop) }.boxed() }
         };
         vec![
