@@ -162,6 +162,17 @@ impl House {
         }
     }
 
+    /// Where a site's worker listens.
+    pub(crate) fn address(&self, role: Role) -> SiteAddress {
+        let [source, destination] = &self.sites;
+        self.addresses[if role == Role::Source { source } else { destination }].clone()
+    }
+
+    /// Time, and ids of somebody's own.
+    pub(crate) fn env(&self, whose: &str) -> Arc<dyn Env> {
+        env(whose)
+    }
+
     /// A site, reached past the orchestrator.
     pub(crate) async fn link(&self, role: Role) -> Arc<SiteLink> {
         let [source, destination] = &self.sites;

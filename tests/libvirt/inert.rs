@@ -144,3 +144,24 @@ async fn nothing_inert_can_be_started_and_the_refusal_says_why() {
     pair.at_destination(VmChange::Start).await.unwrap();
     assert_eq!(pair.stored(&pair.destination).await, (Stored::Real, Instance::Running));
 }
+
+/// A document that is another VM's would take the place of that one's own definition.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_defined_by_another_vms_document() {
+    let Some(stand) = Stand::up("another", &[(Kind::Quiet, 1)]).await else { return };
+    let mut pair = Pair::of(&stand).await;
+    let own = pair.vm;
+    pair.vm = VmId(uuid::Uuid::from_u128(7));
+    let definition = Definition { name: "stranger".parse().unwrap(), ..pair.definition.clone() };
+    let changes = [
+        VmChange::DefinePlaceholder { definition: definition.clone(), mark: pair.mark },
+        VmChange::DefineReal { definition: definition.clone(), mark: None },
+        VmChange::DefineReal { definition, mark: Some(pair.mark) },
+    ];
+    for change in changes {
+        let refused = pair.at_source(change.clone()).await.expect_err("it was defined");
+        assert!(refused.contains(&format!("its definition is of VM {own}")), "{change:?}: {refused}");
+    }
+    pair.vm = own;
+    assert_eq!(pair.stored(&pair.source).await, (Stored::Real, Instance::Running));
+}

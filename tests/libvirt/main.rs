@@ -16,6 +16,7 @@ mod inert;
 mod inspect;
 mod ladder;
 mod preflight;
+mod protocol;
 mod rebuilt;
 mod remote;
 mod retention;

@@ -69,8 +69,8 @@ impl Health for Watched {
                 let now = match last {
                     None => standing.is_serving(),
                     Some(last) => match select(standing.until(!last), standing.until_ending()).await {
+                        // The first of the two where both are so: who is about to end says that it takes no work.
                         Either::Left(((), _)) => !last,
-                        Either::Right(((), _)) if last => false,
                         Either::Right(((), _)) => return None,
                     },
                 };

@@ -129,11 +129,17 @@ impl Stage {
         })
     }
 
-    /// A powered-off VM's definition, like that of the pattern.
+    /// A powered-off VM's definition, like that of the pattern. Whatever its document is written in, the pattern's UUID and name stand
+    /// there as they are, between tags or quotes, and become the VM's own.
     pub(super) async fn definition(&self, vm: VmId) -> Seen<Definition> {
-        let pattern = self.pattern().await?.definition;
+        let VmListing { vm: of, definition: pattern, .. } = self.pattern().await?;
         let name: VmName = format!("conformance-{vm}").parse().expect("a word and a UUID make a VM's name");
-        Ok(Definition { name, disk: Disk::Shared, autostart: false, tags: Vec::new(), ..pattern })
+        let mut document = pattern.document.replace(&of.to_string(), &vm.to_string());
+        for (before, after) in [('>', '<'), ('"', '"')] {
+            let enclosed = |name: &VmName| format!("{before}{name}{after}");
+            document = document.replace(&enclosed(&pattern.name), &enclosed(&name));
+        }
+        Ok(Definition { name, document, disk: Disk::Shared, autostart: false, tags: Vec::new(), ..pattern })
     }
 
     /// Remembers a VM, to be cleared away after the case.

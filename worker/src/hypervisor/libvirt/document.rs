@@ -7,10 +7,12 @@
 use super::copies::{self, Copies};
 use super::mark::{self, Note};
 use muster_core::definition::{DOCUMENT_MAX_BYTES, TAGS_MAX};
+use muster_core::ids::{VmId, clip};
 use muster_core::reading::Stored;
 use roxmltree::{Document, Node};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 /// The folder that must never exist.
 const NOWHERE: &str = "/muster";
@@ -35,6 +37,14 @@ pub(super) enum DocumentError {
     /// The host wouldn't give it.
     #[error("its definition can't be read: {0}")]
     Unread(String),
+    /// It defines another VM than the one that it is given for.
+    #[error("its definition is of VM {found}, and not of VM {expected}; correct its <uuid>")]
+    OfAnother {
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        expected: VmId,
+    },
     /// Too long for a ledger.
     #[error("its definition has {0} bytes, more than {DOCUMENT_MAX_BYTES}")]
     TooLong(usize),
@@ -157,6 +167,17 @@ pub(super) fn read(text: &str) -> Result<Facts, DocumentError> {
         real: without(text, cuts(domain, inert.map(|(_, disk)| disk))),
         trouble: None,
     })
+}
+
+/// Refuses a document that defines another VM.
+pub(super) fn must_be_of(text: &str, vm: VmId) -> Result<(), DocumentError> {
+    let document = Document::parse(text)?;
+    let uuid = child(domain(&document)?, "uuid").and_then(|node| node.text()).map(str::trim);
+    let uuid = uuid.ok_or(DocumentError::Missing("uuid"))?;
+    match uuid.parse::<Uuid>() {
+        Ok(found) if VmId(found) == vm => Ok(()),
+        Ok(_) | Err(_) => Err(DocumentError::OfAnother { found: clip(uuid), expected: vm }),
+    }
 }
 
 /// The inert form of a real document.
@@ -332,7 +353,6 @@ mod tests {
     use muster_core::ids::{Attempt, EvacuationId};
     use muster_core::reading::Mark;
     use muster_core::token::Token;
-    use uuid::Uuid;
 
     const PLAIN: &str = "<domain type='kvm'>
   <name>web &amp; more</name>
@@ -374,6 +394,27 @@ mod tests {
             token: Token::new(3, 9),
         };
         Note { mark: Some(mark), seal: None, reason: reason.to_owned() }
+    }
+
+    #[test]
+    fn a_document_of_another_vm_is_refused_however_its_uuid_is_written() {
+        let own = VmId("e8e9da21-647d-56db-be52-e30d7ed1c877".parse().unwrap());
+        let other = VmId(Uuid::from_u128(7));
+        assert_eq!(must_be_of(PLAIN, own), Ok(()));
+        assert_eq!(
+            must_be_of(
+                &PLAIN.replace("e8e9da21-647d-56db-be52-e30d7ed1c877", " E8E9DA21647d56dbbe52e30d7ed1c877\n"),
+                own
+            ),
+            Ok(())
+        );
+        assert!(
+            matches!(must_be_of(PLAIN, other), Err(DocumentError::OfAnother { expected, .. }) if expected == other)
+        );
+        let none = PLAIN.replace("uuid>", "title>");
+        assert_eq!(must_be_of(&none, own), Err(DocumentError::Missing("uuid")));
+        let wrong = PLAIN.replace("e8e9da21", "all of them");
+        assert!(matches!(must_be_of(&wrong, own), Err(DocumentError::OfAnother { .. })));
     }
 
     #[test]
