@@ -41,6 +41,33 @@ pub trait Linked {
     }
 }
 
+/// The lines that follow this head, one after the other; `after` makes the one that follows a head.
+pub(crate) fn all_after<'a, T: 'a, L: Linked>(
+    mut head: Head,
+    said: impl IntoIterator<Item = &'a T>,
+    after: impl Fn(Head, &'a T) -> Result<L, serde_json::Error>,
+) -> Result<Vec<L>, serde_json::Error> {
+    let next = |one| {
+        let line = after(head, one)?;
+        head = line.head();
+        Ok(line)
+    };
+    said.into_iter().map(next).collect()
+}
+
+/// The first fault of a chain, from its beginning.
+pub(crate) fn first_fault<L: Linked, E>(
+    lines: impl IntoIterator<Item = Result<L, E>>,
+) -> Result<Option<ChainFault>, E> {
+    let mut check = ChainCheck::new(None);
+    for line in lines {
+        if let Err(fault) = check.take(&line?) {
+            return Ok(Some(fault));
+        }
+    }
+    Ok(None)
+}
+
 /// The newest line's number and link: what is kept elsewhere to hold the history against later. Written `SEQUENCE:LINK`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {

@@ -5,6 +5,8 @@
 //! column = 0 for NULL | 1, 8 bytes big-endian for an integer | 2, length in 8 bytes, bytes for a text
 //! ```
 
+use muster_core::fingerprint::Fingerprint;
+use muster_core::time::Timestamp;
 use sha2::{Digest, Sha256};
 
 /// A hash over columns, one after the other.
@@ -13,6 +15,15 @@ pub(crate) struct Columns(Sha256);
 impl Columns {
     pub(crate) fn new() -> Self {
         Columns(Sha256::new())
+    }
+
+    /// With what every link begins: the link before it, and the line's number and time.
+    pub(crate) fn of_link(before: Fingerprint, sequence: u64, at: Timestamp) -> Self {
+        let mut columns = Columns::new();
+        columns.blob(&before.0);
+        columns.integer(sequence.cast_signed());
+        columns.integer(at.0.cast_signed());
+        columns
     }
 
     pub(crate) fn null(&mut self) {

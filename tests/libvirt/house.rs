@@ -162,10 +162,14 @@ impl House {
         }
     }
 
+    fn site(&self, role: Role) -> &SiteName {
+        let [source, destination] = &self.sites;
+        if role == Role::Source { source } else { destination }
+    }
+
     /// Where a site's worker listens.
     pub(crate) fn address(&self, role: Role) -> SiteAddress {
-        let [source, destination] = &self.sites;
-        self.addresses[if role == Role::Source { source } else { destination }].clone()
+        self.addresses[self.site(role)].clone()
     }
 
     /// Time, and ids of somebody's own.
@@ -175,8 +179,7 @@ impl House {
 
     /// A site, reached past the orchestrator.
     pub(crate) async fn link(&self, role: Role) -> Arc<SiteLink> {
-        let [source, destination] = &self.sites;
-        let site = if role == Role::Source { source } else { destination };
+        let site = self.site(role);
         let reached =
             SiteLink::connect(site.clone(), &self.addresses[site], &TcpDial, env("a test"), Patience::default());
         reached.await.unwrap()
@@ -184,8 +187,7 @@ impl House {
 
     /// How many events of a kind the ledger of one side has.
     pub(crate) async fn events(&self, role: Role, event: &str) -> usize {
-        let [source, destination] = &self.sites;
-        let site = if role == Role::Source { source } else { destination };
+        let site = self.site(role);
         let mut client =
             SiteClient::new(TcpDial.dial(&self.addresses[site], &Counterpart::Worker(None)).await.unwrap());
         let all = muster_proto::worker::v1::ListEventsRequest::default();

@@ -2,7 +2,7 @@
 
 use muster_core::party::{Party, Scope};
 use muster_proto::convert::{InvalidMessage, text};
-use muster_proto::tls::Peer;
+use muster_proto::tls;
 use tonic::Request;
 
 /// Who orders, where nobody says so.
@@ -23,7 +23,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// Whoever made this request: whom the door has let in by a certificate; else who the message says.
     pub(crate) fn of<T>(request: &Request<T>, ordered_by: &str) -> Result<Self, InvalidMessage> {
-        let origin = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
+        let origin = tls::origin(request);
         let (by, scope) = match request.extensions().get::<Party>() {
             Some(party @ Party::Person { scope, .. }) => (party.name(), scope.clone()),
             Some(party @ (Party::Worker { .. } | Party::Orchestrator { .. })) => (party.name(), Scope::default()),
@@ -37,6 +37,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use muster_proto::tls::Peer;
 
     fn caller(by: &str, origin: Option<&str>) -> Caller {
         Caller { by: by.to_owned(), origin: origin.map(str::to_owned), scope: Scope::default() }

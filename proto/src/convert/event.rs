@@ -3,7 +3,7 @@
 use super::answer::SiteFailure;
 use super::claims::EvacuationClaims;
 use super::invalid::{InvalidMessage, Problem};
-use super::read::{bounded_text, marked, nested, optional, parsed, present, text};
+use super::read::{bounded_text, marked, nested, optional, parsed, present, text, unless_empty};
 use crate::limits::{DETAIL_MAX_BYTES, REASON_MAX_BYTES};
 use crate::worker::v1 as pb;
 use muster_core::ids::{EvacuationId, SiteName, VmId, clip};
@@ -201,23 +201,15 @@ impl TryFrom<pb::LedgerLine> for LedgerLine {
         Ok(LedgerLine {
             sequence: message.sequence,
             at: Timestamp(message.at_ms),
-            evacuation: unless_empty("evacuation", &message.evacuation)?,
-            vm: unless_empty("vm", &message.vm)?,
+            evacuation: unless_empty(&message.evacuation, |given| parsed("evacuation", given))?,
+            vm: unless_empty(&message.vm, |given| parsed("vm", given))?,
             token: optional("token", message.token)?,
             event: bounded_text("event", message.event, REASON_MAX_BYTES)?,
             detail_json: message.detail_json,
-            caller: Caller { by: said("by", message.by)?, origin: said("origin", message.origin)? },
+            caller: Caller {
+                by: unless_empty(&message.by, |given| text("by", given.to_owned()))?,
+                origin: unless_empty(&message.origin, |given| text("origin", given.to_owned()))?,
+            },
         })
     }
-}
-
-fn said(field: &str, given: String) -> Result<Option<String>, InvalidMessage> {
-    if given.is_empty() { Ok(None) } else { text(field, given).map(Some) }
-}
-
-fn unless_empty<C>(field: &str, given: &str) -> Result<Option<C>, InvalidMessage>
-where
-    C: std::str::FromStr<Err = muster_core::ids::IdError>,
-{
-    if given.is_empty() { Ok(None) } else { parsed(field, given).map(Some) }
 }

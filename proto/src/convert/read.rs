@@ -99,6 +99,14 @@ pub fn parsed<C: FromStr<Err = IdError>>(field: &str, given: &str) -> Result<C, 
     given.parse().map_err(|error: IdError| InvalidMessage::new(field, error))
 }
 
+/// What an empty text says nothing of.
+pub(super) fn unless_empty<T>(
+    given: &str,
+    read: impl FnOnce(&str) -> Result<T, InvalidMessage>,
+) -> Result<Option<T>, InvalidMessage> {
+    if given.is_empty() { Ok(None) } else { read(given).map(Some) }
+}
+
 pub(super) fn each_parsed<C>(field: &str, given: &[String], max: usize) -> Result<Vec<C>, InvalidMessage>
 where
     C: FromStr<Err = IdError>,

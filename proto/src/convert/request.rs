@@ -5,7 +5,8 @@ use super::command::SiteCommand;
 use super::definition::side;
 use super::invalid::{InvalidMessage, Problem};
 use super::read::{
-    at, attempt, bounded_text, each, each_once, each_parsed, parsed, request_id, required, text, within_range,
+    at, attempt, bounded_text, each, each_once, each_parsed, parsed, request_id, required, text, unless_empty,
+    within_range,
 };
 use super::token::issued_token;
 use crate::limits::{EVACUATIONS_MAX, ITEMS_MAX, NONCE_MAX_BYTES};
@@ -365,7 +366,7 @@ fn ledgers(own: Option<pb::HighWater>, witnessed: Option<pb::HighWater>) -> Resu
 
 fn high_water(field: &str, message: pb::HighWater) -> Result<HighWater, InvalidMessage> {
     let rebuilt_at = message.rebuilt_at_ms.map(Timestamp);
-    let link = if message.link.is_empty() { None } else { Some(fingerprint(&format!("{field}.link"), &message.link)?) };
+    let link = unless_empty(&message.link, |given| fingerprint(&format!("{field}.link"), given))?;
     Ok(HighWater { rebuilt_at, sequence: message.sequence, at: Timestamp(message.at_ms), link })
 }
 

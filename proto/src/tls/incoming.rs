@@ -33,6 +33,12 @@ pub struct Peer {
     pub certified: Option<Arc<Certified>>,
 }
 
+/// The address that a request came from; none where the transport has none.
+#[must_use]
+pub fn origin<T>(request: &tonic::Request<T>) -> Option<String> {
+    request.extensions().get::<Peer>().map(|peer| peer.address.to_string())
+}
+
 /// A connection that was not taken in.
 #[derive(Debug, thiserror::Error)]
 #[error("a connection from {from} was not taken in: {source}")]

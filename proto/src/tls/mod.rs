@@ -22,7 +22,7 @@ mod incoming;
 pub use access::{Access, Bearer, CERTIFICATE_EXPIRED, NO_IDENTITY, NOT_PERMITTED, not_permitted};
 pub use certificate::Certified;
 pub use connect::TlsDial;
-pub use incoming::{Connection, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, ListenError, Peer, Refused, incoming};
+pub use incoming::{Connection, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, ListenError, Peer, Refused, incoming, origin};
 
 use muster_core::class::Class;
 use muster_core::party::PartyError;

@@ -76,8 +76,8 @@ impl Batch {
         self.newest_before + self.records.len() as u64
     }
 
-    pub(crate) fn records(&self) -> impl Iterator<Item = (u64, &JournalRecord)> {
-        (self.newest_before + 1..).zip(&self.records)
+    pub(crate) fn records(&self) -> &[JournalRecord] {
+        &self.records
     }
 
     pub(crate) fn changed_evacuations(&self) -> impl Iterator<Item = &Ordered> {

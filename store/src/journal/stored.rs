@@ -50,10 +50,7 @@ impl Linked for StoredRecord {
     }
 
     fn link_after(&self, before: Fingerprint) -> Fingerprint {
-        let mut columns = Columns::new();
-        columns.blob(&before.0);
-        columns.integer(self.sequence.cast_signed());
-        columns.integer(self.at.0.cast_signed());
+        let mut columns = Columns::of_link(before, self.sequence, self.at);
         columns.text(self.by.as_bytes());
         columns.optional_text(self.origin.as_deref());
         columns.optional_text(self.request.as_deref());

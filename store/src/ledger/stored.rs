@@ -50,10 +50,7 @@ impl Linked for StoredEvent {
     }
 
     fn link_after(&self, before: Fingerprint) -> Fingerprint {
-        let mut columns = Columns::new();
-        columns.blob(&before.0);
-        columns.integer(self.sequence.cast_signed());
-        columns.integer(self.at.0.cast_signed());
+        let mut columns = Columns::of_link(before, self.sequence, self.at);
         columns.optional_text(self.evacuation.as_deref());
         columns.optional_text(self.vm.as_deref());
         columns.optional_integer(self.token.map(|token| token.epoch.0.cast_signed()));
@@ -82,16 +79,6 @@ impl StoredEvent {
         };
         stored.link = stored.link_after(head.link);
         Ok(stored)
-    }
-
-    /// The lines that follow this head, one after the other.
-    pub(crate) fn all_after(mut head: Head, events: &[LedgerEvent]) -> Result<Vec<Self>, serde_json::Error> {
-        let next = |event| {
-            let stored = StoredEvent::after(head, event)?;
-            head = stored.head();
-            Ok(stored)
-        };
-        events.iter().map(next).collect()
     }
 
     /// What other sites are told of it.

@@ -1,7 +1,7 @@
 //! The journal on an imagined disk.
 
 use super::disk::{Contents, Disk, Handle};
-use crate::chain::{Head, Linked};
+use crate::chain::{Head, Linked, all_after};
 use crate::error::{Health, StoreError};
 use crate::journal::batch::{Batch, Ordered, State};
 use crate::journal::stored::StoredRecord;
@@ -173,15 +173,10 @@ impl Contents for JournalContents {
 }
 
 impl JournalChange {
-    fn of(batch: &Batch, mut before: Head) -> Result<Self, serde_json::Error> {
-        let mut records = Vec::new();
-        for (_, record) in batch.records() {
-            let stored = StoredRecord::after(before, record)?;
-            before = stored.head();
-            records.push((record.clone(), stored));
-        }
+    fn of(batch: &Batch, before: Head) -> Result<Self, serde_json::Error> {
+        let stored = all_after(before, batch.records(), StoredRecord::after)?;
         Ok(JournalChange {
-            records,
+            records: batch.records().iter().cloned().zip(stored).collect(),
             evacuations: batch.changed_evacuations().cloned().collect(),
             moves: batch.changed_moves().cloned().collect(),
         })

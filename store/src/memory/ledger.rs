@@ -1,7 +1,7 @@
 //! The ledger on an imagined disk.
 
 use super::disk::{Contents, Disk, Handle};
-use crate::chain::{Head, Linked};
+use crate::chain::{Head, Linked, all_after};
 use crate::error::{Health, StoreError};
 use crate::ledger::batch::{Batch, State};
 use crate::ledger::stored::StoredEvent;
@@ -182,7 +182,7 @@ impl Contents for LedgerContents {
 
 impl LedgerChange {
     fn of(batch: &Batch, before: Head) -> Result<Self, serde_json::Error> {
-        let stored = StoredEvent::all_after(before, batch.events())?;
+        let stored = all_after(before, batch.events(), StoredEvent::after)?;
         Ok(LedgerChange {
             rows: batch.changed_rows().map(|draft| draft.now.clone()).collect(),
             claims: batch.changed_claims().map(|(evacuation, claims)| (evacuation, claims.clone())).collect(),

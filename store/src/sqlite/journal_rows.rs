@@ -3,7 +3,7 @@
 use super::digest::{EVACUATION, MOVE, RECORD};
 use super::fault::Fault;
 use super::text::{from_json, from_number, from_time, json, limit, number, time};
-use crate::chain::{ChainCheck, ChainFault, Head, Linked};
+use crate::chain::{ChainFault, Head, Linked, all_after, first_fault};
 use crate::journal::JournalQuery;
 use crate::journal::batch::{Batch, Ordered, State};
 use crate::journal::stored::StoredRecord;
@@ -138,22 +138,15 @@ pub(super) fn head(connection: &Connection) -> Result<Head, Fault> {
 
 /// The chain's first fault: in a file whose rows are whole and numbered without gaps.
 pub(super) fn first_unchained(connection: &Connection) -> Result<Option<ChainFault>, Fault> {
-    let mut check = ChainCheck::new(None);
     let mut statement = connection.prepare(&select_record_with("true", "true ORDER BY sequence"))?;
-    for stored in statement.query_map([], stored_record)? {
-        if let Err(fault) = check.take(&stored?) {
-            return Ok(Some(fault));
-        }
-    }
-    Ok(None)
+    Ok(first_fault(statement.query_map([], stored_record)?)?)
 }
 
 /// Writes what a batch added.
 pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), Fault> {
-    let mut before = head(connection)?;
+    let stored = all_after(head(connection)?, batch.records(), StoredRecord::after).map_err(Fault::Encoding)?;
     let mut statement = connection.prepare_cached(&RECORD.insert())?;
-    for (_, record) in batch.records() {
-        let stored = StoredRecord::after(before, record).map_err(Fault::Encoding)?;
+    for stored in stored {
         statement.execute(params![
             number(stored.sequence),
             time(stored.at),
@@ -166,7 +159,6 @@ pub(super) fn write(connection: &Connection, batch: &Batch) -> Result<(), Fault>
             stored.call,
             stored.link.0,
         ])?;
-        before = stored.head();
     }
     for ordered in batch.changed_evacuations() {
         connection.prepare_cached(&EVACUATION.upsert("evacuation"))?.execute(params![

@@ -3,7 +3,7 @@
 use super::digest::{CLAIMS, EVENT, ROLL, VM, WITNESS};
 use super::fault::Fault;
 use super::text::{from_json, from_number, from_time, json, limit, number, parse, time};
-use crate::chain::{ChainCheck, ChainFault, Head, Linked};
+use crate::chain::{ChainFault, Head, Linked, all_after, first_fault};
 use crate::ledger::batch::{Batch, Draft, State};
 use crate::ledger::stored::StoredEvent;
 use crate::ledger::{LedgerEvacuation, RowQuery};
@@ -159,14 +159,8 @@ fn head(connection: &Connection, newest: u64) -> Result<Head, Fault> {
 
 /// The chain's first fault: in a file whose rows are whole and numbered without gaps.
 pub(super) fn first_unchained(connection: &Connection) -> Result<Option<ChainFault>, Fault> {
-    let mut check = ChainCheck::new(None);
     let mut statement = connection.prepare(&select_event("true", "true ORDER BY sequence"))?;
-    for stored in statement.query_map([], stored_event)? {
-        if let Err(fault) = check.take(&stored?) {
-            return Ok(Some(fault));
-        }
-    }
-    Ok(None)
+    Ok(first_fault(statement.query_map([], stored_event)?)?)
 }
 
 fn select_event(is_whole: &str, which: &str) -> String {
@@ -193,8 +187,9 @@ pub(super) fn write(connection: &Connection, newest: u64, batch: &Batch) -> Resu
         let values = params![site.as_str(), rebuilt_at.map(time), number(sequence), time(at), link];
         connection.prepare_cached(&WITNESS.upsert("site"))?.execute(values)?;
     }
+    let stored = all_after(head(connection, newest)?, batch.events(), StoredEvent::after).map_err(Fault::Encoding)?;
     let mut statement = connection.prepare_cached(&EVENT.insert())?;
-    for stored in StoredEvent::all_after(head(connection, newest)?, batch.events()).map_err(Fault::Encoding)? {
+    for stored in stored {
         statement.execute(params![
             number(stored.sequence),
             time(stored.at),

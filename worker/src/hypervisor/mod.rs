@@ -177,6 +177,28 @@ pub enum VmChange {
     },
 }
 
+impl VmChange {
+    /// The definition that it brings along.
+    #[must_use]
+    pub fn definition(&self) -> Option<&Definition> {
+        match self {
+            VmChange::DefinePlaceholder { definition, .. }
+            | VmChange::DefineReal { definition, .. }
+            | VmChange::BeginTransfer { definition, .. } => Some(definition),
+            VmChange::DefineSealed { .. }
+            | VmChange::DefineRetired { .. }
+            | VmChange::BeginDiskCopy { .. }
+            | VmChange::AbortJob
+            | VmChange::AdjustJob { .. }
+            | VmChange::ShutDown
+            | VmChange::Start
+            | VmChange::Resume
+            | VmChange::DeleteRetired
+            | VmChange::Remove { .. } => None,
+        }
+    }
+}
+
 /// Something changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {

@@ -31,10 +31,9 @@ use muster_proto::convert::{
     inventory_items,
 };
 use muster_proto::limits::{EVACUATIONS_MAX, PAGE_MAX};
-use muster_proto::status;
-use muster_proto::tls::Peer;
 use muster_proto::worker::v1 as wire;
 use muster_proto::worker::v1::site_server;
+use muster_proto::{status, tls};
 use recent::Recent;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -268,11 +267,8 @@ impl site_server::Site for SiteService {
 
 /// Who calls, as the door has found it, and what they say.
 fn called<T>(request: Request<T>) -> (Caller, T) {
-    let extensions = request.extensions();
-    let caller = Caller {
-        by: extensions.get::<Party>().map(|party| clip(&party.to_string())),
-        origin: extensions.get::<Peer>().map(|peer| peer.address.to_string()),
-    };
+    let by = request.extensions().get::<Party>().map(|party| clip(&party.to_string()));
+    let caller = Caller { by, origin: tls::origin(&request) };
     (caller, request.into_inner())
 }
 

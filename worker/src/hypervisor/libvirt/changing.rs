@@ -5,7 +5,7 @@
 
 use super::Drivers;
 use super::define::{self, room};
-use super::document::Inert;
+use super::document::{self, Inert};
 use super::host::{Host, Purpose};
 use super::transfer::Journey;
 use super::trouble::Trouble;
@@ -44,6 +44,11 @@ impl Drivers {
         let is_about_job = matches!(change, VmChange::AbortJob | VmChange::AdjustJob { .. });
         if !is_about_job && self.under_way.seen(&place).job {
             return Err(HypervisorError::Busy { vm });
+        }
+        if let Some(definition) = change.definition() {
+            // libvirt defines by the document's own UUID: another VM's would take the place of that one's definition.
+            let is_its_own = document::must_be_of(&definition.document, vm);
+            is_its_own.map_err(|error| Trouble::from(error).told(&host.name, vm, true))?;
         }
         match change {
             VmChange::DefinePlaceholder { definition, mark } => {

@@ -52,7 +52,6 @@ pub(super) fn placeholder(
     mark: Mark,
     (room, shared): (Room, &[PathBuf]),
 ) -> Result<(), Trouble> {
-    document::must_be_of(&definition.document, vm)?;
     let here = view::read(connection, vm)?;
     if let Some(view) = &here {
         may_give_way(view, mark)?;
@@ -75,7 +74,7 @@ pub(super) fn placeholder(
         // libvirt changes no domain's name by defining it anew, and keeps its image.
         undefine(&view.domain, Image::GoesIfAny)?;
     }
-    define(connection, vm, &document, false)
+    define(connection, &document, false)
 }
 
 /// Takes what gives way to a placeholder elsewhere on the site off this host.
@@ -121,7 +120,7 @@ pub(super) fn inert(
         return Err(trouble.into());
     }
     let note = Note { mark: view.facts.note.mark, seal, reason };
-    define(connection, vm, &document::make_inert(&view.facts.real, kind, &note)?, false)
+    define(connection, &document::make_inert(&view.facts.real, kind, &note)?, false)
 }
 
 /// Stores the real definition. The caller holds the host's admission.
@@ -142,9 +141,9 @@ pub(super) fn real(
             let note = Note { mark, seal: None, reason: String::new() };
             let copies = here.and_then(|view| view.facts.copies);
             let document = copies::kept(document::with_note(&definition.document, &note)?, copies.as_ref())?;
-            define(connection, vm, &document, definition.autostart)
+            define(connection, &document, definition.autostart)
         }
-        None => define(connection, vm, &definition.document, definition.autostart),
+        None => define(connection, &definition.document, definition.autostart),
     }
 }
 
@@ -220,10 +219,8 @@ fn undefine(domain: &Domain, image: Image) -> Result<(), Trouble> {
     }
 }
 
-/// Inert documents first, and only then their autostart: it is the document that keeps a VM from starting. Nothing of another VM is
-/// defined, whatever the document says: it would take the place of that one's own definition.
-fn define(connection: &Connect, vm: VmId, document: &str, autostart: bool) -> Result<(), Trouble> {
-    document::must_be_of(document, vm)?;
+/// Inert documents first, and only then their autostart: it is the document that keeps a VM from starting.
+fn define(connection: &Connect, document: &str, autostart: bool) -> Result<(), Trouble> {
     let domain = connection.define_domain_xml(document)?;
     if domain.autostart()? != autostart {
         domain.set_autostart(autostart)?;

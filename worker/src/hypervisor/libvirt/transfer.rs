@@ -107,8 +107,7 @@ impl Drivers {
         let Mark { evacuation, attempt, .. } = journey.mark;
         let reason = format!("arrived-by-evacuation-{evacuation}-attempt-{attempt}-and-not-committed");
         let note = Note { mark: Some(journey.mark), seal: None, reason };
-        let persistent = document::must_be_of(&journey.definition.document, vm)
-            .and_then(|()| document::make_inert(&journey.definition.document, Inert::Arrived, &note))
+        let persistent = document::make_inert(&journey.definition.document, Inert::Arrived, &note)
             .and_then(|document| copies::kept(document, disks::mirrored(&disks, journey.mark).as_ref()))
             .map_err(|error| Trouble::from(error).told(&here.name, vm, true))?;
         let mark = journey.mark;
